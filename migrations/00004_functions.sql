@@ -109,7 +109,7 @@ begin
       if v_state = 'ready' then
         perform pg_notify('scheduler_ready', submit.queue);
       elsif v_run_at < now() + interval '5 s' then
-        perform pg_notify('scheduler_due', '');
+        perform pg_notify('scheduler_due', ceil(extract(epoch from v_run_at - clock_timestamp()) * 1000)::bigint::text);
       end if;
       return v_id;
     end if;

@@ -1,0 +1,187 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/pgscheduler/scheduler/sql"
+)
+
+// SchemaVersion is the migration that this build works with; a test holds it to the newest file in migrations.
+const SchemaVersion = 5
+
+// Config of a Client. The zero value connects as the PG* variables of the environment say.
+type Config struct {
+	// DatabaseURL is a libpq connection string or postgres:// URL. "": from the environment (PGHOST, PGDATABASE, …).
+	DatabaseURL string
+
+	// MaxConns bounds the connections for submitting, leasing and finishing, 1 to 1000. 0: 8. Too few make slots wait for
+	// each other; PostgreSQL must allow this many, plus 4 for control and one for listening, for each process.
+	MaxConns int
+
+	// PollOnly never listens, for a database behind a pooler that can't: everything is found by polling, within a second.
+	PollOnly bool
+
+	// Poll is how often due work is looked for when nothing announces it, 10 ms to 1 min. 0: 1 s. Shorter costs idle queries.
+	Poll time.Duration
+
+	// MaxCrashes is how many workers a task may lose before it is failed with worker_lost, 1 to 1000. 0: 3.
+	MaxCrashes int
+
+	// Logger gets what happens in the background. nil: slog.Default().
+	Logger *slog.Logger
+}
+
+// Client is a connection to the tasks of one database. Safe for concurrent use. Make it with Open; Close it.
+type Client struct {
+	config Config
+	listen *pgx.ConnConfig
+	hot    *pgxpool.Pool // statements of the hot path, with pinned plans
+	pool   *pgxpool.Pool // everything else: control and reading
+	hints  hinter
+	due    chan time.Duration // to Maintain: something is due in so long
+}
+
+const (
+	statementTimeout = 15 * time.Second // of one statement, in the database
+	controlConns     = 4
+)
+
+// Open connects and checks the schema. It returns *InvalidError for a bad Config, *SchemaError when the schema is
+// missing, older or newer than this build, and other errors when the database can't be reached.
+func Open(ctx context.Context, config Config) (*Client, error) {
+	if err := config.fill(); err != nil {
+		return nil, err
+	}
+	base, err := pgxpool.ParseConfig(config.DatabaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("open: %w", err)
+	}
+	if base.ConnConfig.ConnectTimeout == 0 {
+		base.ConnConfig.ConnectTimeout = 5 * time.Second
+	}
+	base.MaxConnIdleTime, base.MaxConnLifetime, base.MaxConnLifetimeJitter = 5*time.Minute, 30*time.Minute, 5*time.Minute
+	params := base.ConnConfig.RuntimeParams
+	if params["application_name"] == "" {
+		params["application_name"] = "scheduler"
+	}
+	params["timezone"] = "UTC"
+	params["statement_timeout"] = fmt.Sprint(statementTimeout.Milliseconds())
+
+	control := base.Copy()
+	control.MaxConns = controlConns
+	hot := base.Copy()
+	hot.MaxConns = int32(config.MaxConns)
+	pinPlans(hot.ConnConfig.RuntimeParams)
+
+	c := &Client{config: config, listen: base.ConnConfig.Copy(), due: make(chan time.Duration, 64)}
+	if c.pool, err = pgxpool.NewWithConfig(ctx, control); err != nil {
+		return nil, fmt.Errorf("open: %w", err)
+	}
+	if c.hot, err = pgxpool.NewWithConfig(ctx, hot); err != nil {
+		c.pool.Close()
+		return nil, fmt.Errorf("open: %w", err)
+	}
+	c.hints.send = c.notify
+	if err := c.CheckSchema(ctx); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// pinPlans fixes how the hot path's statements are planned by their form alone: a worker that starts on an empty table
+// would otherwise keep the sequential scans that were right then.
+func pinPlans(params map[string]string) {
+	for _, name := range []string{"enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"} {
+		params[name] = "off"
+	}
+}
+
+func (c *Config) fill() error {
+	if c.MaxConns == 0 {
+		c.MaxConns = 8
+	}
+	if c.Poll == 0 {
+		c.Poll = time.Second
+	}
+	if c.MaxCrashes == 0 {
+		c.MaxCrashes = 3
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	switch {
+	case c.MaxConns < 1 || c.MaxConns > 1000:
+		return invalid("MaxConns", "1 to 1000")
+	case c.Poll < 10*time.Millisecond || c.Poll > time.Minute:
+		return invalid("Poll", "10ms to 1m")
+	case c.MaxCrashes < 1 || c.MaxCrashes > 1000:
+		return invalid("MaxCrashes", "1 to 1000")
+	}
+	return nil
+}
+
+// Close sends the hints that wait and closes all connections. Calls under way fail.
+func (c *Client) Close() {
+	c.hints.wait()
+	c.hot.Close()
+	c.pool.Close()
+}
+
+// Ping does one round trip.
+func (c *Client) Ping(ctx context.Context) error { return c.pool.Ping(ctx) }
+
+// CheckSchema returns a *SchemaError when the database's schema is not SchemaVersion.
+func (c *Client) CheckSchema(ctx context.Context) error {
+	var version int64
+	err := c.pool.QueryRow(ctx, sql.SchemaVersion).Scan(&version)
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && (pg.Code == "42P01" || pg.Code == "3F000") {
+		return &SchemaError{Database: 0, Binary: SchemaVersion}
+	}
+	if err != nil {
+		return fmt.Errorf("read the schema's version: %w", err)
+	}
+	if version != SchemaVersion {
+		return &SchemaError{Database: version, Binary: SchemaVersion}
+	}
+	return nil
+}
+
+// one runs a statement that returns at most one row; none is ErrNotFound.
+func one[T any](ctx context.Context, pool *pgxpool.Pool, verb, statement string, args pgx.StrictNamedArgs) (T, error) {
+	rows, err := pool.Query(ctx, statement, args)
+	if err != nil {
+		var zero T
+		return zero, fmt.Errorf("%s: %w", verb, err)
+	}
+	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[T])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return row, ErrNotFound
+	}
+	if err != nil {
+		return row, fmt.Errorf("%s: %w", verb, err)
+	}
+	return row, nil
+}
+
+// all runs a statement and returns its rows, never nil.
+func all[T any](ctx context.Context, pool *pgxpool.Pool, verb, statement string, args pgx.StrictNamedArgs) ([]T, error) {
+	rows, err := pool.Query(ctx, statement, args)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", verb, err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[T])
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", verb, err)
+	}
+	return list, nil
+}

@@ -1,0 +1,114 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgscheduler/scheduler/sql"
+)
+
+// WorkerInfo is what a worker process says of itself.
+type WorkerInfo struct {
+	ID      WorkerID // fresh; see NewWorkerID
+	Name    string   // for people, e.g. host:pid
+	Host    string
+	PID     int
+	Version string
+	Queues  []Queue
+	Kinds   []string
+	Slots   int           // tasks at once
+	TTL     time.Duration // of silence until it is dead and its tasks are given back
+}
+
+// Register enters a worker, alive from now on.
+func (c *Client) Register(ctx context.Context, w WorkerInfo) error {
+	_, err := c.pool.Exec(ctx, sql.Register, pgx.StrictNamedArgs{"id": w.ID, "name": CleanText(w.Name, 200), "host": CleanText(w.Host, 200),
+		"pid": w.PID, "version": CleanText(w.Version, 100), "queues": w.Queues, "kinds": w.Kinds, "slots": w.Slots, "ttl_ms": w.TTL.Milliseconds()})
+	if err != nil {
+		return fmt.Errorf("register: %w", err)
+	}
+	return nil
+}
+
+// Beat is what a worker tells with its heartbeat.
+type Beat struct {
+	Running int      // tasks
+	Groups  []int64  // LeasedTask.Group whose tasks have all ended
+	Dealt   []TaskID // cancellations that came with an earlier heartbeat and were dealt with
+}
+
+// Command is what a worker is asked to do.
+type Command string
+
+// The commands.
+const (
+	CommandRun   Command = "run"   // work
+	CommandQuiet Command = "quiet" // finish what runs, lease nothing more
+	CommandStop  Command = "stop"  // quiet, then end
+)
+
+// Orders is what a heartbeat brings back.
+type Orders struct {
+	Command   Command
+	Cancelled []TaskID // running tasks to cancel
+	Paused    []Queue  // of the worker's queues
+}
+
+// Heartbeat renews all leases of a worker with one update. It returns ErrWorkerLost when the worker was declared dead.
+func (c *Client) Heartbeat(ctx context.Context, id WorkerID, beat Beat) (Orders, error) {
+	rows, err := c.pool.Query(ctx, sql.Heartbeat, id, beat.Running, beat.Groups, beat.Dealt)
+	if err != nil {
+		return Orders{}, fmt.Errorf("heartbeat: %w", err)
+	}
+	orders, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Orders])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return orders, ErrWorkerLost
+	}
+	if err != nil {
+		return orders, fmt.Errorf("heartbeat: %w", err)
+	}
+	return orders, nil
+}
+
+// Deregister takes out a worker that has ended all its tasks or handed them back.
+func (c *Client) Deregister(ctx context.Context, id WorkerID) error {
+	if _, err := c.pool.Exec(ctx, sql.Deregister, pgx.StrictNamedArgs{"worker": id}); err != nil {
+		return fmt.Errorf("deregister: %w", err)
+	}
+	return nil
+}
+
+// Worker is a worker process as the database knows it.
+type Worker struct {
+	ID        WorkerID  `db:"id"`
+	Name      string    `db:"name"`
+	Host      string    `db:"host"`
+	PID       int       `db:"pid"`
+	Version   string    `db:"version"`
+	Queues    []Queue   `db:"queues"`
+	Kinds     []string  `db:"kinds"`
+	Slots     int       `db:"slots"`
+	Running   int       `db:"running"` // at its last heartbeat
+	Command   Command   `db:"command"`
+	TTLMS     int64     `db:"ttl_ms"`
+	StartedAt time.Time `db:"started_at"`
+	SeenAt    time.Time `db:"seen_at"`
+	Live      bool      `db:"live"` // false: silent for its TTL, about to be rescued from
+}
+
+// Workers returns all workers, oldest first.
+func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
+	return all[Worker](ctx, c.pool, "list workers", sql.Workers, nil)
+}
+
+// Command tells a worker to run, be quiet or stop; it hears at once when notifications flow, else with its next heartbeat.
+// It returns ErrNotFound for an unknown worker and for one told to stop that is told otherwise.
+func (c *Client) Command(ctx context.Context, id WorkerID, command Command) error {
+	type row struct{ ID string }
+	_, err := one[row](ctx, c.pool, string(command), sql.WorkerCommand, pgx.StrictNamedArgs{"id": id, "command": command})
+	return err
+}

@@ -1,0 +1,106 @@
+package scheduler
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgscheduler/scheduler/sql"
+)
+
+// Lease is a worker's right to run one attempt of a task. It names what every write by the worker is guarded with.
+type Lease struct {
+	Task    TaskID
+	Queue   Queue
+	Worker  WorkerID
+	Attempt int
+}
+
+// LeasedTask is a task as its worker gets it.
+type LeasedTask struct {
+	Lease
+	Group       int64 // the lease row that it came with; told to Heartbeat once all tasks of the group have ended
+	Kind        string
+	Payload     json.RawMessage
+	Failures    int // before this attempt
+	Crashes     int // before this attempt
+	MaxAttempts int
+	Priority    int
+	Timeout     time.Duration // 0: none
+	RunAt       time.Time
+	CreatedAt   time.Time
+	StartedAt   time.Time
+	Schedule    string    // "": submitted
+	TickAt      time.Time // zero: not of a tick
+}
+
+// Ask is how many tasks are wanted of a queue.
+type Ask struct {
+	Queue Queue
+	Limit int // 1 and up
+}
+
+type leasedRow struct {
+	LeaseID     int64
+	ID          TaskID
+	Kind        string
+	Payload     json.RawMessage
+	Attempt     int
+	Failures    int
+	Crashes     int
+	MaxAttempts int
+	Priority    int
+	TimeoutMS   *int64
+	RunAt       time.Time
+	CreatedAt   time.Time
+	StartedAt   time.Time
+	Schedule    *string
+	TickAt      *time.Time
+}
+
+// Lease takes ready tasks of the given kinds for a worker, one statement a queue in one round trip, and returns them by
+// queue in the order asked, within a queue by priority, due time, id. Fewer than asked: there were no more to have, the
+// queue is paused, or the worker was declared dead.
+func (c *Client) Lease(ctx context.Context, worker WorkerID, kinds []string, asks []Ask) ([]LeasedTask, error) {
+	if len(asks) == 0 || len(kinds) == 0 {
+		return nil, nil
+	}
+	var tasks []LeasedTask
+	var batch pgx.Batch
+	for _, ask := range asks {
+		batch.Queue(sql.Lease, worker, ask.Queue, ask.Limit, kinds).Query(func(rows pgx.Rows) error {
+			list, err := pgx.CollectRows(rows, pgx.RowToStructByName[leasedRow])
+			for _, row := range list {
+				tasks = append(tasks, row.task(worker, ask.Queue))
+			}
+			return err
+		})
+	}
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	if err := c.hot.SendBatch(ctx, &batch).Close(); err != nil {
+		return nil, fmt.Errorf("lease: %w", err)
+	}
+	return tasks, nil
+}
+
+func (r leasedRow) task(worker WorkerID, queue Queue) LeasedTask {
+	t := LeasedTask{
+		Lease: Lease{Task: r.ID, Queue: queue, Worker: worker, Attempt: r.Attempt},
+		Group: r.LeaseID, Kind: r.Kind, Payload: r.Payload, Failures: r.Failures, Crashes: r.Crashes, MaxAttempts: r.MaxAttempts,
+		Priority: r.Priority, RunAt: r.RunAt, CreatedAt: r.CreatedAt, StartedAt: r.StartedAt,
+	}
+	if r.TimeoutMS != nil {
+		t.Timeout = time.Duration(*r.TimeoutMS) * time.Millisecond
+	}
+	if r.Schedule != nil {
+		t.Schedule = *r.Schedule
+	}
+	if r.TickAt != nil {
+		t.TickAt = *r.TickAt
+	}
+	return t
+}

@@ -1,0 +1,135 @@
+package scheduler
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgscheduler/scheduler/sql"
+)
+
+// Progress is how far a task is.
+type Progress struct {
+	Current int64           // units done
+	Total   int64           // units in all; 0: unknown
+	Message string          // for people, cut to 8 KiB
+	Data    json.RawMessage // anything else, JSON of at most MaxPayload bytes; nil: none
+}
+
+// Report is the progress of one attempt.
+type Report struct {
+	Lease
+	Progress
+}
+
+// Report writes the progress of several attempts of one worker, each task at most once. It returns the leases that are
+// lost, and the reports that could not be written now because somebody has the task's row locked: try those again.
+func (c *Client) Report(ctx context.Context, reports []Report) (lost []Lease, locked []Report, err error) {
+	queues := map[Queue][]Report{}
+	for _, r := range reports {
+		queues[r.Queue] = append(queues[r.Queue], r)
+	}
+	for _, list := range queues {
+		rows, err := report(ctx, c.hot, list)
+		if err != nil {
+			return lost, locked, err
+		}
+		for _, r := range list {
+			switch row := rows[r.Task]; {
+			case !row.Held:
+				lost = append(lost, r.Lease)
+			case !row.Written:
+				locked = append(locked, r)
+			}
+		}
+	}
+	return lost, locked, nil
+}
+
+// ReportTx writes the progress of one attempt within the caller's transaction. It returns ErrLeaseLost when the lease is
+// lost: roll back. When another transaction has the row locked at this moment nothing is written, which is no error:
+// progress is replaced by the next report.
+func (c *Client) ReportTx(ctx context.Context, tx pgx.Tx, r Report) error {
+	rows, err := report(ctx, tx, []Report{r})
+	if err == nil && !rows[r.Task].Held {
+		return ErrLeaseLost
+	}
+	return err
+}
+
+type reported struct {
+	ID      TaskID
+	Written bool
+	Held    bool
+}
+
+func report(ctx context.Context, db querier, list []Report) (map[TaskID]reported, error) {
+	slices.SortFunc(list, func(a, b Report) int { return bytes.Compare(a.Task[:], b.Task[:]) })
+	n := len(list)
+	ids, attempts, current, total := make([]TaskID, n), make([]int, n), make([]int64, n), make([]*int64, n)
+	messages, data := make([]*string, n), make([]*string, n)
+	for i, r := range list {
+		ids[i], attempts[i], current[i], total[i] = r.Task, r.Attempt, r.Current, null(r.Total)
+		messages[i] = null(CleanText(r.Message, maxLine))
+		if r.Data != nil && CheckJSON(r.Data) == nil {
+			data[i] = null(string(r.Data))
+		}
+	}
+	rows, err := db.Query(ctx, sql.Report, list[0].Worker, list[0].Queue, ids, attempts, current, total, messages, data)
+	if err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	done, err := pgx.CollectRows(rows, pgx.RowToStructByName[reported])
+	if err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	byID := make(map[TaskID]reported, len(done))
+	for _, row := range done {
+		byID[row.ID] = row
+	}
+	return byID, nil
+}
+
+// Line is a log line on its way to the database.
+type Line struct {
+	Lease
+	At      time.Time // of the local clock; stored as an age, so that clocks need not agree
+	Stream  string    // log, stdout or stderr
+	Message string    // cut to 8 KiB
+}
+
+// Log stores lines of one worker in order. Lines of a lost lease are dropped.
+func (c *Client) Log(ctx context.Context, lines []Line) error {
+	queues := map[Queue][]Line{}
+	for _, l := range lines {
+		queues[l.Queue] = append(queues[l.Queue], l)
+	}
+	for queue, list := range queues {
+		n := len(list)
+		ids, attempts, ages, streams, messages := make([]TaskID, n), make([]int, n), make([]int64, n), make([]string, n), make([]string, n)
+		for i, l := range list {
+			ids[i], attempts[i], ages[i], streams[i], messages[i] = l.Task, l.Attempt, time.Since(l.At).Milliseconds(), l.Stream, CleanText(l.Message, maxLine)
+		}
+		if _, err := c.hot.Exec(ctx, sql.Log, list[0].Worker, queue, ids, attempts, ages, streams, messages); err != nil {
+			return fmt.Errorf("log: %w", err)
+		}
+	}
+	return nil
+}
+
+// split sorts leases by task and returns their columns.
+func split(list []Lease) (ids []TaskID, attempts []int) {
+	slices.SortFunc(list, func(a, b Lease) int {
+		return cmp.Or(bytes.Compare(a.Task[:], b.Task[:]), cmp.Compare(a.Attempt, b.Attempt))
+	})
+	for _, l := range list {
+		ids, attempts = append(ids, l.Task), append(attempts, l.Attempt)
+	}
+	return ids, attempts
+}

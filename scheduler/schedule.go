@@ -1,0 +1,221 @@
+package scheduler
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgscheduler/scheduler/sql"
+)
+
+// Schedule is a row of scheduler.schedules: a task made at each tick of a cron expression.
+type Schedule struct {
+	Name        string          `db:"name"`
+	Expression  string          `db:"expression"`
+	Zone        string          `db:"zone"`
+	Kind        string          `db:"kind"`
+	Payload     json.RawMessage `db:"payload"`
+	Queue       Queue           `db:"queue"`
+	Priority    int             `db:"priority"`
+	MaxAttempts int             `db:"max_attempts"`
+	TimeoutMS   *int64          `db:"timeout_ms"`
+	BackoffMS   []int64         `db:"backoff_ms"`
+	PausedAt    *time.Time      `db:"paused_at"`
+	NextRunAt   *time.Time      `db:"next_run_at"`
+	LastRunAt   *time.Time      `db:"last_run_at"`
+	Error       *string         `db:"error"` // why it can't fire
+	CreatedAt   time.Time       `db:"created_at"`
+	UpdatedAt   time.Time       `db:"updated_at"`
+}
+
+// NewSchedule is what SetSchedule stores. Name, Expression and Kind are needed.
+type NewSchedule struct {
+	Name       string // 1 to 128 letters, digits and _ . : / -
+	Expression string // see ParseCron
+	Zone       string // IANA name; "": UTC
+	Kind       string
+	Payload    any
+	Queue      Queue
+
+	Priority    int
+	MaxAttempts int
+	Timeout     time.Duration
+	Backoff     []time.Duration
+}
+
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}$`)
+
+// hiccup is the delay up to which every missed tick is still fired, one after the other. After a longer silence only the
+// newest missed tick is.
+const hiccup = time.Minute
+
+// SetSchedule makes a schedule or replaces the one of that name. A pause stays, and so does the pending tick unless
+// expression or zone changed. It returns *CronError for a bad expression or zone, *InvalidError for other fields.
+func (c *Client) SetSchedule(ctx context.Context, s NewSchedule) (Schedule, error) {
+	task := NewTask{Kind: s.Kind, Payload: s.Payload, Queue: s.Queue, Priority: s.Priority, MaxAttempts: s.MaxAttempts,
+		Timeout: s.Timeout, Backoff: s.Backoff}
+	row, bad := task.prepare()
+	if !namePattern.MatchString(s.Name) {
+		bad = append(bad, FieldError{"name", "1 to 128 letters, digits and _ . : / -, not starting with punctuation"})
+	}
+	if bad != nil {
+		return Schedule{}, &InvalidError{Fields: bad}
+	}
+	if s.Zone == "" {
+		s.Zone = "UTC"
+	}
+	cron, err := ParseCron(s.Expression, s.Zone)
+	if err != nil {
+		return Schedule{}, err
+	}
+	now, err := c.now(ctx)
+	if err != nil {
+		return Schedule{}, err
+	}
+	var backoff []int64
+	for _, d := range s.Backoff {
+		backoff = append(backoff, d.Milliseconds())
+	}
+	return one[Schedule](ctx, c.pool, "set schedule", sql.ScheduleSet, pgx.StrictNamedArgs{"name": s.Name, "expression": s.Expression,
+		"zone": s.Zone, "kind": row.kind, "payload": row.payload, "queue": row.queue, "priority": row.priority,
+		"max_attempts": row.maxAttempts, "timeout_ms": row.timeoutMS, "backoff_ms": backoff, "next_run_at": cron.Next(now)})
+}
+
+// now returns the database's clock.
+func (c *Client) now(ctx context.Context) (now time.Time, err error) {
+	if err := c.pool.QueryRow(ctx, sql.Clock).Scan(&now); err != nil {
+		return now, fmt.Errorf("read clock: %w", err)
+	}
+	return now, nil
+}
+
+// Schedules returns all schedules by name.
+func (c *Client) Schedules(ctx context.Context) ([]Schedule, error) {
+	return all[Schedule](ctx, c.pool, "list schedules", sql.Schedules, pgx.StrictNamedArgs{"name": nil})
+}
+
+// Schedule returns one schedule, or ErrNotFound.
+func (c *Client) Schedule(ctx context.Context, name string) (Schedule, error) {
+	return one[Schedule](ctx, c.pool, "read schedule", sql.Schedules, pgx.StrictNamedArgs{"name": name})
+}
+
+// PauseSchedule stops a schedule from firing. ErrNotFound: there is none of that name.
+func (c *Client) PauseSchedule(ctx context.Context, name string) error {
+	type row struct{ PausedAt time.Time }
+	_, err := one[row](ctx, c.pool, "pause schedule", sql.SchedulePause, pgx.StrictNamedArgs{"name": name})
+	return err
+}
+
+// ResumeSchedule lets a schedule fire again, from its next tick on: ticks of the pause are not made up for. ErrNotFound:
+// there is none of that name.
+func (c *Client) ResumeSchedule(ctx context.Context, name string) error {
+	s, err := c.Schedule(ctx, name)
+	if err != nil {
+		return err
+	}
+	now, err := c.now(ctx)
+	if err != nil {
+		return err
+	}
+	var next *time.Time // an expression that does not parse is left to fireDue, which says why
+	if cron, err := ParseCron(s.Expression, s.Zone); err == nil {
+		next = nullTime(cron.Next(now))
+	}
+	type row struct{ Name string }
+	_, err = one[row](ctx, c.pool, "resume schedule", sql.ScheduleResume, pgx.StrictNamedArgs{"name": name, "next_run_at": next})
+	return err
+}
+
+// DeleteSchedule removes a schedule; tasks that it made stay. ErrNotFound: there is none of that name.
+func (c *Client) DeleteSchedule(ctx context.Context, name string) error {
+	type row struct{ Name string }
+	_, err := one[row](ctx, c.pool, "delete schedule", sql.ScheduleDelete, pgx.StrictNamedArgs{"name": name})
+	return err
+}
+
+// TriggerSchedule makes a task of a schedule now, beside its ticks, and returns its id. ErrNotFound: there is none of that
+// name.
+func (c *Client) TriggerSchedule(ctx context.Context, name string) (TaskID, error) {
+	type row struct{ ID TaskID }
+	r, err := one[row](ctx, c.pool, "trigger schedule", sql.Trigger, pgx.StrictNamedArgs{"name": name})
+	return r.ID, err
+}
+
+// dueSchedule is a schedule that should fire, or has no next tick; the row without a name says when the next is due.
+type dueSchedule struct {
+	Name       *string
+	Expression *string
+	Zone       *string
+	TickAt     *time.Time
+	Now        time.Time
+	NextMS     *int64
+}
+
+// fireDue fires the schedules that are due and returns when to look again. What it read is only what it tries: fire.sql is
+// guarded by it, so of many processes one makes the task.
+func (c *Client) fireDue(ctx context.Context) (next time.Duration, err error) {
+	rows, err := c.hot.Query(ctx, sql.Due, maintainBatch)
+	if err != nil {
+		return 0, err
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[dueSchedule])
+	if err != nil {
+		return 0, err
+	}
+	next = c.config.Poll
+	for _, s := range list {
+		switch {
+		case s.Name != nil:
+			next = 0
+			if err := c.fireOne(ctx, s); err != nil {
+				return 0, fmt.Errorf("schedule %s: %w", *s.Name, err)
+			}
+		case s.NextMS != nil && next > 0:
+			next = min(next, time.Duration(*s.NextMS)*time.Millisecond)
+		}
+	}
+	return next, nil
+}
+
+func (c *Client) fireOne(ctx context.Context, s dueSchedule) error {
+	args := pgx.StrictNamedArgs{"name": s.Name, "expression": s.Expression, "zone": s.Zone, "due": s.TickAt}
+	cron, err := ParseCron(*s.Expression, *s.Zone)
+	if err != nil || s.TickAt == nil {
+		args["error"], args["next_run_at"] = nil, nil
+		if err != nil {
+			args["error"], args["next_run_at"] = err.Error(), s.TickAt
+			c.config.Logger.LogAttrs(ctx, slog.LevelError, "fire", slog.String("schedule", *s.Name), slog.Any("err", err))
+		} else {
+			args["next_run_at"] = nullTime(cron.Next(s.Now))
+		}
+		_, err := c.pool.Exec(ctx, sql.Plan, args)
+		return err
+	}
+	tick := *s.TickAt
+	args["next_run_at"] = nullTime(cron.Next(tick))
+	if s.Now.Sub(tick) > hiccup {
+		if latest, ok := cron.Latest(tick, s.Now); ok {
+			tick = latest
+		}
+		args["next_run_at"] = nullTime(cron.Next(tick))
+	}
+	args["tick_at"] = tick
+	type row struct {
+		ID    TaskID
+		Queue Queue
+	}
+	fired, err := one[row](ctx, c.pool, "fire", sql.Fire, args)
+	if errors.Is(err, ErrNotFound) {
+		return nil // another process was first, or the schedule changed
+	}
+	if err == nil {
+		c.config.Logger.LogAttrs(ctx, slog.LevelDebug, "fire", slog.String("schedule", *s.Name), slog.String("task_id", fired.ID.String()))
+	}
+	return err
+}

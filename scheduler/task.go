@@ -1,0 +1,234 @@
+package scheduler
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgscheduler/scheduler/sql"
+)
+
+// Task is one row of scheduler.tasks. Pointers and raw JSON are nil where the column is NULL.
+type Task struct {
+	ID                TaskID          `db:"id"`
+	Queue             Queue           `db:"queue"`
+	Kind              string          `db:"kind"`
+	State             State           `db:"state"`
+	Priority          int             `db:"priority"` // lower runs first
+	Attempt           int             `db:"attempt"`  // leases so far; only grows
+	Failures          int             `db:"failures"` // failed attempts since submit or the last retry
+	Crashes           int             `db:"crashes"`  // workers lost since submit or the last retry
+	MaxAttempts       int             `db:"max_attempts"`
+	RunAt             time.Time       `db:"run_at"`
+	CreatedAt         time.Time       `db:"created_at"`
+	StartedAt         *time.Time      `db:"started_at"` // of the present or last attempt
+	FinishedAt        *time.Time      `db:"finished_at"`
+	WorkerID          *WorkerID       `db:"worker_id"`
+	Worker            *string         `db:"worker"` // its name; nil once it is gone
+	Revision          int64           `db:"revision"`
+	Payload           json.RawMessage `db:"payload"`
+	Result            json.RawMessage `db:"result"`
+	ErrorCode         *string         `db:"error_code"`
+	Error             *string         `db:"error"`
+	ProgressCurrent   *int64          `db:"progress_current"`
+	ProgressTotal     *int64          `db:"progress_total"`
+	ProgressMessage   *string         `db:"progress_message"`
+	ProgressData      json.RawMessage `db:"progress_data"`
+	ProgressAt        *time.Time      `db:"progress_at"`
+	TimeoutMS         *int64          `db:"timeout_ms"`
+	BackoffMS         []int64         `db:"backoff_ms"`
+	ExpiresAt         *time.Time      `db:"expires_at"`
+	CancelRequestedAt *time.Time      `db:"cancel_requested_at"`
+	UniqueKey         *string         `db:"unique_key"`
+	IdempotencyKey    *string         `db:"idempotency_key"`
+	Schedule          *string         `db:"schedule"`
+	TickAt            *time.Time      `db:"tick_at"`
+}
+
+// Task returns the task, or ErrNotFound.
+func (c *Client) Task(ctx context.Context, id TaskID) (Task, error) {
+	return one[Task](ctx, c.pool, "read task", sql.Task, pgx.StrictNamedArgs{"id": id})
+}
+
+// Filter chooses tasks. Zero fields choose all.
+type Filter struct {
+	Queue  Queue
+	Kind   string
+	State  State
+	Before TaskID // only tasks made before this one: the last id of the page before
+	Limit  int    // 1 to 500; 0: 50
+}
+
+// Tasks returns tasks, newest first, at most Limit; more is true when there are further ones, which start Before the last
+// returned. It returns *InvalidError for a bad Filter.
+func (c *Client) Tasks(ctx context.Context, f Filter) (tasks []Task, more bool, err error) {
+	if f.Limit == 0 {
+		f.Limit = 50
+	}
+	if f.Limit < 1 || f.Limit > 500 {
+		return nil, false, invalid("limit", "1 to 500")
+	}
+	if f.State != "" && !f.State.Valid() {
+		return nil, false, invalid("state", fmt.Sprintf("one of %v", States))
+	}
+	statement := sql.Tasks
+	switch f.State {
+	case Ready:
+		statement = sql.TasksReady
+	case Scheduled:
+		statement = sql.TasksWaiting
+	case Failed:
+		statement = sql.TasksDead
+	case Running:
+		statement = sql.TasksRunning
+	}
+	args := pgx.StrictNamedArgs{"queue": null(string(f.Queue)), "kind": null(f.Kind), "state": null(string(f.State)),
+		"before": null(f.Before), "limit": f.Limit + 1}
+	tasks, err = all[Task](ctx, c.pool, "list tasks", statement, args)
+	if err == nil && len(tasks) > f.Limit {
+		return tasks[:f.Limit], true, nil
+	}
+	return tasks, false, err
+}
+
+// null turns a zero value into SQL NULL.
+func null[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}
+
+// Outcome of a Cancel.
+type Outcome struct {
+	State     State
+	Requested bool // it runs: its worker was told, and it ends cancelled unless it completes first
+}
+
+// Cancel stops a task: at once when it does not run, else by cancelling the context of its handler, within a second when
+// notifications flow and a heartbeat otherwise. A completion that commits first wins. reason is shown to people; "": a
+// standard one. It returns *StateError for a task that is final, ErrNotFound for an unknown one.
+func (c *Client) Cancel(ctx context.Context, id TaskID, reason string) (Outcome, error) {
+	args := pgx.StrictNamedArgs{"id": id, "reason": null(CleanText(reason, 1000))}
+	out, err := one[Outcome](ctx, c.pool, "cancel", sql.Cancel, args)
+	if errors.Is(err, ErrNotFound) {
+		return out, c.refused(ctx, id, "cancel")
+	}
+	return out, err
+}
+
+// Retry brings a failed or cancelled task back, ready at once, with its failures and crashes forgotten and its history
+// kept. It returns *StateError for a task in another state, ErrNotFound for an unknown one, ErrKeyHeld when another task
+// holds its unique key by now.
+func (c *Client) Retry(ctx context.Context, id TaskID) (State, error) {
+	type row struct{ State State }
+	r, err := one[row](ctx, c.pool, "retry", sql.Retry, pgx.StrictNamedArgs{"id": id})
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return "", c.refused(ctx, id, "retry")
+	case violates(err, "tasks_active_key"):
+		return "", ErrKeyHeld
+	}
+	return r.State, err
+}
+
+// Delete removes a final task with its attempts and logs. It returns *StateError for a task that is not final,
+// ErrNotFound for an unknown one.
+func (c *Client) Delete(ctx context.Context, id TaskID) error {
+	type row struct{ ID TaskID }
+	_, err := one[row](ctx, c.pool, "delete", sql.Delete, pgx.StrictNamedArgs{"id": id})
+	if errors.Is(err, ErrNotFound) {
+		return c.refused(ctx, id, "delete")
+	}
+	return err
+}
+
+// refused says why a guarded statement found no row. The state is read afterwards, for the message only.
+func (c *Client) refused(ctx context.Context, id TaskID, verb string) error {
+	task, err := c.Task(ctx, id)
+	if err != nil {
+		return err
+	}
+	return &StateError{Task: id, State: task.State, Verb: verb}
+}
+
+// Attempt is one lease of a task.
+type Attempt struct {
+	Attempt   int        `db:"attempt"`
+	Outcome   string     `db:"outcome"` // running, completed, failed, snoozed, released, crashed, cancelled
+	WorkerID  WorkerID   `db:"worker_id"`
+	Worker    *string    `db:"worker"`
+	StartedAt time.Time  `db:"started_at"`
+	EndedAt   *time.Time `db:"ended_at"`
+	ErrorCode *string    `db:"error_code"`
+	Error     *string    `db:"error"`
+	Stack     *string    `db:"stack"`
+}
+
+// Attempts returns the attempts of a task, oldest first, or ErrNotFound.
+func (c *Client) Attempts(ctx context.Context, id TaskID) ([]Attempt, error) {
+	list, err := all[Attempt](ctx, c.pool, "list attempts", sql.Attempts, pgx.StrictNamedArgs{"id": id})
+	return list, c.orUnknown(ctx, id, len(list), err)
+}
+
+// LogLine is one line that a handler wrote.
+type LogLine struct {
+	ID      int64     `db:"id"` // grows within a task
+	Attempt int       `db:"attempt"`
+	At      time.Time `db:"at"`
+	Stream  string    `db:"stream"` // log, stdout, stderr
+	Message string    `db:"message"`
+}
+
+// Logs returns up to limit (1 to 1000) lines of a task whose id is greater than after, in order, or ErrNotFound.
+func (c *Client) Logs(ctx context.Context, id TaskID, after int64, limit int) ([]LogLine, error) {
+	if limit < 1 || limit > 1000 {
+		return nil, invalid("limit", "1 to 1000")
+	}
+	list, err := all[LogLine](ctx, c.pool, "list logs", sql.Logs, pgx.StrictNamedArgs{"id": id, "after": after, "limit": limit})
+	return list, c.orUnknown(ctx, id, len(list), err)
+}
+
+// Reason is why a task does not run, or that it does.
+type Reason struct {
+	Code   string `db:"code"`   // stable
+	Reason string `db:"reason"` // a sentence
+	Fix    string `db:"fix"`    // a command or advice; may be empty
+}
+
+// Explain returns the reasons why a task does not run, the one to mend first on top, or ErrNotFound.
+func (c *Client) Explain(ctx context.Context, id TaskID) ([]Reason, error) {
+	list, err := all[Reason](ctx, c.pool, "explain", sql.Explain, pgx.StrictNamedArgs{"id": id})
+	return list, c.orUnknown(ctx, id, len(list), err)
+}
+
+// orUnknown returns err, or ErrNotFound when nothing was found because there is no such task.
+func (c *Client) orUnknown(ctx context.Context, id TaskID, found int, err error) error {
+	if err != nil || found > 0 {
+		return err
+	}
+	_, err = c.Task(ctx, id)
+	return err
+}
+
+// Wait returns the task once it is final or ctx has ended, whichever is first; it then is as last read, with a nil error.
+// It asks the database several times a second.
+func (c *Client) Wait(ctx context.Context, id TaskID) (Task, error) {
+	const first, most = 20 * time.Millisecond, 250 * time.Millisecond
+	for pause := first; ; pause = min(pause*3/2, most) {
+		task, err := c.Task(context.WithoutCancel(ctx), id)
+		if err != nil || task.State.Done() {
+			return task, err
+		}
+		select {
+		case <-ctx.Done():
+			return task, nil
+		case <-time.After(pause):
+		}
+	}
+}

@@ -1,0 +1,2 @@
+-- clock: the database's clock. Rows: 1. Locks: none.
+select clock_timestamp()

@@ -1,0 +1,4 @@
+-- register: enters a worker process, alive from now on.
+-- @id fresh; @name, @host, @pid, @version; @queues, @kinds, @slots; @ttl_ms of silence until it is dead. Rows: none.
+insert into scheduler.workers (id, name, host, pid, version, queues, kinds, slots, ttl_ms)
+values (@id, @name, @host, @pid, @version, @queues, @kinds, @slots, @ttl_ms)

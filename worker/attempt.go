@@ -1,0 +1,130 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgscheduler/scheduler/scheduler"
+)
+
+// maxLines is how many log lines an attempt may write.
+const maxLines = 10000
+
+// attempt is one leased task from its lease to its end.
+type attempt struct {
+	worker  *Worker
+	session *session
+	task    scheduler.LeasedTask
+	ctx     context.Context // of the handler; kept because Report and Log are told to stop by it
+	cancel  context.CancelCauseFunc
+
+	mu       sync.Mutex
+	progress *scheduler.Progress // reported and not written yet
+	lines    int                 // logged so far
+	inTx     bool                // CompleteTx was called
+}
+
+func newAttempt(w *Worker, s *session, task scheduler.LeasedTask) *attempt {
+	a := &attempt{worker: w, session: s, task: task}
+	ctx, cancel := context.WithCancelCause(context.Background()) // ended by cancel alone: shutdown drains first
+	a.ctx, a.cancel = ctx, cancel
+	if task.Timeout > 0 {
+		timed, stop := context.WithTimeoutCause(ctx, task.Timeout, ErrTimeout)
+		a.ctx = timed
+		a.cancel = func(cause error) { cancel(cause); stop() }
+	}
+	return a
+}
+
+func (a *attempt) info() Info {
+	t := a.task
+	return Info{ID: t.Task, Queue: t.Queue, Kind: t.Kind, Attempt: t.Attempt, Failures: t.Failures, MaxAttempts: t.MaxAttempts,
+		Priority: t.Priority, Payload: t.Payload, RunAt: t.RunAt, CreatedAt: t.CreatedAt, Schedule: t.Schedule, TickAt: t.TickAt}
+}
+
+func (a *attempt) report(p scheduler.Progress) error {
+	if a.ctx.Err() != nil {
+		return context.Cause(a.ctx)
+	}
+	if p.Data != nil {
+		if err := scheduler.CheckJSON(p.Data); err != nil {
+			return fmt.Errorf("progress data: %w", err)
+		}
+	}
+	a.mu.Lock()
+	a.progress = &p
+	a.mu.Unlock()
+	a.worker.journal.dirty(a)
+	return nil
+}
+
+// takeProgress returns what was reported and not written yet.
+func (a *attempt) takeProgress() *scheduler.Progress {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p := a.progress
+	a.progress = nil
+	return p
+}
+
+// putBack undoes takeProgress, unless something newer was reported.
+func (a *attempt) putBack(p scheduler.Progress) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.progress == nil {
+		a.progress = &p
+	}
+}
+
+func (a *attempt) reportTx(ctx context.Context, tx pgx.Tx, p scheduler.Progress) error {
+	a.takeProgress() // older than p
+	err := a.worker.client.ReportTx(ctx, tx, scheduler.Report{Lease: a.task.Lease, Progress: p})
+	return a.noticeLoss(err)
+}
+
+func (a *attempt) completeTx(ctx context.Context, tx pgx.Tx, result json.RawMessage) error {
+	if result != nil {
+		if err := scheduler.CheckJSON(result); err != nil {
+			return fmt.Errorf("result: %w", err)
+		}
+	}
+	if err := a.worker.journal.writeLines(ctx, a); err != nil {
+		return err
+	}
+	if p := a.takeProgress(); p != nil {
+		if err := a.reportTx(ctx, tx, *p); err != nil {
+			return err
+		}
+	}
+	a.mu.Lock()
+	a.inTx = true
+	a.mu.Unlock()
+	return a.noticeLoss(a.worker.client.CompleteTx(ctx, tx, a.task.Lease, result))
+}
+
+// noticeLoss ends the handler's context when a write found the lease lost.
+func (a *attempt) noticeLoss(err error) error {
+	if err == scheduler.ErrLeaseLost { //nolint:errorlint // returned as it is
+		a.cancel(scheduler.ErrLeaseLost)
+	}
+	return err
+}
+
+func (a *attempt) log(stream, message string) {
+	a.mu.Lock()
+	a.lines++
+	n := a.lines
+	a.mu.Unlock()
+	switch {
+	case n > maxLines+1:
+		return
+	case n == maxLines+1:
+		message = fmt.Sprintf("… further lines of this attempt are dropped: it wrote more than %d", maxLines)
+	}
+	a.worker.journal.add(a, scheduler.Line{Lease: a.task.Lease, At: time.Now(), Stream: stream, Message: message})
+}

@@ -1,0 +1,99 @@
+package worker
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/pgscheduler/scheduler/scheduler"
+)
+
+// Config of a Worker. The zero value takes from the default queue, ten tasks at once.
+type Config struct {
+	// Queues that it takes from, with their weights: when several have ready tasks, slots are given out in proportion; a
+	// queue without ready tasks leaves its share to the others. nil: the default queue.
+	Queues []Share
+
+	// Concurrency is how many tasks run at once, 1 to 10,000. 0: 10.
+	Concurrency int
+
+	// Heartbeat is how often the leases are renewed, with one statement, 10 ms and up. 0: 5 s.
+	Heartbeat time.Duration
+
+	// TTL is how long the worker may be silent before its tasks are given to others, at least 3 Heartbeats. 0: 3 Heartbeats.
+	// Handlers are stopped at four fifths of it when heartbeats fail. Too short: a slow database makes tasks run twice.
+	TTL time.Duration
+
+	// Poll is how often ready tasks are looked for when nothing announces them, 10 ms and up. 0: 1 s.
+	Poll time.Duration
+
+	// DrainTimeout is how long Run waits for running tasks once its context has ended, before it hands them back. 0: 30 s;
+	// negative: not at all.
+	DrainTimeout time.Duration
+
+	// Name is shown to people. "": host:pid.
+	Name string
+
+	// Version of the program, shown to people.
+	Version string
+
+	// Logger gets what happens. nil: slog.Default(). Payloads are never logged.
+	Logger *slog.Logger
+}
+
+// Share is a queue and its weight, 1 to 1000; 0: 1.
+type Share struct {
+	Queue  scheduler.Queue
+	Weight int
+}
+
+func (c *Config) fill() error {
+	if len(c.Queues) == 0 {
+		c.Queues = []Share{{Queue: scheduler.DefaultQueue}}
+	}
+	setDefault(&c.Concurrency, 10)
+	setDefault(&c.Heartbeat, 5*time.Second)
+	setDefault(&c.TTL, 3*c.Heartbeat)
+	setDefault(&c.Poll, time.Second)
+	setDefault(&c.DrainTimeout, 30*time.Second)
+	if c.Name == "" {
+		host, _ := os.Hostname()
+		c.Name = fmt.Sprintf("%s:%d", host, os.Getpid())
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	seen := map[scheduler.Queue]bool{}
+	for i := range c.Queues {
+		share := &c.Queues[i]
+		setDefault(&share.Weight, 1)
+		switch {
+		case !scheduler.ValidQueue(share.Queue):
+			return fmt.Errorf("worker: Config.Queues: %q cannot be a queue: 1 to 128 letters, digits and _ . -, not starting with punctuation", share.Queue)
+		case share.Weight < 1 || share.Weight > 1000:
+			return fmt.Errorf("worker: Config.Queues: the weight of %q is not 1 to 1000", share.Queue)
+		case seen[share.Queue]:
+			return fmt.Errorf("worker: Config.Queues: %q is listed twice", share.Queue)
+		}
+		seen[share.Queue] = true
+	}
+	switch {
+	case c.Concurrency < 1 || c.Concurrency > 10000:
+		return fmt.Errorf("worker: Config.Concurrency is not 1 to 10000")
+	case c.Heartbeat < 10*time.Millisecond:
+		return fmt.Errorf("worker: Config.Heartbeat is shorter than 10ms")
+	case c.TTL < 3*c.Heartbeat:
+		return fmt.Errorf("worker: Config.TTL %s is shorter than three heartbeats of %s", c.TTL, c.Heartbeat)
+	case c.Poll < 10*time.Millisecond:
+		return fmt.Errorf("worker: Config.Poll is shorter than 10ms")
+	}
+	return nil
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

@@ -1,0 +1,79 @@
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// patience is how long handlers may take to return once their contexts have ended at shutdown.
+const patience = 2 * time.Second
+
+// drain lets running tasks finish, then tells them to stop, then hands back what is left.
+func (w *Worker) drain(ctx context.Context) error {
+	ended := w.allEnded()
+	timeout := time.NewTimer(max(w.config.DrainTimeout, 0))
+	defer timeout.Stop()
+	select {
+	case <-ended:
+	case <-w.abort:
+	case <-timeout.C:
+	}
+	if s := w.current(); s != nil {
+		if told := s.cancelAll(ErrShutdown); told > 0 {
+			w.config.Logger.LogAttrs(ctx, slog.LevelInfo, "release: drain timeout is over", slog.Int("tasks", told))
+		}
+	}
+	grace := time.NewTimer(patience)
+	defer grace.Stop()
+	select {
+	case <-ended:
+	case <-w.abort:
+	case <-grace.C:
+	}
+	w.children.kill()
+	w.handBack(ctx)
+	if w.aborted() {
+		return ErrAborted
+	}
+	return nil
+}
+
+// handBack releases the tasks whose handlers have not returned: the process is about to end.
+func (w *Worker) handBack(ctx context.Context) {
+	s := w.current()
+	if s == nil {
+		return
+	}
+	leases := s.leases()
+	if len(leases) == 0 {
+		return
+	}
+	call, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := w.client.Release(call, leases); err != nil {
+		w.config.Logger.LogAttrs(ctx, slog.LevelError, "release", slog.Int("tasks", len(leases)), slog.Any("err", err))
+	}
+}
+
+// deregister leaves the database; without it, others wait for the lease to run out.
+func (w *Worker) deregister(ctx context.Context) {
+	s := w.current()
+	if s == nil {
+		return
+	}
+	call, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := w.client.Deregister(call, s.id); err != nil {
+		w.config.Logger.LogAttrs(ctx, slog.LevelWarn, "deregister", slog.String("worker_id", s.id.String()), slog.Any("err", err))
+	}
+}
+
+func (w *Worker) aborted() bool {
+	select {
+	case <-w.abort:
+		return true
+	default:
+		return false
+	}
+}

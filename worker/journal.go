@@ -1,0 +1,194 @@
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pgscheduler/scheduler/scheduler"
+)
+
+const (
+	journalEvery = 250 * time.Millisecond // at most one write of a task's progress in so long
+	journalLines = 4096                   // buffered; who logs more waits for the database
+	journalBatch = 1000                   // lines in one statement
+	writeTimeout = 10 * time.Second
+)
+
+// journal writes progress and log lines of all attempts in batches, off the handlers' way.
+type journal struct {
+	client *scheduler.Client
+	logger *slog.Logger
+	kick   chan struct{}
+
+	writing sync.Mutex // one writer at a time, so that lines keep their order and older progress never overwrites newer
+
+	mu       sync.Mutex
+	room     chan struct{} // closed and replaced when lines were taken
+	attempts map[*attempt]bool
+	lines    []scheduler.Line
+}
+
+func newJournal(client *scheduler.Client, logger *slog.Logger) *journal {
+	return &journal{client: client, logger: logger, kick: make(chan struct{}, 1), room: make(chan struct{}), attempts: map[*attempt]bool{}}
+}
+
+// run writes what comes in until ctx ends.
+func (j *journal) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-j.kick:
+		}
+		write, cancel := context.WithTimeout(ctx, writeTimeout)
+		if err := j.write(write, nil); err != nil && ctx.Err() == nil {
+			j.logger.LogAttrs(ctx, slog.LevelWarn, "report", slog.Any("err", err))
+		}
+		cancel()
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(journalEvery):
+		}
+	}
+}
+
+func (j *journal) wake() {
+	select {
+	case j.kick <- struct{}{}:
+	default:
+	}
+}
+
+// dirty notes that the attempt has progress to write.
+func (j *journal) dirty(a *attempt) {
+	j.mu.Lock()
+	j.attempts[a] = true
+	j.mu.Unlock()
+	j.wake()
+}
+
+// add buffers a line; while the buffer is full it waits, until the attempt's context ends.
+func (j *journal) add(a *attempt, line scheduler.Line) {
+	for {
+		j.mu.Lock()
+		if len(j.lines) < journalLines {
+			j.lines = append(j.lines, line)
+			j.mu.Unlock()
+			j.wake()
+			return
+		}
+		room := j.room
+		j.mu.Unlock()
+		select {
+		case <-room:
+		case <-a.ctx.Done():
+			return
+		}
+	}
+}
+
+// flush writes all that the attempt has reported and logged. Called before the attempt is settled.
+func (j *journal) flush(ctx context.Context, a *attempt) error {
+	return j.write(ctx, a)
+}
+
+// writeLines writes the lines that the attempt has logged, and leaves its progress.
+func (j *journal) writeLines(ctx context.Context, a *attempt) error {
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	return j.sendLines(ctx, func(l scheduler.Line) bool { return l.Lease == a.task.Lease })
+}
+
+// write writes everything (only nil), or what one attempt has.
+func (j *journal) write(ctx context.Context, only *attempt) error {
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	if err := j.sendLines(ctx, func(l scheduler.Line) bool { return only == nil || l.Lease == only.task.Lease }); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	chosen := []*attempt{only}
+	if only == nil {
+		chosen = slices.Collect(maps.Keys(j.attempts))
+		clear(j.attempts)
+	} else {
+		delete(j.attempts, only)
+	}
+	j.mu.Unlock()
+	return j.sendProgress(ctx, chosen)
+}
+
+func (j *journal) sendLines(ctx context.Context, mine func(scheduler.Line) bool) error {
+	j.mu.Lock()
+	var chosen, rest []scheduler.Line
+	for _, line := range j.lines {
+		if mine(line) {
+			chosen = append(chosen, line)
+		} else {
+			rest = append(rest, line)
+		}
+	}
+	j.lines = rest
+	j.mu.Unlock()
+	if len(chosen) == 0 {
+		return nil
+	}
+	for n := 0; n < len(chosen); n += journalBatch {
+		if err := j.client.Log(ctx, chosen[n:min(n+journalBatch, len(chosen))]); err != nil {
+			j.mu.Lock()
+			j.lines = append(chosen[n:], j.lines...)
+			j.mu.Unlock()
+			j.wake()
+			return err
+		}
+	}
+	j.mu.Lock()
+	close(j.room)
+	j.room = make(chan struct{})
+	j.mu.Unlock()
+	return nil
+}
+
+func (j *journal) sendProgress(ctx context.Context, attempts []*attempt) error {
+	var reports []scheduler.Report
+	byTask := map[scheduler.TaskID]*attempt{}
+	for _, a := range attempts {
+		if older := byTask[a.task.Task]; older != nil && older.task.Attempt > a.task.Attempt {
+			continue // an attempt that was lost, beside the one that followed it
+		}
+		if p := a.takeProgress(); p != nil {
+			reports = slices.DeleteFunc(reports, func(r scheduler.Report) bool { return r.Task == a.task.Task })
+			reports = append(reports, scheduler.Report{Lease: a.task.Lease, Progress: *p})
+			byTask[a.task.Task] = a
+		}
+	}
+	if len(reports) == 0 {
+		return nil
+	}
+	lost, locked, err := j.client.Report(ctx, reports)
+	if err != nil {
+		locked = reports // what was written is written again
+	}
+	for _, lease := range lost {
+		byTask[lease.Task].cancel(scheduler.ErrLeaseLost)
+	}
+	for _, r := range locked {
+		a := byTask[r.Task]
+		a.putBack(r.Progress)
+		j.dirty(a)
+	}
+	return err
+}
+
+// forget drops what is left of an attempt that has ended.
+func (j *journal) forget(a *attempt) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	delete(j.attempts, a)
+	j.lines = slices.DeleteFunc(j.lines, func(l scheduler.Line) bool { return l.Lease == a.task.Lease })
+}

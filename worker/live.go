@@ -1,0 +1,119 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"time"
+
+	"github.com/pgscheduler/scheduler/scheduler"
+)
+
+// live keeps the worker alive in the database until ctx ends. When the worker was declared dead in spite of it, all its
+// handlers are told and it begins a new life under a new id.
+func (w *Worker) live(ctx context.Context, s *session) {
+	for {
+		w.stay(ctx, s)
+		if ctx.Err() != nil {
+			return
+		}
+		w.setSession(nil)
+		s.lose()
+		w.config.Logger.LogAttrs(ctx, slog.LevelError, "heartbeat: declared dead, starting anew", slog.String("worker_id", s.id.String()))
+		s = newSession(w.config.TTL)
+		for w.register(ctx, s) != nil && ctx.Err() == nil {
+			select {
+			case <-ctx.Done():
+			case <-time.After(w.config.Heartbeat/5 + rand.N(w.config.Heartbeat/5)):
+			}
+		}
+	}
+}
+
+// stay sends heartbeats until ctx ends or the session is lost.
+func (w *Worker) stay(ctx context.Context, s *session) {
+	failing := false
+	next := time.NewTimer(w.config.Heartbeat)
+	defer next.Stop()
+	cutoff := time.NewTimer(time.Until(s.deadline()))
+	defer cutoff.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-cutoff.C:
+			// No others may have the tasks yet, but they soon will.
+			told := s.cancelAll(scheduler.ErrLeaseLost)
+			w.config.Logger.LogAttrs(ctx, slog.LevelError, "heartbeat: none got through, stopped all handlers",
+				slog.String("worker_id", s.id.String()), slog.Int("tasks", told))
+			continue
+		case <-w.beat:
+		case <-next.C:
+		}
+		err := w.sendBeat(ctx, s)
+		switch {
+		case errors.Is(err, scheduler.ErrWorkerLost):
+			return
+		case err == nil:
+			failing = false
+			cutoff.Reset(time.Until(s.deadline()))
+			next.Reset(w.config.Heartbeat - rand.N(w.config.Heartbeat/10+1))
+		default:
+			if !failing && ctx.Err() == nil {
+				w.config.Logger.LogAttrs(ctx, slog.LevelWarn, "heartbeat", slog.Any("err", err))
+			}
+			failing = true
+			next.Reset(w.config.Heartbeat / 10)
+		}
+	}
+}
+
+func (w *Worker) sendBeat(ctx context.Context, s *session) error {
+	call, cancel := context.WithTimeout(ctx, w.config.Heartbeat)
+	defer cancel()
+	sent, told := time.Now(), s.beat()
+	orders, err := w.client.Heartbeat(call, s.id, told)
+	if err != nil {
+		return err
+	}
+	s.obey(sent, told, orders)
+	if w.lanes.pause(orders.Paused) {
+		nudge(w.wake)
+	}
+	if orders.Command == scheduler.CommandStop {
+		w.stop()
+	}
+	return nil
+}
+
+// register enters the session into the database and makes it the current one.
+func (w *Worker) register(ctx context.Context, s *session) error {
+	queues := make([]scheduler.Queue, len(w.config.Queues))
+	for i, share := range w.config.Queues {
+		queues[i] = share.Queue
+	}
+	host, _ := os.Hostname()
+	call, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	sent := time.Now()
+	err := w.client.Register(call, scheduler.WorkerInfo{ID: s.id, Name: w.config.Name, Host: host, PID: os.Getpid(), Version: w.config.Version,
+		Queues: queues, Kinds: w.kinds, Slots: w.config.Concurrency, TTL: w.config.TTL})
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.seen = sent
+	s.mu.Unlock()
+	w.setSession(s)
+	w.lanes.wantAll()
+	nudge(w.wake)
+	return nil
+}
+
+func (w *Worker) setSession(s *session) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.session = s
+}

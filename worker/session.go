@@ -1,0 +1,124 @@
+package worker
+
+import (
+	"sync"
+	"time"
+
+	"github.com/pgscheduler/scheduler/scheduler"
+)
+
+// session is one life of the worker in the database: from registering to being declared dead or leaving. All its leases
+// live and die together.
+type session struct {
+	id  scheduler.WorkerID
+	ttl time.Duration
+
+	mu      sync.Mutex
+	running map[scheduler.TaskID]*attempt
+	groups  map[int64]int      // lease rows, with how many of their tasks have not ended
+	ended   []int64            // lease rows to drop with the next heartbeat
+	dealt   []scheduler.TaskID // cancellations to drop with the next heartbeat
+	seen    time.Time          // when the last heartbeat that got through was sent
+	command scheduler.Command
+	lost    bool
+}
+
+func newSession(ttl time.Duration) *session {
+	return &session{id: scheduler.NewWorkerID(), ttl: ttl, command: scheduler.CommandRun,
+		running: map[scheduler.TaskID]*attempt{}, groups: map[int64]int{}}
+}
+
+// deadline is when handlers must have been told to stop: before others may take the tasks.
+func (s *session) deadline() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen.Add(s.ttl * 4 / 5)
+}
+
+// mayLease reports whether the leases are alive and nobody told the worker to be quiet.
+func (s *session) mayLease() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.lost && s.command == scheduler.CommandRun && time.Now().Before(s.seen.Add(s.ttl*4/5))
+}
+
+func (s *session) add(attempts []*attempt) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range attempts {
+		s.running[a.task.Task] = a
+		s.groups[a.task.Group]++
+		if s.lost {
+			a.cancel(scheduler.ErrLeaseLost)
+		}
+	}
+}
+
+// remove notes that the attempt has ended, in the database too.
+func (s *session) remove(a *attempt) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running[a.task.Task] == a {
+		delete(s.running, a.task.Task)
+	}
+	s.groups[a.task.Group]--
+	if s.groups[a.task.Group] == 0 {
+		delete(s.groups, a.task.Group)
+		s.ended = append(s.ended, a.task.Group)
+	}
+}
+
+// cancelAll tells every running handler why it must stop.
+func (s *session) cancelAll(cause error) (told int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.running {
+		if a.ctx.Err() == nil {
+			a.cancel(cause)
+			told++
+		}
+	}
+	return told
+}
+
+// beat returns what the next heartbeat tells.
+func (s *session) beat() scheduler.Beat {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return scheduler.Beat{Running: len(s.running), Groups: s.ended, Dealt: s.dealt}
+}
+
+// obey takes in what a heartbeat brought back.
+func (s *session) obey(sent time.Time, told scheduler.Beat, orders scheduler.Orders) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen = sent
+	s.ended = s.ended[len(told.Groups):]
+	s.dealt = nil
+	s.command = orders.Command
+	for _, id := range orders.Cancelled {
+		if a := s.running[id]; a != nil {
+			a.cancel(ErrCancelled)
+		} else {
+			s.dealt = append(s.dealt, id)
+		}
+	}
+}
+
+// leases lists the attempts that have not ended.
+func (s *session) leases() []scheduler.Lease {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []scheduler.Lease
+	for _, a := range s.running {
+		list = append(list, a.task.Lease)
+	}
+	return list
+}
+
+func (s *session) lose() {
+	s.mu.Lock()
+	s.lost = true
+	s.mu.Unlock()
+	s.cancelAll(scheduler.ErrLeaseLost)
+}

@@ -1,0 +1,100 @@
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/pgscheduler/scheduler/scheduler"
+)
+
+// take leases tasks and starts them until ctx ends or Abort is called. Woken by notifications, by slots that fall free and
+// by the poll.
+func (w *Worker) take(ctx context.Context) {
+	const first, most = 100 * time.Millisecond, 2 * time.Second
+	pause := first
+	failing := false
+	poll := time.NewTimer(0)
+	defer poll.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.abort:
+			return
+		case <-poll.C:
+			w.lanes.wantAll()
+			poll.Reset(w.config.Poll - rand.N(w.config.Poll/10+1))
+		case <-w.wake:
+		}
+		for ctx.Err() == nil {
+			more, err := w.takeOnce(ctx)
+			if err == nil {
+				pause, failing = first, false
+				if !more {
+					break
+				}
+				continue
+			}
+			if !failing && ctx.Err() == nil {
+				w.config.Logger.LogAttrs(ctx, slog.LevelWarn, "lease", slog.Any("err", err))
+				failing = true
+			}
+			select {
+			case <-ctx.Done():
+			case <-w.abort:
+				return
+			case <-time.After(pause/2 + rand.N(pause)):
+			}
+			pause = min(2*pause, most)
+		}
+	}
+}
+
+// takeOnce leases for the free slots. more: there are free slots and queues that may have further tasks.
+func (w *Worker) takeOnce(ctx context.Context) (more bool, err error) {
+	s, free := w.current(), w.free()
+	if s == nil || free == 0 || !s.mayLease() {
+		return false, nil
+	}
+	asks := w.lanes.asks(free)
+	if len(asks) == 0 {
+		return false, nil
+	}
+	// Not cut off by the end of ctx: tasks that were leased must be known to be handed back.
+	lease, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	tasks, err := w.client.Lease(lease, s.id, w.kinds, asks)
+	cancel()
+	if err != nil {
+		for _, ask := range asks {
+			w.lanes.want(ask.Queue)
+		}
+		return false, err
+	}
+	got := map[scheduler.Queue]int{}
+	for _, task := range tasks {
+		got[task.Queue]++
+	}
+	for _, ask := range asks {
+		if got[ask.Queue] == ask.Limit {
+			w.lanes.want(ask.Queue)
+			more = true
+		}
+	}
+	w.start(s, tasks)
+	return more, nil
+}
+
+// start runs each task in a goroutine of its own, which ends when the handler has returned and its outcome is written.
+func (w *Worker) start(s *session, tasks []scheduler.LeasedTask) {
+	w.occupy(len(tasks))
+	attempts := make([]*attempt, len(tasks))
+	for i, task := range tasks {
+		attempts[i] = newAttempt(w, s, task)
+	}
+	s.add(attempts)
+	for _, a := range attempts {
+		go w.run(a)
+	}
+}

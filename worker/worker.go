@@ -1,0 +1,163 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/pgscheduler/scheduler/scheduler"
+)
+
+// Worker runs tasks. Make it with New; call Run once.
+type Worker struct {
+	client   *scheduler.Client
+	registry *Registry
+	kinds    []string
+	config   Config
+	journal  *journal
+	lanes    *lanes
+	wake     chan struct{} // there may be something to lease, or a slot is free
+	beat     chan struct{} // send a heartbeat now
+	children children
+	abort    chan struct{}
+	aborting sync.Once
+	stop     context.CancelFunc // ends the intake; set by Run
+
+	mu      sync.Mutex
+	session *session // nil: not registered
+	running int
+	idle    chan struct{} // closed when running is 0; nil while nobody waits
+}
+
+// New returns a Worker that runs the kinds of the registry. It returns an error that names the field for a bad Config, or
+// when the registry is empty.
+func New(client *scheduler.Client, registry *Registry, config Config) (*Worker, error) {
+	if err := config.fill(); err != nil {
+		return nil, err
+	}
+	if len(registry.handlers) == 0 {
+		return nil, errors.New("worker: the registry has no handlers")
+	}
+	return &Worker{
+		client: client, registry: registry, kinds: registry.Kinds(), config: config,
+		journal: newJournal(client, config.Logger), lanes: newLanes(config.Queues),
+		wake: make(chan struct{}, 1), beat: make(chan struct{}, 1), abort: make(chan struct{}),
+	}, nil
+}
+
+// Run takes and runs tasks until ctx ends or the worker is told to stop, then drains: running tasks may finish for
+// Config.DrainTimeout, then their contexts end with ErrShutdown and they are handed back. It returns nil after that,
+// ErrAborted after Abort, and an error when the worker can't register at the start. A database that goes away later is
+// waited for. Besides, it does what scheduler.Client.Maintain does.
+func (w *Worker) Run(ctx context.Context) error {
+	intake, stop := context.WithCancel(ctx)
+	defer stop()
+	w.stop = stop
+	life, end := context.WithCancel(context.WithoutCancel(ctx)) // heartbeats and reports go on while draining
+	defer end()
+
+	first := newSession(w.config.TTL)
+	if err := w.register(ctx, first); err != nil {
+		return err
+	}
+	w.config.Logger.LogAttrs(ctx, slog.LevelInfo, "register", slog.String("worker_id", first.id.String()), slog.String("name", w.config.Name),
+		slog.Any("kinds", w.kinds), slog.Int("slots", w.config.Concurrency))
+
+	var duties sync.WaitGroup // each ends with life
+	duties.Go(func() { w.live(life, first) })
+	duties.Go(func() { w.journal.run(life) })
+	duties.Go(func() { _ = w.client.Maintain(life) }) // always nil
+	duties.Go(func() { w.listen(life) })
+
+	w.take(intake)
+	err := w.drain(life)
+	end()
+	duties.Wait()
+	w.deregister(context.WithoutCancel(ctx))
+	w.Abort() // ends the retries of attempts whose handlers are deaf
+	return err
+}
+
+// Abort ends Run at once, also while it drains: handlers are told ErrShutdown, child processes are killed, and all tasks are
+// handed back without waiting. Safe to call from any goroutine, before or during Run, more than once.
+func (w *Worker) Abort() { w.aborting.Do(func() { close(w.abort) }) }
+
+// listen turns notifications into hints.
+func (w *Worker) listen(ctx context.Context) {
+	channels := []string{scheduler.ChannelReady, scheduler.ChannelControl, scheduler.ChannelDue}
+	_ = w.client.Listen(ctx, channels, func(channel, payload string) { // always nil
+		switch channel {
+		case "":
+			w.lanes.wantAll()
+			nudge(w.wake)
+			nudge(w.beat)
+		case scheduler.ChannelReady:
+			if w.lanes.want(scheduler.Queue(payload)) {
+				nudge(w.wake)
+			}
+		case scheduler.ChannelControl:
+			if s := w.current(); payload == "*" || s != nil && payload == s.id.String() {
+				nudge(w.beat)
+			}
+		case scheduler.ChannelDue:
+			if ms, err := strconv.ParseInt(payload, 10, 64); err == nil {
+				w.client.DueIn(time.Duration(ms) * time.Millisecond)
+			}
+		}
+	})
+}
+
+func nudge(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func (w *Worker) current() *session {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.session
+}
+
+// free returns how many slots have no task.
+func (w *Worker) free() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.config.Concurrency - w.running
+}
+
+// occupy counts n tasks as running.
+func (w *Worker) occupy(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.running += n
+}
+
+// vacate counts one task as ended.
+func (w *Worker) vacate() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.running--
+	if w.running == 0 && w.idle != nil {
+		close(w.idle)
+		w.idle = nil
+	}
+	nudge(w.wake)
+}
+
+// allEnded returns a channel that is closed once no task runs.
+func (w *Worker) allEnded() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	ended := make(chan struct{})
+	if w.running == 0 {
+		close(ended)
+	} else {
+		w.idle = ended
+	}
+	return ended
+}
