@@ -46,7 +46,10 @@ type Client struct {
 	hot    *pgxpool.Pool // statements of the hot path, with pinned plans
 	pool   *pgxpool.Pool // everything else: control and reading
 	hints  hinter
-	due    chan time.Duration // to Maintain: something is due in so long
+
+	submits     group[submission, Submitted]
+	completions group[completion, struct{}]
+	due         chan time.Duration // to Maintain: something is due in so long
 }
 
 const (
@@ -90,6 +93,8 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 		return nil, fmt.Errorf("open: %w", err)
 	}
 	c.hints.send = c.notify
+	c.submits.run = c.submitEach
+	c.completions.run = c.completeMany
 	if err := c.CheckSchema(ctx); err != nil {
 		c.Close()
 		return nil, err
@@ -129,8 +134,11 @@ func (c *Config) fill() error {
 	return nil
 }
 
-// Close sends the hints that wait and closes all connections. Calls under way fail.
+// Close waits for submits and completions that are under way, sends the hints that wait and closes all connections. Other
+// calls under way fail.
 func (c *Client) Close() {
+	c.submits.wait()
+	c.completions.wait()
 	c.hints.wait()
 	c.hot.Close()
 	c.pool.Close()

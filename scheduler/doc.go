@@ -1,12 +1,12 @@
 // Package scheduler is what a task is and may become, and every round trip to the database: submit, lease, finish, report,
 // cancel, retry, schedules, rescue. It runs no user code; package worker does.
 //
-//	            submit                lease               complete
-//	  (new) ─┬─► ready ◄───────────┐ ─────► running ─┬──────────────► completed
-//	         │     ▲   release     │          │      ├─ fail (gave up) ► failed ──┐
-//	         │     │ promote       └──────────┤      └─ cancel ────────► cancelled┤
-//	         └─► scheduled ◄── fail, snooze ──┘                                   │
-//	               ready ◄───────────────────────── retry ────────────────────────┘
+//	          submit                lease               complete
+//	(new) ─┬─► ready ◄───────────┐ ─────► running ─┬──────────────► completed
+//	       │     ▲   release     │          │      ├─ fail (gave up) ► failed ──┐
+//	       │     │ promote       └──────────┤      └─ cancel ────────► cancelled┤
+//	       └─► scheduled ◄── fail, snooze ──┘                                   │
+//	             ready ◄───────────────────────── retry ────────────────────────┘
 //
 // Invariants. A state changes by one guarded statement in folder sql; the database refuses every edge that is not in
 // Edges. Each write by a worker names task, worker, attempt and state, and changes nothing once the lease is lost

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,43 +22,86 @@ type Failure struct {
 	RetryAfter *time.Duration // instead of the backoff
 }
 
-// Complete ends an attempt with its result (nil: none). It returns ErrLeaseLost when the lease is lost, or was used up.
+// Complete ends an attempt with its result (nil: none). Completions that arrive together share a statement and a commit. It
+// returns ErrLeaseLost when the lease is lost, or was used up.
 func (c *Client) Complete(ctx context.Context, lease Lease, result json.RawMessage) error {
-	return complete(ctx, c.hot, lease, result)
+	_, err := c.completions.do(ctx, newCompletion(lease, result))
+	return err
 }
 
 // CompleteTx is Complete within the caller's transaction: what the transaction writes and the completion commit together
 // or not at all. On ErrLeaseLost roll back: another attempt is doing the same work.
 func (c *Client) CompleteTx(ctx context.Context, tx pgx.Tx, lease Lease, result json.RawMessage) error {
-	return complete(ctx, tx, lease, result)
-}
-
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
-func complete(ctx context.Context, db querier, lease Lease, result json.RawMessage) error {
-	var text *string
-	if result != nil {
-		text = null(string(result))
-	}
-	return guarded(ctx, db, "complete", sql.Complete, lease.Worker, lease.Queue, []TaskID{lease.Task}, []int{lease.Attempt}, []*string{text})
-}
-
-// guarded runs a statement on one attempt; no row means that the lease is lost.
-func guarded(ctx context.Context, db querier, verb, statement string, args ...any) error {
-	rows, err := db.Query(ctx, statement, args...)
+	one := []completion{newCompletion(lease, result)}
+	rows, err := tx.Query(ctx, sql.Complete, completeArgs(one)...)
 	if err != nil {
-		return fmt.Errorf("%s: %w", verb, err)
+		return fmt.Errorf("complete: %w", err)
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[TaskID])
-	if err != nil {
-		return fmt.Errorf("%s: %w", verb, err)
-	}
-	if len(ids) == 0 {
+	done, err := pgx.CollectRows(rows, pgx.RowToStructByName[completed])
+	switch {
+	case err != nil:
+		return fmt.Errorf("complete: %w", err)
+	case len(done) == 0:
 		return ErrLeaseLost
 	}
 	return nil
+}
+
+type completion struct {
+	Lease
+	result *string
+}
+
+type completed struct {
+	ID      TaskID
+	Attempt int
+}
+
+func newCompletion(lease Lease, result json.RawMessage) completion {
+	return completion{lease, null(string(result))}
+}
+
+// completeArgs returns the arguments for completions of one worker and queue, which it sorts by task.
+func completeArgs(list []completion) []any {
+	slices.SortFunc(list, func(a, b completion) int { return compareLeases(a.Lease, b.Lease) })
+	n := len(list)
+	ids, attempts, results := make([]TaskID, n), make([]int, n), make([]*string, n)
+	for i, c := range list {
+		ids[i], attempts[i], results[i] = c.Task, c.Attempt, c.result
+	}
+	return []any{list[0].Worker, list[0].Queue, ids, attempts, results}
+}
+
+// completeMany ends attempts, one statement a worker and queue, in one round trip and one commit.
+func (c *Client) completeMany(ctx context.Context, in []completion) ([]answer[struct{}], error) {
+	type lane struct {
+		worker WorkerID
+		queue  Queue
+	}
+	lanes := map[lane][]completion{}
+	for _, x := range in {
+		l := lane{x.Worker, x.Queue}
+		lanes[l] = append(lanes[l], x)
+	}
+	done := make(map[completed]bool, len(in))
+	var batch pgx.Batch
+	for _, list := range lanes {
+		batch.Queue(sql.Complete, completeArgs(list)...).Query(func(rows pgx.Rows) error {
+			var row completed
+			_, err := pgx.ForEachRow(rows, []any{&row.ID, &row.Attempt}, func() error { done[row] = true; return nil })
+			return err
+		})
+	}
+	if err := c.hot.SendBatch(ctx, &batch).Close(); err != nil {
+		return nil, fmt.Errorf("complete: %w", err)
+	}
+	answers := make([]answer[struct{}], len(in))
+	for i, x := range in {
+		if !done[completed{x.Task, x.Attempt}] {
+			answers[i].err = ErrLeaseLost
+		}
+	}
+	return answers, nil
 }
 
 // Fail ends an attempt that did not succeed and returns what the task became: scheduled or ready to retry, failed when it

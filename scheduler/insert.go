@@ -1,8 +1,10 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -10,20 +12,79 @@ import (
 	"github.com/pgscheduler/scheduler/sql"
 )
 
-// submitTx inserts rows, one statement a queue, and finds the tasks that hold the keys of those left out.
-func submitTx(ctx context.Context, tx pgx.Tx, rows []submission) ([]Submitted, error) {
-	list := make([]Submitted, len(rows))
-	// A row in the way can vanish between the insert and the look at it; then the insert is tried again.
-	for range 100 {
+// attempts of an insert whose row in the way vanishes before it can be looked at
+const maxContention = 100
+
+var errContended = errors.New("the keys are too contended")
+
+// database is a pool or a transaction.
+type database interface {
+	querier
+	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+}
+
+// submitAll stores all rows within tx, or finds the tasks that hold their keys, and fills list. The first key that was used
+// for another request ends it.
+func submitAll(ctx context.Context, tx pgx.Tx, rows []submission, list []Submitted) error {
+	for range maxContention {
 		missing, err := insert(ctx, tx, rows, list)
+		if err != nil {
+			return err
+		}
+		rows = nil
+		for _, row := range missing {
+			switch found, err := holder(ctx, tx, row); {
+			case errors.Is(err, pgx.ErrNoRows):
+				rows = append(rows, row)
+			case err != nil:
+				return err
+			default:
+				list[row.at] = found
+			}
+		}
+		if len(rows) == 0 {
+			return nil
+		}
+	}
+	return errContended
+}
+
+// submitEach stores rows of callers that have nothing to do with each other: each is answered alone.
+func (c *Client) submitEach(ctx context.Context, in []submission) ([]answer[Submitted], error) {
+	list, answers := make([]Submitted, len(in)), make([]answer[Submitted], len(in))
+	rows := slices.Clone(in)
+	for i := range rows {
+		rows[i].at = i
+	}
+	for range maxContention {
+		missing, err := insert(ctx, c.hot, rows, list)
 		if err != nil {
 			return nil, err
 		}
-		if rows, err = resolve(ctx, tx, missing, list); err != nil || len(rows) == 0 {
-			return list, err
+		rows = nil
+		for _, row := range missing {
+			found, err := holder(ctx, c.hot, row)
+			if errors.Is(err, pgx.ErrNoRows) {
+				rows = append(rows, row)
+			}
+			var reused *KeyReusedError
+			if errors.As(err, &reused) {
+				reused.At = 0 // its caller has one task
+			}
+			list[row.at], answers[row.at].err = found, err
+		}
+		if len(rows) == 0 {
+			break
 		}
 	}
-	return nil, errors.New("the keys are too contended")
+	for _, row := range rows {
+		answers[row.at].err = errContended
+	}
+	c.announce(list)
+	for i := range answers {
+		answers[i].out = list[i]
+	}
+	return answers, nil
 }
 
 type inserted struct {
@@ -33,38 +94,59 @@ type inserted struct {
 	CreatedAt time.Time
 }
 
-// insert stores the rows that meet no key, fills list and returns the others.
-func insert(ctx context.Context, tx pgx.Tx, rows []submission, list []Submitted) (missing []submission, err error) {
-	var order []Queue
-	queues := map[Queue][]submission{}
+// insert stores the rows that meet no key, one statement a queue in one round trip, fills list and returns the others. Keys
+// are inserted in one order everywhere, so that two inserts wait for each other's keys and never in a circle.
+func insert(ctx context.Context, db database, rows []submission, list []Submitted) (missing []submission, err error) {
+	sorted := slices.Clone(rows)
+	slices.SortStableFunc(sorted, func(a, b submission) int {
+		return cmp.Or(cmp.Compare(a.queue, b.queue), compareKeys(a.idempotencyKey, b.idempotencyKey), compareKeys(a.uniqueKey, b.uniqueKey))
+	})
+	at := make(map[TaskID]int, len(rows))
 	for _, row := range rows {
-		if queues[row.queue] == nil {
-			order = append(order, row.queue)
-		}
-		queues[row.queue] = append(queues[row.queue], row)
+		at[row.id] = row.at
 	}
 	var batch pgx.Batch
-	done := make(map[TaskID]inserted, len(rows))
-	for _, queue := range order {
-		batch.Queue(sql.Submit, columns(queue, queues[queue])...).Query(func(r pgx.Rows) error {
-			found, err := pgx.CollectRows(r, pgx.RowToStructByName[inserted])
-			for _, row := range found {
-				done[row.ID] = row
-			}
+	for len(sorted) > 0 {
+		queue := sorted[0].queue
+		n := slices.IndexFunc(sorted, func(r submission) bool { return r.queue != queue })
+		if n < 0 {
+			n = len(sorted)
+		}
+		batch.Queue(sql.Submit, columns(queue, sorted[:n])...).Query(func(r pgx.Rows) error {
+			var row inserted
+			_, err := pgx.ForEachRow(r, []any{&row.ID, &row.State, &row.RunAt, &row.CreatedAt}, func() error {
+				list[at[row.ID]] = Submitted{ID: row.ID, Queue: queue, State: row.State, RunAt: row.RunAt, CreatedAt: row.CreatedAt}
+				return nil
+			})
 			return err
 		})
+		sorted = sorted[n:]
 	}
-	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+	if err := db.SendBatch(ctx, &batch).Close(); err != nil {
 		return nil, err
 	}
 	for _, row := range rows {
-		if got, ok := done[row.id]; ok {
-			list[row.at] = Submitted{ID: got.ID, Queue: row.queue, State: got.State, RunAt: got.RunAt, CreatedAt: got.CreatedAt}
-		} else {
+		if list[row.at].ID != row.id {
 			missing = append(missing, row)
 		}
 	}
 	return missing, nil
+}
+
+func compareKeys(a, b *string) int {
+	switch {
+	case a == nil || b == nil:
+		return cmp.Compare(btoi(a != nil), btoi(b != nil))
+	default:
+		return cmp.Compare(*a, *b)
+	}
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // columns turns rows of one queue into the arguments of the submit statement.
@@ -83,38 +165,27 @@ func columns(queue Queue, rows []submission) []any {
 	return []any{queue, ids, kinds, payloads, priorities, runAt, delays, attempts, timeouts, expires, unique, keys, backoffs}
 }
 
-// resolve finds the tasks that hold the rows' keys, fills list, and returns the rows whose holder is gone by now.
-func resolve(ctx context.Context, tx pgx.Tx, rows []submission, list []Submitted) (again []submission, err error) {
-	for _, row := range rows {
-		found, err := holder(ctx, tx, row)
-		if errors.Is(err, pgx.ErrNoRows) {
-			again = append(again, row)
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		if found.ByKey && !found.Same {
-			return nil, &KeyReusedError{Key: *row.idempotencyKey, Task: found.ID, At: row.at}
-		}
-		list[row.at] = Submitted{ID: found.ID, Queue: row.queue, State: found.State, RunAt: found.RunAt, CreatedAt: found.CreatedAt,
-			Replayed: found.ByKey, Existing: !found.ByKey}
-	}
-	return again, nil
-}
-
 type conflict struct {
 	inserted
 	ByKey bool
 	Same  bool
 }
 
-func holder(ctx context.Context, tx pgx.Tx, r submission) (conflict, error) {
-	rows, err := tx.Query(ctx, sql.SubmitConflict, pgx.StrictNamedArgs{"queue": r.queue, "idempotency_key": r.idempotencyKey,
+// holder finds the task that holds a key of the row. It returns pgx.ErrNoRows when that is gone by now.
+func holder(ctx context.Context, db querier, r submission) (Submitted, error) {
+	rows, err := db.Query(ctx, sql.SubmitConflict, pgx.StrictNamedArgs{"queue": r.queue, "idempotency_key": r.idempotencyKey,
 		"unique_key": r.uniqueKey, "kind": r.kind, "payload": r.payload, "priority": r.priority, "run_at": r.runAt, "delay_ms": r.delayMS,
 		"max_attempts": r.maxAttempts, "timeout_ms": r.timeoutMS, "expires_at": r.expiresAt, "backoff_ms": r.backoffMS})
 	if err != nil {
-		return conflict{}, err
+		return Submitted{}, err
 	}
-	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[conflict])
+	found, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[conflict])
+	if err != nil {
+		return Submitted{}, err
+	}
+	if found.ByKey && !found.Same {
+		return Submitted{}, &KeyReusedError{Key: *r.idempotencyKey, Task: found.ID, At: r.at}
+	}
+	return Submitted{ID: found.ID, Queue: r.queue, State: found.State, RunAt: found.RunAt, CreatedAt: found.CreatedAt,
+		Replayed: found.ByKey, Existing: !found.ByKey}, nil
 }

@@ -70,7 +70,7 @@ type reported struct {
 }
 
 func report(ctx context.Context, db querier, list []Report) (map[TaskID]reported, error) {
-	slices.SortFunc(list, func(a, b Report) int { return bytes.Compare(a.Task[:], b.Task[:]) })
+	slices.SortFunc(list, func(a, b Report) int { return compareLeases(a.Lease, b.Lease) })
 	n := len(list)
 	ids, attempts, current, total := make([]TaskID, n), make([]int, n), make([]int64, n), make([]*int64, n)
 	messages, data := make([]*string, n), make([]*string, n)
@@ -125,11 +125,18 @@ func (c *Client) Log(ctx context.Context, lines []Line) error {
 
 // split sorts leases by task and returns their columns.
 func split(list []Lease) (ids []TaskID, attempts []int) {
-	slices.SortFunc(list, func(a, b Lease) int {
-		return cmp.Or(bytes.Compare(a.Task[:], b.Task[:]), cmp.Compare(a.Attempt, b.Attempt))
-	})
+	slices.SortFunc(list, compareLeases)
 	for _, l := range list {
 		ids, attempts = append(ids, l.Task), append(attempts, l.Attempt)
 	}
 	return ids, attempts
+}
+
+// compareLeases is the order in which statements lock tasks.
+func compareLeases(a, b Lease) int {
+	return cmp.Or(bytes.Compare(a.Task[:], b.Task[:]), cmp.Compare(a.Attempt, b.Attempt))
+}
+
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }

@@ -58,15 +58,16 @@ const (
 	maxBackoff = 100 // elements
 )
 
-// Submit stores a task and returns once it is durable: it then survives the death of any process. Errors: *InvalidError,
-// *KeyReusedError, or the database's, after which the task may or may not be stored; with an IdempotencyKey it is safe to
-// call again.
+// Submit stores a task and returns once it is durable: it then survives the death of any process. Submits that arrive
+// together share a statement and a commit. Errors: *InvalidError, *KeyReusedError, or the database's, after which the task
+// may or may not be stored; with an IdempotencyKey it is safe to call again.
 func (c *Client) Submit(ctx context.Context, task NewTask) (Submitted, error) {
-	list, err := c.SubmitMany(ctx, []NewTask{task})
+	rows, err := prepare([]NewTask{task})
 	if err != nil {
 		return Submitted{}, err
 	}
-	return list[0], nil
+	s, err := c.submits.do(ctx, rows[0])
+	return s, wrapSubmit(err)
 }
 
 // SubmitMany stores tasks in one transaction, all or none, and returns them in order. Errors as of Submit; fields are
@@ -76,12 +77,12 @@ func (c *Client) SubmitMany(ctx context.Context, tasks []NewTask) ([]Submitted, 
 	if err != nil || len(rows) == 0 {
 		return []Submitted{}, err
 	}
-	var list []Submitted
-	// The transaction is needed only when there is more than one statement: several queues, or a key that was taken.
-	err = pgx.BeginFunc(ctx, c.hot, func(tx pgx.Tx) (err error) {
-		list, err = submitTx(ctx, tx, rows)
-		return err
-	})
+	list := make([]Submitted, len(rows))
+	if !slices.ContainsFunc(rows, submission.keyed) {
+		_, err = insert(ctx, c.hot, rows, list) // one commit without asking for it: nothing can be in the way
+	} else {
+		err = pgx.BeginFunc(ctx, c.hot, func(tx pgx.Tx) error { return submitAll(ctx, tx, rows, list) })
+	}
 	if err != nil {
 		return nil, wrapSubmit(err)
 	}
@@ -105,8 +106,8 @@ func (c *Client) SubmitManyTx(ctx context.Context, tx pgx.Tx, tasks []NewTask) (
 	if err != nil || len(rows) == 0 {
 		return []Submitted{}, err
 	}
-	list, err := submitTx(ctx, tx, rows)
-	if err != nil {
+	list := make([]Submitted, len(rows))
+	if err := submitAll(ctx, tx, rows, list); err != nil {
 		return nil, wrapSubmit(err)
 	}
 	// Inside the transaction: PostgreSQL sends these when it commits, once each.
@@ -123,7 +124,7 @@ func (c *Client) SubmitManyTx(ctx context.Context, tx pgx.Tx, tasks []NewTask) (
 
 func wrapSubmit(err error) error {
 	var reused *KeyReusedError
-	if errors.As(err, &reused) {
+	if err == nil || errors.As(err, &reused) {
 		return err
 	}
 	return fmt.Errorf("submit: %w", err)
@@ -152,7 +153,7 @@ func hintsFor(list []Submitted) (ready, due []string) {
 			if !slices.Contains(ready, string(s.Queue)) {
 				ready = append(ready, string(s.Queue))
 			}
-		default:
+		case s.State == Scheduled:
 			next = min(next, s.RunAt.Sub(s.CreatedAt))
 		}
 	}
@@ -179,6 +180,9 @@ type submission struct {
 	idempotencyKey *string
 	backoffMS      *string // array literal
 }
+
+// keyed reports whether another task can be in the way.
+func (r submission) keyed() bool { return r.idempotencyKey != nil || r.uniqueKey != nil }
 
 func prepare(tasks []NewTask) ([]submission, error) {
 	rows := make([]submission, len(tasks))
@@ -248,7 +252,9 @@ func (t *NewTask) prepare() (row submission, bad []FieldError) {
 func ValidKind(kind string) bool { return len(kind) <= 128 && kindPattern.MatchString(kind) }
 
 // ValidQueue reports whether a queue may have the name.
-func ValidQueue(queue Queue) bool { return len(queue) <= 128 && queuePattern.MatchString(string(queue)) }
+func ValidQueue(queue Queue) bool {
+	return len(queue) <= 128 && queuePattern.MatchString(string(queue))
+}
 
 // BackoffFits reports whether the list can be a task's Backoff.
 func BackoffFits(list []time.Duration) bool {

@@ -1,0 +1,106 @@
+package scheduler
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+const (
+	groupMost    = 1000             // calls in one statement
+	groupFlights = 2                // statements under way at once
+	groupTimeout = 2 * time.Minute  // of one run, in case the database neither answers nor hangs up
+	groupAlone   = 30 * time.Second // of one call that is run alone after its group failed
+)
+
+// group lets calls that arrive together travel in one statement and one commit. Nobody waits for a window to fill: a call
+// that finds room goes at once, and those that arrive while enough are under way form the next run. Each caller gets its
+// own answer, after the commit. A caller whose context ends is answered at once; what it asked for may happen all the same.
+type group[In, Out any] struct {
+	// run answers each call, or fails as a whole with nothing done.
+	run func(ctx context.Context, in []In) ([]answer[Out], error)
+
+	mu      sync.Mutex
+	waiting []*call[In, Out]
+	flying  int
+	flights sync.WaitGroup
+}
+
+type answer[Out any] struct {
+	out Out
+	err error
+}
+
+type call[In, Out any] struct {
+	in   In
+	done chan answer[Out] // room for one
+}
+
+func (g *group[In, Out]) do(ctx context.Context, in In) (Out, error) {
+	c := &call[In, Out]{in: in, done: make(chan answer[Out], 1)}
+	g.mu.Lock()
+	g.waiting = append(g.waiting, c)
+	if g.flying < groupFlights {
+		g.flying++
+		g.flights.Go(g.fly) // ends when nobody waits; wait waits for it
+	}
+	g.mu.Unlock()
+	select {
+	case a := <-c.done:
+		return a.out, a.err
+	case <-ctx.Done():
+		var none Out
+		return none, ctx.Err()
+	}
+}
+
+func (g *group[In, Out]) fly() {
+	for {
+		g.mu.Lock()
+		n := min(len(g.waiting), groupMost)
+		calls := g.waiting[:n:n]
+		g.waiting = g.waiting[n:]
+		if n == 0 {
+			g.waiting = nil
+			g.flying--
+		}
+		g.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		g.serve(calls)
+	}
+}
+
+// serve runs the calls together. When the statement is refused for what one of them holds, each is run alone, so that it
+// fails alone; when the database is not to be had, all fail.
+func (g *group[In, Out]) serve(calls []*call[In, Out]) {
+	answers, err := g.attempt(calls, groupTimeout)
+	for i, c := range calls {
+		switch {
+		case err == nil:
+			c.done <- answers[i]
+		case Unavailable(err) || len(calls) == 1:
+			c.done <- answer[Out]{err: err}
+		default:
+			alone, err := g.attempt(calls[i:i+1], groupAlone)
+			if err != nil {
+				alone = []answer[Out]{{err: err}}
+			}
+			c.done <- alone[0]
+		}
+	}
+}
+
+func (g *group[In, Out]) attempt(calls []*call[In, Out], timeout time.Duration) ([]answer[Out], error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout) // the run serves many callers, none of them owns it
+	defer cancel()
+	in := make([]In, len(calls))
+	for i, c := range calls {
+		in[i] = c.in
+	}
+	return g.run(ctx, in)
+}
+
+// wait returns when nothing is under way.
+func (g *group[In, Out]) wait() { g.flights.Wait() }
