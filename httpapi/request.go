@@ -1,0 +1,107 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"math"
+	"time"
+
+	"github.com/pgscheduler/scheduler/scheduler"
+)
+
+// SubmitRequest is the body of a submit. Only Kind is needed; null and absent mean the default.
+type SubmitRequest struct {
+	Kind           string          `json:"kind" minLength:"1" maxLength:"128" doc:"Names the handler: letters, digits and _ . : / \\ -" example:"report.generate"`
+	Payload        json.RawMessage `json:"payload,omitempty" doc:"What the handler is given, any JSON of at most 262144 bytes. Default: {}"`
+	Queue          string          `json:"queue,omitempty" minLength:"1" maxLength:"128" doc:"Letters, digits and _ . - Default: default" example:"reports"`
+	Priority       int             `json:"priority,omitempty" minimum:"-32768" maximum:"32767" doc:"Lower runs first. Default: 0"`
+	RunAt          *time.Time      `json:"run_at,omitempty" doc:"Not started before. Default: now"`
+	DelayMS        *int64          `json:"delay_ms,omitempty" minimum:"0" maximum:"3155760000000" doc:"Not started before so long from now. Not together with run_at"`
+	MaxAttempts    *int            `json:"max_attempts,omitempty" minimum:"1" maximum:"1000" doc:"Failures until the task is failed. Default: 10"`
+	TimeoutMS      *int64          `json:"timeout_ms,omitempty" minimum:"1" maximum:"31557600000" doc:"Longest run of one attempt. Default: no limit"`
+	ExpiresAt      *time.Time      `json:"expires_at,omitempty" doc:"Cancelled when not started by then. Default: never"`
+	UniqueKey      *string         `json:"unique_key,omitempty" minLength:"1" maxLength:"255" doc:"A task of the queue that is not final and has the key is returned instead"`
+	IdempotencyKey *string         `json:"idempotency_key,omitempty" minLength:"1" maxLength:"255" doc:"The same request again returns the same task, another one is refused. Better given as the header Idempotency-Key"`
+	BackoffMS      []int64         `json:"backoff_ms,omitempty" minItems:"1" maxItems:"100" doc:"Wait after the first, second, … failure; the last repeats. Default: exponential with full jitter, 1 s to 1 h"`
+}
+
+// NewTask returns what package scheduler submits. Milliseconds that no time.Duration holds become the longest one, which
+// Submit refuses.
+func (r SubmitRequest) NewTask() scheduler.NewTask {
+	task := scheduler.NewTask{Kind: r.Kind, Queue: scheduler.Queue(r.Queue), Priority: r.Priority, Backoff: durations(r.BackoffMS)}
+	if len(r.Payload) > 0 {
+		task.Payload = r.Payload
+	}
+	if r.RunAt != nil {
+		task.RunAt = *r.RunAt
+	}
+	if r.DelayMS != nil {
+		task.Delay = duration(*r.DelayMS)
+	}
+	if r.MaxAttempts != nil {
+		task.MaxAttempts = *r.MaxAttempts
+	}
+	if r.TimeoutMS != nil {
+		task.Timeout = duration(*r.TimeoutMS)
+	}
+	if r.ExpiresAt != nil {
+		task.ExpiresAt = *r.ExpiresAt
+	}
+	if r.UniqueKey != nil {
+		task.UniqueKey = *r.UniqueKey
+	}
+	if r.IdempotencyKey != nil {
+		task.IdempotencyKey = *r.IdempotencyKey
+	}
+	return task
+}
+
+// ScheduleRequest is the body that makes or replaces a schedule. Expression and Kind are needed.
+type ScheduleRequest struct {
+	Expression  string          `json:"expression" doc:"Five cron fields, six with leading seconds, @hourly and the like, or @every 30s" example:"0 3 * * *"`
+	Zone        string          `json:"zone,omitempty" doc:"IANA time zone in which the expression is read. Default: UTC" example:"Europe/Paris"`
+	Kind        string          `json:"kind" minLength:"1" maxLength:"128" doc:"Names the handler of the tasks"`
+	Payload     json.RawMessage `json:"payload,omitempty" doc:"Default: {}"`
+	Queue       string          `json:"queue,omitempty" minLength:"1" maxLength:"128" doc:"Default: default"`
+	Priority    int             `json:"priority,omitempty" minimum:"-32768" maximum:"32767" doc:"Lower runs first. Default: 0"`
+	MaxAttempts *int            `json:"max_attempts,omitempty" minimum:"1" maximum:"1000" doc:"Default: 10"`
+	TimeoutMS   *int64          `json:"timeout_ms,omitempty" minimum:"1" maximum:"31557600000" doc:"Default: no limit"`
+	BackoffMS   []int64         `json:"backoff_ms,omitempty" minItems:"1" maxItems:"100" doc:"Default: exponential with full jitter, 1 s to 1 h"`
+}
+
+// NewSchedule returns what package scheduler stores under the name. Milliseconds as in SubmitRequest.NewTask.
+func (r ScheduleRequest) NewSchedule(name string) scheduler.NewSchedule {
+	s := scheduler.NewSchedule{Name: name, Expression: r.Expression, Zone: r.Zone, Kind: r.Kind, Queue: scheduler.Queue(r.Queue),
+		Priority: r.Priority, Backoff: durations(r.BackoffMS)}
+	if len(r.Payload) > 0 {
+		s.Payload = r.Payload
+	}
+	if r.MaxAttempts != nil {
+		s.MaxAttempts = *r.MaxAttempts
+	}
+	if r.TimeoutMS != nil {
+		s.Timeout = duration(*r.TimeoutMS)
+	}
+	return s
+}
+
+// CancelRequest is the body of a cancel, which may be left out.
+type CancelRequest struct {
+	Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Shown to people as the task's error. Default: cancelled on request"`
+}
+
+// duration saturates: what does not fit is refused by its bound, never wrapped around.
+func duration(ms int64) time.Duration {
+	const most = math.MaxInt64 / int64(time.Millisecond)
+	return time.Duration(min(max(ms, -most), most)) * time.Millisecond
+}
+
+func durations(ms []int64) []time.Duration {
+	if ms == nil {
+		return nil
+	}
+	list := make([]time.Duration, len(ms))
+	for i, n := range ms {
+		list[i] = duration(n)
+	}
+	return list
+}
