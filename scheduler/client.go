@@ -23,7 +23,7 @@ type Config struct {
 	DatabaseURL string
 
 	// MaxConns bounds the connections for submitting, leasing and finishing, 1 to 1000. 0: 8. Too few make slots wait for
-	// each other; PostgreSQL must allow this many, plus 4 for control and one for listening, for each process.
+	// each other; PostgreSQL must allow this many, plus 4 for control, 2 for heartbeats and one for listening, for each process.
 	MaxConns int
 
 	// PollOnly never listens, for a database behind a pooler that can't: everything is found by polling, within a second.
@@ -45,6 +45,7 @@ type Client struct {
 	listen *pgx.ConnConfig
 	hot    *pgxpool.Pool // statements of the hot path, with pinned plans
 	pool   *pgxpool.Pool // everything else: control and reading
+	vital  *pgxpool.Pool // heartbeats, which must never wait for the others
 	hints  hinter
 
 	submits     group[submission, Submitted]
@@ -55,6 +56,7 @@ type Client struct {
 const (
 	statementTimeout = 15 * time.Second // of one statement, in the database
 	controlConns     = 4
+	vitalConns       = 2
 )
 
 // Open connects and checks the schema. It returns *InvalidError for a bad Config, *SchemaError when the schema is
@@ -76,21 +78,23 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 		params["application_name"] = "scheduler"
 	}
 	params["timezone"] = "UTC"
+	params["jit"] = "off" // compiling costs more than any of these statements
 	params["statement_timeout"] = fmt.Sprint(statementTimeout.Milliseconds())
 
-	control := base.Copy()
-	control.MaxConns = controlConns
-	hot := base.Copy()
-	hot.MaxConns = int32(config.MaxConns)
-	pinPlans(hot.ConnConfig.RuntimeParams)
-
 	c := &Client{config: config, listen: base.ConnConfig.Copy(), due: make(chan time.Duration, 64)}
-	if c.pool, err = pgxpool.NewWithConfig(ctx, control); err != nil {
-		return nil, fmt.Errorf("open: %w", err)
-	}
-	if c.hot, err = pgxpool.NewWithConfig(ctx, hot); err != nil {
-		c.pool.Close()
-		return nil, fmt.Errorf("open: %w", err)
+	for _, p := range []struct {
+		pool  **pgxpool.Pool
+		conns int
+		hot   bool
+	}{{&c.hot, config.MaxConns, true}, {&c.pool, controlConns, false}, {&c.vital, vitalConns, false}} {
+		its := base.Copy()
+		its.MaxConns = int32(p.conns)
+		if p.hot {
+			pinPlans(its.ConnConfig.RuntimeParams)
+		}
+		if *p.pool, err = pgxpool.NewWithConfig(ctx, its); err != nil { // connects when first used
+			return nil, fmt.Errorf("open: %w", err)
+		}
 	}
 	c.hints.send = c.notify
 	c.submits.run = c.submitEach
@@ -105,7 +109,7 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 // pinPlans fixes how the hot path's statements are planned by their form alone: a worker that starts on an empty table
 // would otherwise keep the sequential scans that were right then.
 func pinPlans(params map[string]string) {
-	for _, name := range []string{"enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"} {
+	for _, name := range []string{"enable_seqscan", "enable_hashjoin", "enable_mergejoin"} {
 		params[name] = "off"
 	}
 }
@@ -142,6 +146,7 @@ func (c *Client) Close() {
 	c.hints.wait()
 	c.hot.Close()
 	c.pool.Close()
+	c.vital.Close()
 }
 
 // Ping does one round trip.

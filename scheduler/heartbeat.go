@@ -26,7 +26,7 @@ type WorkerInfo struct {
 
 // Register enters a worker, alive from now on.
 func (c *Client) Register(ctx context.Context, w WorkerInfo) error {
-	_, err := c.pool.Exec(ctx, sql.Register, pgx.StrictNamedArgs{"id": w.ID, "name": CleanText(w.Name, 200), "host": CleanText(w.Host, 200),
+	_, err := c.vital.Exec(ctx, sql.Register, pgx.StrictNamedArgs{"id": w.ID, "name": CleanText(w.Name, 200), "host": CleanText(w.Host, 200),
 		"pid": w.PID, "version": CleanText(w.Version, 100), "queues": w.Queues, "kinds": w.Kinds, "slots": w.Slots, "ttl_ms": w.TTL.Milliseconds()})
 	if err != nil {
 		return fmt.Errorf("register: %w", err)
@@ -37,7 +37,8 @@ func (c *Client) Register(ctx context.Context, w WorkerInfo) error {
 // Beat is what a worker tells with its heartbeat.
 type Beat struct {
 	Running int      // tasks
-	Groups  []int64  // LeasedTask.Group whose tasks have all ended
+	Held    []int64  // LeasedTask.Group with tasks that have not ended
+	Ended   []int64  // LeasedTask.Group whose tasks have all ended
 	Dealt   []TaskID // cancellations that came with an earlier heartbeat and were dealt with
 }
 
@@ -56,11 +57,12 @@ type Orders struct {
 	Command   Command
 	Cancelled []TaskID // running tasks to cancel
 	Paused    []Queue  // of the worker's queues
+	Strays    bool     // there are leases of which it did not tell: their answer was lost; call Reclaim
 }
 
 // Heartbeat renews all leases of a worker with one update. It returns ErrWorkerLost when the worker was declared dead.
 func (c *Client) Heartbeat(ctx context.Context, id WorkerID, beat Beat) (Orders, error) {
-	rows, err := c.pool.Query(ctx, sql.Heartbeat, id, beat.Running, beat.Groups, beat.Dealt)
+	rows, err := c.vital.Query(ctx, sql.Heartbeat, id, beat.Running, beat.Ended, beat.Dealt, beat.Held)
 	if err != nil {
 		return Orders{}, fmt.Errorf("heartbeat: %w", err)
 	}
@@ -74,9 +76,18 @@ func (c *Client) Heartbeat(ctx context.Context, id WorkerID, beat Beat) (Orders,
 	return orders, nil
 }
 
+// Reclaim hands back tasks that the worker leased without knowing, because the answer to Lease was lost on its way. held are
+// the groups that it knows of; older spares younger leases. Not to be called while a Lease is under way, unless older is
+// longer than that can last. It returns how many tasks were handed back.
+func (c *Client) Reclaim(ctx context.Context, id WorkerID, held []int64, older time.Duration) (int, error) {
+	type row struct{ ID TaskID }
+	list, err := all[row](ctx, c.vital, "reclaim", sql.Reclaim, pgx.StrictNamedArgs{"worker": id, "held": held, "older_ms": older.Milliseconds()})
+	return len(list), err
+}
+
 // Deregister takes out a worker that has ended all its tasks or handed them back.
 func (c *Client) Deregister(ctx context.Context, id WorkerID) error {
-	if _, err := c.pool.Exec(ctx, sql.Deregister, pgx.StrictNamedArgs{"worker": id}); err != nil {
+	if _, err := c.vital.Exec(ctx, sql.Deregister, pgx.StrictNamedArgs{"worker": id}); err != nil {
 		return fmt.Errorf("deregister: %w", err)
 	}
 	return nil

@@ -57,6 +57,8 @@ var (
 	QueueResume string
 	//go:embed queues.sql
 	Queues string
+	//go:embed reclaim.sql
+	Reclaim string
 	//go:embed register.sql
 	Register string
 	//go:embed release.sql

@@ -66,7 +66,13 @@ func runChild(ctx context.Context, a *attempt, path string, argv []string) (json
 	readers.Go(func() { readLines(pipes.control, talk.hear) })
 
 	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }() // ends with the process, which end waits for
+	go func() { // ends with the process, which end waits for
+		err := cmd.Wait()
+		if errors.Is(err, exec.ErrWaitDelay) {
+			err = nil // it succeeded without reading its payload, and left somebody behind who does not either
+		}
+		ended <- err
+	}()
 	err = end(ctx, cmd.Process.Pid, ended)
 	killGroup(cmd.Process.Pid) // what it left behind would keep the pipes open
 	drained := time.AfterFunc(killAfter, pipes.close)

@@ -45,7 +45,7 @@ func (j *journal) run(ctx context.Context) {
 		case <-j.kick:
 		}
 		write, cancel := context.WithTimeout(ctx, writeTimeout)
-		if err := j.write(write, nil); err != nil && ctx.Err() == nil {
+		if err := j.write(write); err != nil && ctx.Err() == nil {
 			j.logger.LogAttrs(ctx, slog.LevelWarn, "report", slog.Any("err", err))
 		}
 		cancel()
@@ -92,9 +92,22 @@ func (j *journal) add(a *attempt, line scheduler.Line) {
 	}
 }
 
-// flush writes all that the attempt has reported and logged. Called before the attempt is settled.
+// flush returns when all that the attempt has reported and logged is written. Called before the attempt is settled. It
+// writes what others have as well: whoever waits for it then finds nothing left to do.
 func (j *journal) flush(ctx context.Context, a *attempt) error {
-	return j.write(ctx, a)
+	if !j.has(a) {
+		return nil
+	}
+	return j.write(ctx)
+}
+
+// has reports whether something of the attempt is not written yet, or being written.
+func (j *journal) has(a *attempt) bool {
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.attempts[a] || slices.ContainsFunc(j.lines, func(l scheduler.Line) bool { return l.Lease == a.task.Lease })
 }
 
 // writeLines writes the lines that the attempt has logged, and leaves its progress.
@@ -104,21 +117,16 @@ func (j *journal) writeLines(ctx context.Context, a *attempt) error {
 	return j.sendLines(ctx, func(l scheduler.Line) bool { return l.Lease == a.task.Lease })
 }
 
-// write writes everything (only nil), or what one attempt has.
-func (j *journal) write(ctx context.Context, only *attempt) error {
+// write writes everything.
+func (j *journal) write(ctx context.Context) error {
 	j.writing.Lock()
 	defer j.writing.Unlock()
-	if err := j.sendLines(ctx, func(l scheduler.Line) bool { return only == nil || l.Lease == only.task.Lease }); err != nil {
+	if err := j.sendLines(ctx, func(scheduler.Line) bool { return true }); err != nil {
 		return err
 	}
 	j.mu.Lock()
-	chosen := []*attempt{only}
-	if only == nil {
-		chosen = slices.Collect(maps.Keys(j.attempts))
-		clear(j.attempts)
-	} else {
-		delete(j.attempts, only)
-	}
+	chosen := slices.Collect(maps.Keys(j.attempts))
+	clear(j.attempts)
 	j.mu.Unlock()
 	return j.sendProgress(ctx, chosen)
 }

@@ -79,6 +79,9 @@ func (w *Worker) sendBeat(ctx context.Context, s *session) error {
 		return err
 	}
 	s.obey(sent, told, orders)
+	if orders.Strays {
+		w.reclaim(ctx, s, told.Held, strayAge)
+	}
 	if w.lanes.pause(orders.Paused) {
 		nudge(w.wake)
 	}
@@ -86,6 +89,22 @@ func (w *Worker) sendBeat(ctx context.Context, s *session) error {
 		w.stop()
 	}
 	return nil
+}
+
+// strayAge is older than any lease that is still under way.
+const strayAge = 20 * time.Second
+
+// reclaim hands back tasks that were leased without our knowing.
+func (w *Worker) reclaim(ctx context.Context, s *session, held []int64, older time.Duration) {
+	call, cancel := context.WithTimeout(ctx, w.config.Heartbeat)
+	defer cancel()
+	n, err := w.client.Reclaim(call, s.id, held, older)
+	if err != nil || n > 0 {
+		w.config.Logger.LogAttrs(ctx, slog.LevelWarn, "reclaim", slog.String("worker_id", s.id.String()), slog.Int("tasks", n), slog.Any("err", err))
+	}
+	s.mu.Lock()
+	s.strays = s.strays && err != nil
+	s.mu.Unlock()
 }
 
 // register enters the session into the database and makes it the current one.

@@ -85,8 +85,11 @@ func (w *Worker) try(a *attempt, write func(context.Context) error) error {
 	inTx := a.inTx
 	a.mu.Unlock()
 	if !inTx {
-		if err := w.journal.flush(ctx, a); err != nil {
+		if err := w.journal.flush(ctx, a); scheduler.Unavailable(err) {
 			return err
+		} else if err != nil { // never let a line or a report stand in the way of the outcome
+			w.config.Logger.LogAttrs(ctx, slog.LevelError, "report", slog.String("task_id", a.task.Task.String()), slog.Any("err", err))
+			w.journal.forget(a)
 		}
 	}
 	return write(ctx)

@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,10 +23,11 @@ type session struct {
 	seen    time.Time          // when the last heartbeat that got through was sent
 	command scheduler.Command
 	lost    bool
+	strays  bool // the answer to a lease was lost: there may be tasks that we hold without knowing
 }
 
 func newSession(ttl time.Duration) *session {
-	return &session{id: scheduler.NewWorkerID(), ttl: ttl, command: scheduler.CommandRun,
+	return &session{id: scheduler.NewWorkerID(), ttl: ttl, command: scheduler.CommandRun, ended: []int64{}, dealt: []scheduler.TaskID{},
 		running: map[scheduler.TaskID]*attempt{}, groups: map[int64]int{}}
 }
 
@@ -85,7 +88,7 @@ func (s *session) cancelAll(cause error) (told int) {
 func (s *session) beat() scheduler.Beat {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return scheduler.Beat{Running: len(s.running), Groups: s.ended, Dealt: s.dealt}
+	return scheduler.Beat{Running: len(s.running), Held: s.held(), Ended: s.ended, Dealt: s.dealt}
 }
 
 // obey takes in what a heartbeat brought back.
@@ -93,8 +96,8 @@ func (s *session) obey(sent time.Time, told scheduler.Beat, orders scheduler.Ord
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.seen = sent
-	s.ended = s.ended[len(told.Groups):]
-	s.dealt = nil
+	s.ended = s.ended[len(told.Ended):]
+	s.dealt = []scheduler.TaskID{}
 	s.command = orders.Command
 	for _, id := range orders.Cancelled {
 		if a := s.running[id]; a != nil {
@@ -103,6 +106,11 @@ func (s *session) obey(sent time.Time, told scheduler.Beat, orders scheduler.Ord
 			s.dealt = append(s.dealt, id)
 		}
 	}
+}
+
+// held lists the lease rows with tasks that have not ended; never nil, which would be NULL. s.mu is held.
+func (s *session) held() []int64 {
+	return slices.AppendSeq([]int64{}, maps.Keys(s.groups))
 }
 
 // leases lists the attempts that have not ended.
@@ -114,6 +122,20 @@ func (s *session) leases() []scheduler.Lease {
 		list = append(list, a.task.Lease)
 	}
 	return list
+}
+
+// doubt notes that the answer to a lease was lost.
+func (s *session) doubt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.strays = true
+}
+
+// unsure reports whether there may be tasks that we hold without knowing.
+func (s *session) unsure() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.strays
 }
 
 func (s *session) lose() {

@@ -58,6 +58,9 @@ func (w *Worker) takeOnce(ctx context.Context) (more bool, err error) {
 	if s == nil || free == 0 || !s.mayLease() {
 		return false, nil
 	}
+	if s.unsure() {
+		w.reclaim(context.WithoutCancel(ctx), s, s.beat().Held, 0) // no lease is under way: this goroutine alone asks for them
+	}
 	asks := w.lanes.asks(free)
 	if len(asks) == 0 {
 		return false, nil
@@ -70,6 +73,7 @@ func (w *Worker) takeOnce(ctx context.Context) (more bool, err error) {
 		for _, ask := range asks {
 			w.lanes.want(ask.Queue)
 		}
+		s.doubt()
 		return false, err
 	}
 	got := map[scheduler.Queue]int{}
