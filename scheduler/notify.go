@@ -36,7 +36,7 @@ func (c *Client) Listen(ctx context.Context, channels []string, on func(channel,
 		<-ctx.Done()
 		return nil
 	}
-	const first, most = 100 * time.Millisecond, 5 * time.Second
+	const first, most = 100 * time.Millisecond, 2 * time.Second
 	wait, down := first, false
 	for {
 		started, err := c.listenOnce(ctx, channels, on, &down)
