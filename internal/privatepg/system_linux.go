@@ -1,0 +1,62 @@
+package privatepg
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// endWithParent asks the kernel to shut the server down (SIGINT: fast) when we die, killed or not.
+func endWithParent(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGINT }
+
+// alive reports whether the server of this file runs. A process with its number may be another one by
+// now; a server works in its data directory.
+func (pm postmaster) alive() bool {
+	work, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pm.pid))
+	if err != nil {
+		return false // gone, or somebody else's
+	}
+	data, err := filepath.EvalSymlinks(pm.data)
+	return err == nil && work == data
+}
+
+// children are the processes that pid started and that have not ended.
+func children(pid int) ([]int, error) {
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return nil, err
+	}
+	var found []int
+	for _, path := range stats {
+		stat, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		name := bytes.LastIndexByte(stat, ')') // "12 (name) S 1 …": the name may hold anything
+		var state string
+		var parent int
+		if _, err := fmt.Sscan(string(stat[name+1:]), &state, &parent); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		if parent == pid && state != "Z" && state != "X" {
+			child, _ := strconv.Atoi(filepath.Base(filepath.Dir(path))) // digits only
+			found = append(found, child)
+		}
+	}
+	return found, nil
+}
+
+// removeSegment removes the shared memory segment that a killed server left. The next server on the same
+// files would; for a temporary cluster there is none. The key tells whether the id is still the server's.
+func (pm postmaster) removeSegment() {
+	var segment unix.SysvShmDesc
+	if _, err := unix.SysvShmCtl(pm.shmID, unix.IPC_STAT, &segment); err != nil || segment.Nattch != 0 || int(segment.Perm.Key) != pm.shmKey {
+		return
+	}
+	unix.SysvShmCtl(pm.shmID, unix.IPC_RMID, nil) // a few bytes that stay until the next boot if this fails
+}
