@@ -1,0 +1,76 @@
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+
+	"github.com/pgscheduler/scheduler/internal/privatepg"
+)
+
+// outside names the cluster to use instead of one of our own. It outlives the process.
+const outside = "SCHEDULER_TEST_DATABASE_URL"
+
+// private is the cluster of this process, nil until a test needs it.
+var private *privatepg.Server
+
+// cluster is the URL of a database to create others from; the first call may take a second.
+var cluster = sync.OnceValues(func() (string, error) {
+	if url := os.Getenv(outside); url != "" {
+		return url, nil
+	}
+	server, err := privatepg.Start(context.Background(), privatepg.Config{Fast: true})
+	if err != nil {
+		return "", err
+	}
+	private = server
+	return server.URL("postgres"), nil
+})
+
+// Main runs the tests of a package, stops its private cluster, and exits: func TestMain(m *testing.M) { pgtest.Main(m) }.
+func Main(m *testing.M) { os.Exit(Run(m)) }
+
+// Run is Main for a TestMain with more to do, such as looking for leaked goroutines, before it exits with
+// the code that Run returns. No test may run any more.
+func Run(m *testing.M) int {
+	code := m.Run()
+	if private == nil {
+		return code
+	}
+	if err := private.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "pgtest:", err)
+		return max(code, 1)
+	}
+	return code
+}
+
+// Server starts a PostgreSQL for one test alone, to be killed, halted and restarted, and stops it when the
+// test ends. It has an empty database scheduler. Settings are as in postgresql.conf and may be nil; by
+// themselves they favour speed, yet keep each acknowledged commit when the server is killed.
+func Server(t testing.TB, settings map[string]string) *privatepg.Server {
+	t.Helper()
+	server, err := privatepg.Start(t.Context(), privatepg.Config{Fast: true, Settings: settings})
+	check(t, err)
+	t.Cleanup(func() {
+		if err := server.Stop(); err != nil {
+			t.Errorf("pgtest: %v", err)
+		}
+	})
+	return server
+}
+
+// check ends a test that cannot have what it needs.
+func check(t testing.TB, err error) {
+	t.Helper()
+	var missing *privatepg.NotFoundError
+	switch {
+	case err == nil:
+	case errors.As(err, &missing) && os.Getenv("CI") != "true":
+		t.Skip(missing.Error())
+	default:
+		t.Fatalf("pgtest: %v", err)
+	}
+}
