@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/pgscheduler/scheduler/scheduler"
@@ -34,21 +35,18 @@ func (w *Worker) live(ctx context.Context, s *session) {
 
 // stay sends heartbeats until ctx ends or the session is lost.
 func (w *Worker) stay(ctx context.Context, s *session) {
+	watched, stop := context.WithCancel(ctx)
+	var guard sync.WaitGroup
+	guard.Go(func() { w.guard(watched, s) }) // ends with watched
+	defer guard.Wait()
+	defer stop()
 	failing := false
 	next := time.NewTimer(w.config.Heartbeat)
 	defer next.Stop()
-	cutoff := time.NewTimer(time.Until(s.deadline()))
-	defer cutoff.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-cutoff.C:
-			// No others may have the tasks yet, but they soon will.
-			told := s.cancelAll(scheduler.ErrLeaseLost)
-			w.config.Logger.LogAttrs(ctx, slog.LevelError, "heartbeat: none got through, stopped all handlers",
-				slog.String("worker_id", s.id.String()), slog.Int("tasks", told))
-			continue
 		case <-w.beat:
 		case <-next.C:
 		}
@@ -58,7 +56,6 @@ func (w *Worker) stay(ctx context.Context, s *session) {
 			return
 		case err == nil:
 			failing = false
-			cutoff.Reset(time.Until(s.deadline()))
 			next.Reset(w.config.Heartbeat - rand.N(w.config.Heartbeat/10+1))
 		default:
 			if !failing && ctx.Err() == nil {
@@ -66,6 +63,32 @@ func (w *Worker) stay(ctx context.Context, s *session) {
 			}
 			failing = true
 			next.Reset(w.config.Heartbeat / 10)
+		}
+	}
+}
+
+// guard stops the handlers when no heartbeat has got through for so long that others will soon have their tasks. It does
+// not share the heartbeats' goroutine, because one that hangs may hang for longer than that.
+func (w *Worker) guard(ctx context.Context, s *session) {
+	stopped := false // since the last heartbeat that got through
+	for {
+		wait := time.Until(s.deadline())
+		switch {
+		case wait > 0:
+			stopped = false
+		case !stopped:
+			stopped = true
+			told := s.cancelAll(scheduler.ErrLeaseLost)
+			w.config.Logger.LogAttrs(ctx, slog.LevelError, "heartbeat: none got through, stopped all handlers",
+				slog.String("worker_id", s.id.String()), slog.Int("tasks", told))
+		}
+		if wait <= 0 {
+			wait = w.config.Heartbeat / 10
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
 		}
 	}
 }

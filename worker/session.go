@@ -35,23 +35,28 @@ func newSession(ttl time.Duration) *session {
 func (s *session) deadline() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.seen.Add(s.ttl * 4 / 5)
+	return s.stopAt()
 }
+
+// stopAt is deadline; s.mu is held.
+func (s *session) stopAt() time.Time { return s.seen.Add(s.ttl * 4 / 5) }
 
 // mayLease reports whether the leases are alive and nobody told the worker to be quiet.
 func (s *session) mayLease() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.lost && s.command == scheduler.CommandRun && time.Now().Before(s.seen.Add(s.ttl*4/5))
+	return !s.lost && s.command == scheduler.CommandRun && time.Now().Before(s.stopAt())
 }
 
+// add enters attempts that were leased just now. The answer may have been so long on its way that they must not begin.
 func (s *session) add(attempts []*attempt) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	late := s.lost || !time.Now().Before(s.stopAt())
 	for _, a := range attempts {
 		s.running[a.task.Task] = a
 		s.groups[a.task.Group]++
-		if s.lost {
+		if late {
 			a.cancel(scheduler.ErrLeaseLost)
 		}
 	}
