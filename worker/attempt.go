@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,6 +24,7 @@ type attempt struct {
 	ctx     context.Context // of the handler; kept because Report and Log are told to stop by it
 	cancel  context.CancelCauseFunc
 
+	noted    atomic.Bool // something was reported or logged
 	mu       sync.Mutex
 	progress *scheduler.Progress // reported and not written yet
 	lines    int                 // logged so far
@@ -82,7 +84,7 @@ func (a *attempt) putBack(p scheduler.Progress) {
 }
 
 func (a *attempt) reportTx(ctx context.Context, tx pgx.Tx, p scheduler.Progress) error {
-	a.takeProgress() // older than p
+	a.worker.journal.withdraw(a) // older than p
 	err := a.worker.client.ReportTx(ctx, tx, scheduler.Report{Lease: a.task.Lease, Progress: p})
 	return a.noticeLoss(err)
 }
@@ -96,7 +98,7 @@ func (a *attempt) completeTx(ctx context.Context, tx pgx.Tx, result json.RawMess
 	if err := a.worker.journal.writeLines(ctx, a); err != nil {
 		return err
 	}
-	if p := a.takeProgress(); p != nil {
+	if p := a.worker.journal.withdraw(a); p != nil {
 		if err := a.reportTx(ctx, tx, *p); err != nil {
 			return err
 		}

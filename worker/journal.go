@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -66,6 +67,7 @@ func (j *journal) wake() {
 
 // dirty notes that the attempt has progress to write.
 func (j *journal) dirty(a *attempt) {
+	a.noted.Store(true)
 	j.mu.Lock()
 	j.attempts[a] = true
 	j.mu.Unlock()
@@ -74,6 +76,7 @@ func (j *journal) dirty(a *attempt) {
 
 // add buffers a line; while the buffer is full it waits, until the attempt's context ends.
 func (j *journal) add(a *attempt, line scheduler.Line) {
+	a.noted.Store(true)
 	for {
 		j.mu.Lock()
 		if len(j.lines) < journalLines {
@@ -95,19 +98,27 @@ func (j *journal) add(a *attempt, line scheduler.Line) {
 // flush returns when all that the attempt has reported and logged is written. Called before the attempt is settled. It
 // writes what others have as well: whoever waits for it then finds nothing left to do.
 func (j *journal) flush(ctx context.Context, a *attempt) error {
-	if !j.has(a) {
+	if !a.noted.Load() || !j.has(a) {
 		return nil
 	}
 	return j.write(ctx)
 }
 
-// has reports whether something of the attempt is not written yet, or being written.
+// has reports whether something of the attempt is not written yet, once what is being written has been.
 func (j *journal) has(a *attempt) bool {
 	j.writing.Lock()
 	defer j.writing.Unlock()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.attempts[a] || slices.ContainsFunc(j.lines, func(l scheduler.Line) bool { return l.Lease == a.task.Lease })
+}
+
+// withdraw returns the progress that the attempt has reported and that is not written; nor will it be, nor is any older one
+// of the attempt being written: the caller writes it, or newer.
+func (j *journal) withdraw(a *attempt) *scheduler.Progress {
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	return a.takeProgress()
 }
 
 // writeLines writes the lines that the attempt has logged, and leaves its progress.
@@ -131,7 +142,8 @@ func (j *journal) write(ctx context.Context) error {
 	return j.sendProgress(ctx, chosen)
 }
 
-func (j *journal) sendLines(ctx context.Context, mine func(scheduler.Line) bool) error {
+// sendLines writes lines in order. Those that the database refuses for what they hold are dropped, and that is an error.
+func (j *journal) sendLines(ctx context.Context, mine func(scheduler.Line) bool) (refused error) {
 	j.mu.Lock()
 	var chosen, rest []scheduler.Line
 	for _, line := range j.lines {
@@ -143,31 +155,60 @@ func (j *journal) sendLines(ctx context.Context, mine func(scheduler.Line) bool)
 	}
 	j.lines = rest
 	j.mu.Unlock()
-	if len(chosen) == 0 {
-		return nil
-	}
-	for n := 0; n < len(chosen); n += journalBatch {
-		if err := j.client.Log(ctx, chosen[n:min(n+journalBatch, len(chosen))]); err != nil {
-			j.mu.Lock()
-			j.lines = append(chosen[n:], j.lines...)
-			j.mu.Unlock()
-			j.wake()
-			return err
+	for len(chosen) > 0 {
+		n := batchOf(chosen)
+		if err := j.client.Log(ctx, chosen[:n]); err != nil {
+			if ctx.Err() != nil || scheduler.Unavailable(err) {
+				j.mu.Lock()
+				j.lines = append(chosen, j.lines...)
+				j.mu.Unlock()
+				j.wake()
+				return err
+			}
+			refused = err
 		}
+		chosen = chosen[n:]
 	}
 	j.mu.Lock()
-	close(j.room)
-	j.room = make(chan struct{})
+	j.makeRoom()
 	j.mu.Unlock()
-	return nil
+	return refused
 }
 
+// batchOf returns how many of the lines, from the first on, go into one statement, which is about one worker id.
+func batchOf(lines []scheduler.Line) int {
+	most := min(len(lines), journalBatch)
+	if n := slices.IndexFunc(lines[:most], func(l scheduler.Line) bool { return l.Worker != lines[0].Worker }); n > 0 {
+		return n
+	}
+	return most
+}
+
+// makeRoom lets those go on who wait for room in the buffer. j.mu is held.
+func (j *journal) makeRoom() {
+	close(j.room)
+	j.room = make(chan struct{})
+}
+
+// sendProgress writes what the attempts have reported, a session at a time: after a lease was lost there can be two.
 func (j *journal) sendProgress(ctx context.Context, attempts []*attempt) error {
+	sessions := map[*session][]*attempt{}
+	for _, a := range attempts {
+		sessions[a.session] = append(sessions[a.session], a)
+	}
+	var failed error
+	for _, of := range sessions {
+		failed = errors.Join(failed, j.sendSession(ctx, of))
+	}
+	return failed
+}
+
+func (j *journal) sendSession(ctx context.Context, attempts []*attempt) error {
 	var reports []scheduler.Report
 	byTask := map[scheduler.TaskID]*attempt{}
 	for _, a := range attempts {
-		if older := byTask[a.task.Task]; older != nil && older.task.Attempt > a.task.Attempt {
-			continue // an attempt that was lost, beside the one that followed it
+		if other := byTask[a.task.Task]; other != nil && other.task.Attempt > a.task.Attempt {
+			continue // an attempt that has ended, beside the one that followed it
 		}
 		if p := a.takeProgress(); p != nil {
 			reports = slices.DeleteFunc(reports, func(r scheduler.Report) bool { return r.Task == a.task.Task })
@@ -178,14 +219,14 @@ func (j *journal) sendProgress(ctx context.Context, attempts []*attempt) error {
 	if len(reports) == 0 {
 		return nil
 	}
-	lost, locked, err := j.client.Report(ctx, reports)
-	if err != nil {
-		locked = reports // what was written is written again
+	lost, again, err := j.client.Report(ctx, reports)
+	if ctx.Err() != nil || scheduler.Unavailable(err) {
+		again = reports // what was written is written again
 	}
 	for _, lease := range lost {
 		byTask[lease.Task].cancel(scheduler.ErrLeaseLost)
 	}
-	for _, r := range locked {
+	for _, r := range again {
 		a := byTask[r.Task]
 		a.putBack(r.Progress)
 		j.dirty(a)
@@ -195,8 +236,12 @@ func (j *journal) sendProgress(ctx context.Context, attempts []*attempt) error {
 
 // forget drops what is left of an attempt that has ended.
 func (j *journal) forget(a *attempt) {
+	if !a.noted.Load() {
+		return
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	delete(j.attempts, a)
 	j.lines = slices.DeleteFunc(j.lines, func(l scheduler.Line) bool { return l.Lease == a.task.Lease })
+	j.makeRoom()
 }
