@@ -31,9 +31,9 @@ type attempt struct {
 	inTx     bool                // CompleteTx was called
 }
 
-func newAttempt(w *Worker, s *session, task scheduler.LeasedTask) *attempt {
+func newAttempt(ctx context.Context, w *Worker, s *session, task scheduler.LeasedTask) *attempt {
 	a := &attempt{worker: w, session: s, task: task}
-	ctx, cancel := context.WithCancelCause(context.Background()) // ended by cancel alone: shutdown drains first
+	ctx, cancel := context.WithCancelCause(ctx)
 	a.ctx, a.cancel = ctx, cancel
 	if task.Timeout > 0 {
 		timed, stop := context.WithTimeoutCause(ctx, task.Timeout, ErrTimeout)
@@ -107,6 +107,12 @@ func (a *attempt) completeTx(ctx context.Context, tx pgx.Tx, result json.RawMess
 	a.inTx = true
 	a.mu.Unlock()
 	return a.noticeLoss(a.worker.client.CompleteTx(ctx, tx, a.task.Lease, result))
+}
+
+func (a *attempt) calledCompleteTx() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.inTx
 }
 
 // noticeLoss ends the handler's context when a write found the lease lost.

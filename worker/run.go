@@ -14,137 +14,161 @@ import (
 )
 
 // run calls the handler of one attempt and writes how it ended.
-func (w *Worker) run(a *attempt) {
+func (w *Worker) run(ctx context.Context, a *attempt) {
 	began := time.Now()
-	result, err := call(a.ctx, w.registry.handlers[a.task.Kind], a)
-	w.settle(a, outcome{result: result, err: err, cause: context.Cause(a.ctx), took: time.Since(began)})
-	a.cancel(context.Canceled)
-	w.journal.forget(a)
-	a.session.remove(a)
-	w.vacate()
+	out := outcome{failure: &scheduler.Failure{Code: "panic", Message: "panic: the handler ended its goroutine by runtime.Goexit",
+		Stack: "goroutine ended by runtime.Goexit"}}
+	defer func() { // runs after Goexit too
+		out.cause, out.took = context.Cause(a.ctx), time.Since(began)
+		if w.settle(ctx, a, out) {
+			a.session.remove(a) // else drain hands it back
+		}
+		a.cancel(context.Canceled)
+		w.journal.forget(a)
+		w.vacate()
+	}()
+	out = call(a, w.registry.handlers[a.task.Kind])
 }
 
-// call turns a panic into an error with a stack.
-func call(ctx context.Context, h handler, a *attempt) (result json.RawMessage, err error) {
+// call runs a handler and reads its error; after that no method of the handler's is called any more, so that one which
+// panics, as those of a typed nil do, ends this attempt and nothing else.
+func call(a *attempt, h handler) (out outcome) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = &codedError{code: "panic", message: fmt.Sprint("panic: ", p), stack: string(debug.Stack())}
+			out = outcome{failure: &scheduler.Failure{Code: "panic", Message: fmt.Sprint("panic: ", p), Stack: string(debug.Stack())}}
 		}
 	}()
-	return h(ctx, a)
+	result, err := h(a.ctx, a)
+	if err == nil {
+		return outcome{result: result}
+	}
+	out.failure = failureOf(err)
+	errors.As(err, &out.snooze)
+	return out
 }
 
 // outcome is how a handler ended.
 type outcome struct {
-	result json.RawMessage
-	err    error
-	cause  error // why its context ended; nil: it did not
-	took   time.Duration
+	result  json.RawMessage
+	failure *scheduler.Failure // nil: it succeeded
+	snooze  *snoozeError       // nil: it did not ask for that
+	cause   error              // why its context ended; nil: it did not
+	took    time.Duration
 }
 
-// settle writes the outcome until the database has taken or refused it. Only Abort makes it give up: then the lease runs
-// out and others rescue the task.
-func (w *Worker) settle(a *attempt, out outcome) {
+// settle writes the outcome until the database has taken or refused it, and reports whether it did. Only Abort, or the end
+// of Run, makes it give up: then the task is handed back, or rescued by others when the lease has run out.
+func (w *Worker) settle(ctx context.Context, a *attempt, out outcome) bool {
 	const first, most = 50 * time.Millisecond, 2 * time.Second
+	if !w.enterSettling() {
+		return false
+	}
+	defer w.settling.Done()
 	write := w.writer(a, out)
 	unsure := false // an earlier try may have been carried out
 	for pause := first; ; pause = min(2*pause, most) {
-		err := w.try(a, write)
+		err := w.try(ctx, a, write)
 		if errors.Is(err, scheduler.ErrLeaseLost) && unsure {
-			if settled, serr := w.settled(a); serr != nil {
+			if settled, serr := w.settled(ctx, a); serr != nil {
 				err = serr
 			} else if settled {
-				return
+				return true
 			}
 		}
 		switch {
 		case err == nil:
-			return
+			return true
 		case errors.Is(err, scheduler.ErrLeaseLost):
 			w.logAttempt(a, slog.LevelWarn, "lease lost, nothing was written", out, nil)
-			return
+			return true
+		case ctx.Err() != nil:
+			return false
 		}
-		w.logAttempt(a, slog.LevelWarn, "settle", out, err)
+		if pause == first {
+			w.logAttempt(a, slog.LevelWarn, "settle", out, err)
+		}
 		if scheduler.Unavailable(err) {
 			unsure = true
 		} else { // refused for what it holds: say that instead
-			write = w.failer(a, scheduler.Failure{Code: "bad_result", Message: "the outcome could not be stored: " + err.Error()})
+			write = w.failer(a, out, scheduler.Failure{Code: "bad_result", Message: "the outcome could not be stored: " + err.Error()})
 		}
 		select {
 		case <-w.abort:
-			return
+			return false
 		case <-time.After(pause/2 + rand.N(pause)):
 		}
 	}
 }
 
-func (w *Worker) try(a *attempt, write func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), writeTimeout)
+func (w *Worker) try(ctx context.Context, a *attempt, write func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
-	a.mu.Lock()
-	inTx := a.inTx
-	a.mu.Unlock()
-	if !inTx {
-		if err := w.journal.flush(ctx, a); scheduler.Unavailable(err) {
-			return err
-		} else if err != nil { // never let a line or a report stand in the way of the outcome
-			w.config.Logger.LogAttrs(ctx, slog.LevelError, "report", slog.String("task_id", a.task.Task.String()), slog.Any("err", err))
-			w.journal.forget(a)
-		}
+	if err := w.journal.flush(ctx, a); scheduler.Unavailable(err) {
+		return err
+	} else if err != nil { // never let a line or a report stand in the way of the outcome
+		w.config.Logger.LogAttrs(ctx, slog.LevelError, "report", slog.String("task_id", a.task.Task.String()), slog.Any("err", err))
+		w.journal.forget(a)
 	}
 	return write(ctx)
 }
 
-func (w *Worker) settled(a *attempt) (bool, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), writeTimeout)
+func (w *Worker) settled(ctx context.Context, a *attempt) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	return w.client.Settled(ctx, a.task.Lease)
 }
 
 // writer chooses the verb that ends the attempt.
 func (w *Worker) writer(a *attempt, out outcome) func(context.Context) error {
-	a.mu.Lock()
-	inTx := a.inTx
-	a.mu.Unlock()
-	var snooze *snoozeError
+	lease := a.task.Lease
+	if a.calledCompleteTx() {
+		return w.unlessCommitted(a, out)
+	}
 	switch {
-	case inTx:
-		return w.afterTx(a, out)
-	case out.err == nil:
-		if out.result != nil {
-			if err := scheduler.CheckJSON(out.result); err != nil {
-				return w.failer(a, scheduler.Failure{Code: "bad_result", Message: "result cannot be stored: " + err.Error(), Permanent: true})
-			}
+	case out.failure != nil:
+		return w.unsuccessful(a, out)
+	case out.result != nil:
+		if err := scheduler.CheckJSON(out.result); err != nil {
+			return w.failer(a, out, scheduler.Failure{Code: "bad_result", Message: "result cannot be stored: " + err.Error(), Permanent: true})
 		}
-		return func(ctx context.Context) error { return w.client.Complete(ctx, a.task.Lease, out.result) }
-	case errors.As(out.err, &snooze):
+	}
+	return func(ctx context.Context) error { return w.client.Complete(ctx, lease, out.result) }
+}
+
+// unsuccessful chooses among fail, snooze and release.
+func (w *Worker) unsuccessful(a *attempt, out outcome) func(context.Context) error {
+	lease := a.task.Lease
+	switch {
+	case out.snooze != nil:
 		return func(ctx context.Context) error {
-			_, err := w.client.Snooze(ctx, a.task.Lease, snooze.delay, out.err.Error())
+			_, err := w.client.Snooze(ctx, lease, out.snooze.delay, out.failure.Message)
 			return err
 		}
 	case errors.Is(out.cause, ErrShutdown), errors.Is(out.cause, scheduler.ErrLeaseLost):
-		return func(ctx context.Context) error { return w.client.Release(ctx, []scheduler.Lease{a.task.Lease}) }
+		return func(ctx context.Context) error { return w.client.Release(ctx, []scheduler.Lease{lease}) }
 	}
-	w.logAttempt(a, slog.LevelInfo, "fail", out, out.err)
-	return w.failer(a, failureOf(out))
+	return w.failer(a, out, out.explained())
 }
 
-func (w *Worker) failer(a *attempt, failure scheduler.Failure) func(context.Context) error {
+func (w *Worker) failer(a *attempt, out outcome, failure scheduler.Failure) func(context.Context) error {
 	return func(ctx context.Context) error {
 		_, err := w.client.Fail(ctx, a.task.Lease, failure)
+		if err == nil {
+			w.logAttempt(a, slog.LevelInfo, "fail", out, errors.New(failure.Message))
+		}
 		return err
 	}
 }
 
-// afterTx ends an attempt whose handler called CompleteTx. If its transaction committed, the task is completed and the
-// guard of fail finds nothing to do; if not, the attempt has failed.
-func (w *Worker) afterTx(a *attempt, out outcome) func(context.Context) error {
-	failure := scheduler.Failure{Code: "not_committed", Message: "the handler returned, but its transaction with CompleteTx did not commit"}
-	if out.err != nil {
-		failure = failureOf(out)
+// unlessCommitted ends an attempt whose handler called CompleteTx. If its transaction committed, the task is completed and
+// the guards of the other verbs find nothing to do; if not, the attempt has ended without success.
+func (w *Worker) unlessCommitted(a *attempt, out outcome) func(context.Context) error {
+	if out.failure == nil {
+		out.failure = &scheduler.Failure{Code: "not_committed", Message: "the handler returned, but its transaction with CompleteTx did not commit"}
 	}
+	write := w.unsuccessful(a, out)
 	return func(ctx context.Context) error {
-		_, err := w.client.Fail(ctx, a.task.Lease, failure)
+		err := write(ctx)
 		if !errors.Is(err, scheduler.ErrLeaseLost) {
 			return err
 		}
@@ -157,24 +181,30 @@ func (w *Worker) afterTx(a *attempt, out outcome) func(context.Context) error {
 }
 
 // failureOf turns a handler's error into what is stored.
-func failureOf(out outcome) scheduler.Failure {
-	f := scheduler.Failure{Code: "error", Message: out.err.Error()}
+func failureOf(err error) *scheduler.Failure {
+	f := &scheduler.Failure{Code: "error", Message: err.Error()}
 	var coded *codedError
-	if errors.As(out.err, &coded) {
+	if errors.As(err, &coded) {
 		f.Code, f.Stack = coded.code, coded.stack
 	}
 	var permanent *permanentError
-	f.Permanent = errors.As(out.err, &permanent)
+	f.Permanent = errors.As(err, &permanent)
 	var later *retryAfterError
-	if errors.As(out.err, &later) {
+	if errors.As(err, &later) {
 		f.RetryAfter = &later.after
 	}
+	return f
+}
+
+// explained is the failure with the reason for which the context had ended.
+func (o outcome) explained() scheduler.Failure {
+	f := *o.failure
 	switch {
-	case errors.Is(out.cause, ErrCancelled):
+	case errors.Is(o.cause, ErrCancelled):
 		f.Code = "cancelled"
-	case errors.Is(out.cause, ErrTimeout) && f.Code == "error":
+	case errors.Is(o.cause, ErrTimeout) && f.Code == "error":
 		f.Code = "timeout"
-		f.Message = fmt.Sprintf("timed out after %s: %s", out.took.Round(time.Millisecond), f.Message)
+		f.Message = fmt.Sprintf("timed out after %s: %s", o.took.Round(time.Millisecond), f.Message)
 	}
 	return f
 }
@@ -185,5 +215,5 @@ func (w *Worker) logAttempt(a *attempt, level slog.Level, message string, out ou
 	if err != nil {
 		attrs = append(attrs, slog.String("err", scheduler.Truncate(err.Error(), 500)))
 	}
-	w.config.Logger.LogAttrs(context.Background(), level, message, attrs...)
+	w.config.Logger.LogAttrs(context.WithoutCancel(a.ctx), level, message, attrs...)
 }

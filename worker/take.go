@@ -10,8 +10,8 @@ import (
 )
 
 // take leases tasks and starts them until ctx ends or Abort is called. Woken by notifications, by slots that fall free and
-// by the poll.
-func (w *Worker) take(ctx context.Context) {
+// by the poll. What it starts runs in life, which lasts longer.
+func (w *Worker) take(ctx, life context.Context) {
 	const first, most = 100 * time.Millisecond, 2 * time.Second
 	pause := first
 	failing := false
@@ -29,7 +29,7 @@ func (w *Worker) take(ctx context.Context) {
 		case <-w.wake:
 		}
 		for ctx.Err() == nil {
-			more, err := w.takeOnce(ctx)
+			more, err := w.takeOnce(ctx, life)
 			if err == nil {
 				pause, failing = first, false
 				if !more {
@@ -53,20 +53,20 @@ func (w *Worker) take(ctx context.Context) {
 }
 
 // takeOnce leases for the free slots. more: there are free slots and queues that may have further tasks.
-func (w *Worker) takeOnce(ctx context.Context) (more bool, err error) {
+func (w *Worker) takeOnce(ctx, life context.Context) (more bool, err error) {
 	s, free := w.current(), w.free()
 	if s == nil || free == 0 || !s.mayLease() {
 		return false, nil
 	}
 	if s.unsure() {
-		w.reclaim(context.WithoutCancel(ctx), s, s.beat().Held, 0) // no lease is under way: this goroutine alone asks for them
+		w.reclaim(life, s, s.beat().Held, 0) // no lease is under way: this goroutine alone asks for them
 	}
 	asks := w.lanes.asks(free)
 	if len(asks) == 0 {
 		return false, nil
 	}
 	// Not cut off by the end of ctx: tasks that were leased must be known to be handed back.
-	lease, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	lease, cancel := context.WithTimeout(life, writeTimeout)
 	tasks, err := w.client.Lease(lease, s.id, w.kinds, asks)
 	cancel()
 	if err != nil {
@@ -86,19 +86,19 @@ func (w *Worker) takeOnce(ctx context.Context) (more bool, err error) {
 			more = true
 		}
 	}
-	w.start(s, tasks)
+	w.start(life, s, tasks)
 	return more, nil
 }
 
 // start runs each task in a goroutine of its own, which ends when the handler has returned and its outcome is written.
-func (w *Worker) start(s *session, tasks []scheduler.LeasedTask) {
+func (w *Worker) start(ctx context.Context, s *session, tasks []scheduler.LeasedTask) {
 	w.occupy(len(tasks))
 	attempts := make([]*attempt, len(tasks))
 	for i, task := range tasks {
-		attempts[i] = newAttempt(w, s, task)
+		attempts[i] = newAttempt(ctx, w, s, task)
 	}
 	s.add(attempts)
 	for _, a := range attempts {
-		go w.run(a)
+		go w.run(ctx, a)
 	}
 }

@@ -26,8 +26,11 @@ type Worker struct {
 	aborting sync.Once
 	stop     context.CancelFunc // ends the intake; set by Run
 
+	settling sync.WaitGroup // attempts whose handlers have returned and whose outcomes are being written
+
 	mu      sync.Mutex
 	session *session // nil: not registered
+	ended   bool     // nothing more is written
 	running int
 	idle    chan struct{} // closed when running is 0; nil while nobody waits
 }
@@ -72,12 +75,12 @@ func (w *Worker) Run(ctx context.Context) error {
 	duties.Go(func() { _ = w.client.Maintain(life) }) // always nil
 	duties.Go(func() { w.listen(life) })
 
-	w.take(intake)
+	w.take(intake, life)
 	err := w.drain(life)
 	end()
+	w.leaveSettling()
 	duties.Wait()
 	w.deregister(context.WithoutCancel(ctx))
-	w.Abort() // ends the retries of attempts whose handlers are deaf
 	return err
 }
 
@@ -147,6 +150,26 @@ func (w *Worker) vacate() {
 		w.idle = nil
 	}
 	nudge(w.wake)
+}
+
+// enterSettling counts an attempt whose outcome is about to be written; leave with settling.Done. false: Run has ended, the
+// task was handed back.
+func (w *Worker) enterSettling() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.ended {
+		w.settling.Add(1)
+	}
+	return !w.ended
+}
+
+// leaveSettling returns when no outcome is being written, and none will be: their context and their retries have ended.
+func (w *Worker) leaveSettling() {
+	w.Abort()
+	w.mu.Lock()
+	w.ended = true
+	w.mu.Unlock()
+	w.settling.Wait()
 }
 
 // allEnded returns a channel that is closed once no task runs.
