@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/pgscheduler/scheduler/scheduler"
@@ -49,6 +50,7 @@ type Share struct {
 }
 
 func (c *Config) fill() error {
+	c.Queues = slices.Clone(c.Queues) // the caller's stay as they are
 	if len(c.Queues) == 0 {
 		c.Queues = []Share{{Queue: scheduler.DefaultQueue}}
 	}
