@@ -18,16 +18,6 @@ import (
 // oldestMajor is the oldest version of PostgreSQL that Start accepts.
 const oldestMajor = 14
 
-// knownDirs are the places where systems keep the server's programs, outside PATH more often than not.
-var knownDirs = []string{
-	"/usr/lib/postgresql/*/bin",          // Debian, Ubuntu
-	"/usr/pgsql-*/bin",                   // RHEL with PGDG packages
-	"/usr/libexec/postgresql*",           // Alpine
-	"/opt/homebrew/opt/postgresql@*/bin", // macOS on ARM
-	"/usr/local/opt/postgresql@*/bin",    // macOS on Intel
-	"/Applications/Postgres.app/Contents/Versions/*/bin",
-}
-
 // binaries is a directory with the programs of one PostgreSQL version.
 type binaries struct {
 	dir     string

@@ -7,6 +7,13 @@ import (
 	"syscall"
 )
 
+// knownDirs are the places where installers put the server's programs.
+var knownDirs = []string{
+	"/opt/homebrew/opt/postgresql@*/bin", // on ARM
+	"/usr/local/opt/postgresql@*/bin",    // on Intel
+	"/Applications/Postgres.app/Contents/Versions/*/bin",
+}
+
 // endWithParent does nothing: macOS has no parent-death signal.
 func endWithParent(*syscall.SysProcAttr) {}
 

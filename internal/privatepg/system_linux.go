@@ -11,6 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// knownDirs are the places where systems keep the server's programs, outside PATH more often than not.
+var knownDirs = []string{
+	"/usr/lib/postgresql/*/bin", // Debian, Ubuntu
+	"/usr/pgsql-*/bin",          // RHEL with PGDG packages
+	"/usr/libexec/postgresql*",  // Alpine
+}
+
 // endWithParent asks the kernel to shut the server down (SIGINT: fast) when we die, killed or not.
 func endWithParent(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGINT }
 

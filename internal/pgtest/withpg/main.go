@@ -4,6 +4,9 @@
 // on to the command, stops the cluster when the command has ended, and exits with its code. When the variable
 // is set already, it only runs the command. When there is no PostgreSQL on the machine, it says so and runs the
 // command without (its tests are then skipped); with CI=true it fails.
+//
+// withpg -install runs no command. It sees to it that there is a PostgreSQL: as root on Debian or Ubuntu it
+// installs one.
 package main
 
 import (
@@ -22,14 +25,41 @@ const variable = "SCHEDULER_TEST_DATABASE_URL"
 
 func main() {
 	args := os.Args[1:]
+	if len(args) == 1 && args[0] == "-install" {
+		os.Exit(install())
+	}
 	if len(args) > 0 && args[0] == "--" {
 		args = args[1:]
 	}
 	if len(args) == 0 {
-		fmt.Fprintln(os.Stderr, "usage: withpg -- COMMAND [ARGUMENT ...]")
+		fmt.Fprintln(os.Stderr, "usage: withpg -- COMMAND [ARGUMENT ...]\n       withpg -install")
 		os.Exit(2)
 	}
 	os.Exit(withCluster(args))
+}
+
+// install looks for PostgreSQL, installs it where that can be done, and returns the exit code.
+func install() int {
+	if os.Getenv(variable) != "" {
+		return 0 // tests use another machine's, perhaps
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	_, err := privatepg.Major(ctx, privatepg.Config{InstallMissing: true, Log: os.Stderr})
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(os.Stderr, "withpg:", err)
+	if canSkip(err) {
+		return 0
+	}
+	return 1
+}
+
+// canSkip reports whether tests may be skipped because of err.
+func canSkip(err error) bool {
+	var missing *privatepg.NotFoundError
+	return errors.As(err, &missing) && os.Getenv("CI") != "true"
 }
 
 // withCluster runs the command between the start and the stop of a cluster, and returns the exit code.
@@ -42,9 +72,8 @@ func withCluster(args []string) (code int) {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	server, err := privatepg.Start(ctx, privatepg.Config{Fast: true})
 	cancel()
-	var missing *privatepg.NotFoundError
-	if errors.As(err, &missing) && os.Getenv("CI") != "true" {
-		fmt.Fprintln(os.Stderr, missing)
+	if canSkip(err) {
+		fmt.Fprintln(os.Stderr, "withpg:", err)
 		return run(args, os.Environ(), signals)
 	}
 	if err != nil {
