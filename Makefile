@@ -1,0 +1,28 @@
+.DEFAULT_GOAL := help
+.PHONY: help build test demo verify lint fmt
+
+help: ## list these commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s%s\n", $$1, $$2 }'
+
+build: ## build bin/scheduler
+	go build -o bin/scheduler ./cmd/scheduler
+
+test: ## run all tests, on a private PostgreSQL and with the race detector
+	@scripts/setup
+	go vet ./...
+	go run ./internal/pgtest/withpg -- go test $$(scripts/setup race) ./... -timeout 20m
+
+demo: ## run an example: a slow task, watched live
+	@scripts/setup
+	go run ./examples/stdlib
+
+verify: lint ## run all that CI runs
+	@$(MAKE) --no-print-directory test
+
+lint: ## check the format, vet, staticcheck
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not formatted (make fmt does it):"; echo "$$unformatted"; exit 1; } >&2
+	go vet ./...
+	go tool -modfile=tools/go.mod staticcheck ./...
+
+fmt: ## format all Go files
+	gofmt -w .
