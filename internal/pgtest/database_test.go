@@ -157,7 +157,7 @@ func TestNewName(t *testing.T) {
 	if len(name) > 63 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
 		t.Errorf("%q", name)
 	}
-	if newName("Test") == newName("Test") {
+	if again := newName("Test"); again == newName("Test") {
 		t.Error("names repeat")
 	}
 }
