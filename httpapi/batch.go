@@ -1,0 +1,144 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/pgscheduler/scheduler/scheduler"
+)
+
+const maxBatch = 10000 // tasks
+
+// Submitted is one task of a batch as it was stored, or found.
+type Submitted struct {
+	ID        string    `json:"id" format:"uuid"`
+	Queue     string    `json:"queue"`
+	State     string    `json:"state" enum:"blocked,scheduled,ready,running,completed,failed,cancelled"`
+	RunAt     time.Time `json:"run_at"`
+	CreatedAt time.Time `json:"created_at"`
+	Replayed  bool      `json:"replayed" doc:"Found by its idempotency_key: the same request came before."`
+	Existing  bool      `json:"existing" doc:"Found by its unique_key: another task holds it."`
+}
+
+// NewSubmitted returns the wire form of a submitted task.
+func NewSubmitted(t scheduler.Submitted) Submitted {
+	return Submitted{ID: t.ID.String(), Queue: string(t.Queue), State: string(t.State), RunAt: t.RunAt.UTC(), CreatedAt: t.CreatedAt.UTC(),
+		Replayed: t.Replayed, Existing: t.Existing}
+}
+
+type batchInput struct {
+	ContentType    string `header:"Content-Type" hidden:"true"`
+	IdempotencyKey string `header:"Idempotency-Key" hidden:"true"`
+	RawBody        []byte
+}
+
+type batchOutput struct{ Body Page[Submitted] }
+
+func (s *server) registerBatch(api huma.API, tags []string) {
+	handle(s, api, operation{
+		Operation: huma.Operation{OperationID: "submit-tasks", Method: "POST", Path: "/v1/tasks/batch", DefaultStatus: 202, Tags: tags,
+			Summary: "Submit up to 10,000 tasks, all or none",
+			Description: "An array, or one object a line. Give each task its own idempotency_key to be able to send the batch again. " +
+				"The answer has the tasks in order; faults point at them as /3/payload."},
+		accepts: map[string]any{mediaJSON: []SubmitRequest{}, mediaNDJSON: SubmitRequest{}},
+		limit:   maxBatchBody,
+		codes:   []Code{CodeKeyReused},
+	}, s.submitBatch)
+}
+
+func (s *server) submitBatch(ctx context.Context, in *batchInput) (*batchOutput, error) {
+	if in.IdempotencyKey != "" {
+		return nil, invalid(Detail{Header: "Idempotency-Key", Detail: "not for a batch: give each task its idempotency_key"})
+	}
+	list, err := split(in.RawBody, in.ContentType)
+	if err != nil {
+		return nil, err
+	}
+	tasks, err := s.batch(list)
+	if err != nil {
+		return nil, err
+	}
+	submitted, err := s.client.SubmitMany(ctx, tasks)
+	if err != nil {
+		return nil, batchProblem(err, len(tasks))
+	}
+	return &batchOutput{pageOf(submitted, NewSubmitted)}, nil
+}
+
+// split returns the objects of a batch, each valid JSON.
+func split(raw []byte, contentType string) (list []json.RawMessage, err error) {
+	if media, _, _ := mime.ParseMediaType(contentType); media != mediaNDJSON {
+		if err := checkJSON(raw, ""); err != nil {
+			return nil, err
+		}
+		list, ok := elements(raw, maxBatch)
+		if !ok || len(list) == 0 {
+			return nil, wrongCount()
+		}
+		return list, nil
+	}
+	for line := range bytes.Lines(raw) {
+		if line = bytes.TrimSpace(line); len(line) == 0 {
+			continue
+		}
+		if len(list) == maxBatch {
+			return nil, wrongCount()
+		}
+		if err := checkJSON(line, "/"+strconv.Itoa(len(list))); err != nil {
+			return nil, err
+		}
+		list = append(list, line)
+	}
+	if list == nil {
+		return nil, wrongCount()
+	}
+	return list, nil
+}
+
+func wrongCount() error {
+	return invalid(Detail{Detail: fmt.Sprintf("an array of 1 to %d tasks, or as many lines of %s", maxBatch, mediaNDJSON)})
+}
+
+func (s *server) batch(list []json.RawMessage) ([]scheduler.NewTask, error) {
+	tasks := make([]scheduler.NewTask, len(list))
+	var faults []Detail
+	for i, raw := range list {
+		request, found, err := s.submits.object(raw, "/"+strconv.Itoa(i))
+		if err != nil {
+			return nil, err
+		}
+		if faults = append(faults, found...); len(faults) >= maxDetails {
+			break
+		}
+		tasks[i] = request.NewTask()
+	}
+	if faults != nil {
+		return nil, invalid(faults...)
+	}
+	return tasks, nil
+}
+
+// batchProblem points the errors of SubmitMany into the array.
+func batchProblem(err error, tasks int) error {
+	var field *scheduler.InvalidError
+	var reused *scheduler.KeyReusedError
+	switch {
+	case errors.As(err, &field) && tasks == 1: // whose fields have no index
+		return invalid(pointers(field.Fields, "/0")...)
+	case errors.As(err, &reused):
+		p := newProblem(CodeKeyReused, reused.Error(), Detail{Pointer: strings.Join([]string{"", strconv.Itoa(reused.At), "idempotency_key"}, "/"),
+			Detail: "came before with another request"})
+		p.TaskID = reused.Task.String()
+		return p
+	}
+	return err
+}

@@ -1,0 +1,103 @@
+package httpapi
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+)
+
+const (
+	maxBody      = 1 << 20  // bytes of a body
+	maxBatchBody = 16 << 20 // bytes of a batch
+	mediaJSON    = "application/json"
+	mediaNDJSON  = "application/x-ndjson"
+	mediaForm    = "application/x-www-form-urlencoded" // what curl -d says of anything
+)
+
+// readBody returns the step that reads the body of an operation before anything else sees it, at most limit bytes and of
+// one of the types. optional: an empty one will do.
+func (s *server) readBody(limit int64, optional bool, types ...string) func(huma.Context, func(huma.Context)) {
+	return func(ctx huma.Context, next func(huma.Context)) {
+		r, w := humago.Unwrap(ctx)
+		raw, problem := s.body(w, r, limit)
+		switch {
+		case problem != nil:
+		case len(raw) > 0:
+			problem = checkType(r, types)
+		case !optional:
+			problem = newProblem(CodeMalformedJSON, "the body is empty")
+		}
+		if problem != nil {
+			problem.write(w, r)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(raw))
+		next(ctx)
+	}
+}
+
+// body reads at most limit bytes within the server's patience.
+func (s *server) body(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *Problem) {
+	if r.ContentLength > limit {
+		return nil, tooLarge(limit)
+	}
+	if r.Body == http.NoBody {
+		return nil, nil
+	}
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(s.bodyWait)) // unknown to a test's recorder only
+	raw, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
+	_ = control.SetReadDeadline(time.Time{})
+	var network net.Error
+	switch {
+	case int64(len(raw)) > limit:
+		return nil, tooLarge(limit)
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &network) && network.Timeout():
+		return nil, newProblem(CodeRequestTimeout, fmt.Sprintf("the body was not complete after %s", s.bodyWait))
+	case err != nil:
+		return nil, newProblem(CodeMalformedJSON, "the body could not be read to its end")
+	}
+	return raw, nil
+}
+
+func tooLarge(limit int64) *Problem {
+	return newProblem(CodePayloadTooLarge, fmt.Sprintf("the body is larger than %d bytes", limit))
+}
+
+// checkType refuses what says that it is something else than the types. No type at all passes, and so does a form's, which
+// curl -d claims: another site can't use that, see auth.go.
+func checkType(r *http.Request, types []string) *Problem {
+	refuse := func(header, detail string) *Problem {
+		return newProblem(CodeUnsupportedMediaType, detail, Detail{Header: header, Detail: "one of " + strings.Join(types, ", ")})
+	}
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return newProblem(CodeUnsupportedMediaType, "a compressed body is not understood", Detail{Header: "Content-Encoding", Detail: "none"})
+	}
+	given := r.Header.Get("Content-Type")
+	if given == "" {
+		return nil
+	}
+	media, parameters, err := mime.ParseMediaType(given)
+	if err != nil {
+		return refuse("Content-Type", "the media type can't be read")
+	}
+	if charset := parameters["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
+		return refuse("Content-Type", "JSON is UTF-8")
+	}
+	for _, known := range append(types, mediaForm) {
+		if media == known {
+			return nil
+		}
+	}
+	return refuse("Content-Type", "the body says that it is no JSON")
+}

@@ -1,0 +1,54 @@
+package httpapi
+
+import "net/http"
+
+// Code says what kind of problem it is. The list is closed; docs/problems.md explains each.
+type Code string
+
+// The codes. A program decides by these, never by title or detail.
+const (
+	CodeMalformedJSON        Code = "malformed_json"         // the body is not JSON, or JSON that can't be stored
+	CodeBadCursor            Code = "bad_cursor"             // not a next_cursor of this list
+	CodeUnauthorized         Code = "unauthorized"           // no token, or a wrong one
+	CodeForbidden            Code = "forbidden"              // a page of another origin sent it
+	CodeNotFound             Code = "not_found"              // no such path, task, worker or schedule
+	CodeMethodNotAllowed     Code = "method_not_allowed"     // the path exists, with other methods
+	CodeRequestTimeout       Code = "request_timeout"        // the body came too slowly
+	CodeStateConflict        Code = "state_conflict"         // the task's state does not allow it
+	CodeUniqueConflict       Code = "unique_conflict"        // another task holds the unique key
+	CodePayloadTooLarge      Code = "payload_too_large"      // the body is too large
+	CodeUnsupportedMediaType Code = "unsupported_media_type" // the body is no JSON by its own account
+	CodeMisdirected          Code = "misdirected"            // the Host is not this server
+	CodeValidationFailed     Code = "validation_failed"      // a field or parameter breaks its rule
+	CodeKeyReused            Code = "idempotency_key_reused" // the key came before with another request
+	CodeBadCron              Code = "bad_cron"               // the cron expression or its zone can't be used
+	CodeInternal             Code = "internal"               // a bug
+	CodeDatabaseUnavailable  Code = "database_unavailable"   // the database can't be reached, or can't serve now
+	CodeSchemaMismatch       Code = "schema_mismatch"        // the database's schema is not this binary's
+	CodeTimeout              Code = "timeout"                // the database took too long
+)
+
+var codes = map[Code]struct {
+	status int
+	title  string
+}{
+	CodeMalformedJSON:        {http.StatusBadRequest, "The body is not JSON that can be stored"},
+	CodeBadCursor:            {http.StatusBadRequest, "The cursor is not one of this list"},
+	CodeUnauthorized:         {http.StatusUnauthorized, "A token is needed"},
+	CodeForbidden:            {http.StatusForbidden, "Requests from other origins are refused"},
+	CodeNotFound:             {http.StatusNotFound, "There is no such thing"},
+	CodeMethodNotAllowed:     {http.StatusMethodNotAllowed, "The path does not know the method"},
+	CodeRequestTimeout:       {http.StatusRequestTimeout, "The body came too slowly"},
+	CodeStateConflict:        {http.StatusConflict, "The task's state does not allow it"},
+	CodeUniqueConflict:       {http.StatusConflict, "Another task holds the unique key"},
+	CodePayloadTooLarge:      {http.StatusRequestEntityTooLarge, "The body is too large"},
+	CodeUnsupportedMediaType: {http.StatusUnsupportedMediaType, "The body must be JSON"},
+	CodeMisdirected:          {http.StatusMisdirectedRequest, "The host is not this server"},
+	CodeValidationFailed:     {http.StatusUnprocessableEntity, "The request breaks a rule"},
+	CodeKeyReused:            {http.StatusUnprocessableEntity, "The idempotency key was used for another request"},
+	CodeBadCron:              {http.StatusUnprocessableEntity, "The cron expression can't be used"},
+	CodeInternal:             {http.StatusInternalServerError, "A bug of the server"},
+	CodeDatabaseUnavailable:  {http.StatusServiceUnavailable, "The database is not available"},
+	CodeSchemaMismatch:       {http.StatusServiceUnavailable, "The database's schema does not fit"},
+	CodeTimeout:              {http.StatusGatewayTimeout, "The database took too long"},
+}

@@ -1,0 +1,198 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/pgscheduler/scheduler/scheduler"
+)
+
+// decoder reads JSON objects into T by the rules of T's OpenAPI schema, so that what is documented is what is enforced. It
+// is stricter than encoding/json: names are exact, none comes twice, none is unknown. null means the default, except for
+// a payload, where it is a value.
+type decoder[T any] struct {
+	registry huma.Registry
+	schema   *huma.Schema
+	fields   map[string]int // name in JSON → index in T
+}
+
+func newDecoder[T any](registry huma.Registry) decoder[T] {
+	t := reflect.TypeFor[T]()
+	d := decoder[T]{registry: registry, schema: registry.Schema(t, false, ""), fields: map[string]int{}}
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		d.fields[name] = i
+	}
+	return d
+}
+
+// one reads a body that is one object; an empty body is an empty object.
+func (d decoder[T]) one(raw []byte) (value T, err error) {
+	if len(raw) == 0 {
+		return value, nil
+	}
+	if err := checkJSON(raw, ""); err != nil {
+		return value, err
+	}
+	value, faults, err := d.object(raw, "")
+	if err == nil && len(faults) > 0 {
+		err = invalid(faults...)
+	}
+	return value, err
+}
+
+// object reads valid JSON that stands at a pointer.
+func (d decoder[T]) object(raw []byte, at string) (value T, faults []Detail, err error) {
+	list, ok := members(raw)
+	if !ok {
+		return value, []Detail{{Pointer: at, Detail: "an object"}}, nil
+	}
+	into := reflect.ValueOf(&value).Elem()
+	seen, given := map[string]bool{}, map[string]bool{}
+	for _, m := range list {
+		pointer := at + "/" + escapePointer(m.name)
+		if err := scheduler.CheckSyntax(m.value); err != nil {
+			return value, nil, newProblem(CodeMalformedJSON, pointer+": "+err.Error(), Detail{Pointer: pointer, Detail: err.Error()})
+		}
+		i, known := d.fields[m.name]
+		switch {
+		case !known:
+			faults = append(faults, Detail{Pointer: pointer, Detail: "unknown; known are " + strings.Join(d.names(), ", ")})
+		case seen[m.name]:
+			faults = append(faults, Detail{Pointer: pointer, Detail: "given twice"})
+		default:
+			faults = append(faults, d.field(into.Field(i), m, pointer)...)
+		}
+		seen[m.name], given[m.name] = true, string(m.value) != "null"
+		if len(faults) >= maxDetails {
+			return value, faults, nil
+		}
+	}
+	for _, name := range d.schema.Required {
+		if !given[name] {
+			faults = append(faults, Detail{Pointer: at + "/" + name, Detail: "needed"})
+		}
+	}
+	return value, faults, nil
+}
+
+// field checks a value against its schema and stores it.
+func (d decoder[T]) field(into reflect.Value, m member, pointer string) []Detail {
+	if raw, ok := into.Addr().Interface().(*json.RawMessage); ok {
+		*raw = m.value
+		return nil
+	}
+	if string(m.value) == "null" {
+		return nil
+	}
+	var plain any
+	if err := json.Unmarshal(m.value, &plain); err != nil { // it is valid: only a number can be too large
+		return []Detail{{Pointer: pointer, Detail: "a number out of range"}}
+	}
+	var result huma.ValidateResult
+	path := huma.NewPathBuffer(nil, 0)
+	huma.Validate(d.registry, d.schema.Properties[m.name], path, huma.ModeWriteToServer, plain, &result)
+	var faults []Detail
+	for _, err := range result.Errors {
+		where, rule := pointer, err.Error()
+		var detail *huma.ErrorDetail
+		if errors.As(err, &detail) {
+			where, rule = pointer+locationPointer(detail.Location), detail.Message
+		}
+		faults = append(faults, Detail{Pointer: where, Detail: rule})
+	}
+	if len(faults) == 0 && json.Unmarshal(m.value, into.Addr().Interface()) != nil {
+		faults = append(faults, Detail{Pointer: pointer, Detail: "expected " + d.schema.Properties[m.name].Type})
+	}
+	return faults
+}
+
+func (d decoder[T]) names() []string {
+	names := make([]string, len(d.fields))
+	for name, i := range d.fields {
+		names[i] = name
+	}
+	return names
+}
+
+type member struct {
+	name  string
+	value json.RawMessage
+}
+
+// members splits an object; ok is false when raw, which is valid JSON, is no object.
+func members(raw []byte) (list []member, ok bool) {
+	in := json.NewDecoder(bytes.NewReader(raw))
+	if open, err := in.Token(); err != nil || open != json.Delim('{') {
+		return nil, false
+	}
+	for in.More() {
+		name, err := in.Token()
+		if err != nil {
+			return nil, false
+		}
+		m := member{name: name.(string)}
+		if err := in.Decode(&m.value); err != nil {
+			return nil, false
+		}
+		list = append(list, m)
+	}
+	return list, true
+}
+
+// elements splits an array of at most limit elements; ok is false when raw, which is valid JSON, is no array or a longer one.
+func elements(raw []byte, limit int) (list []json.RawMessage, ok bool) {
+	in := json.NewDecoder(bytes.NewReader(raw))
+	if open, err := in.Token(); err != nil || open != json.Delim('[') {
+		return nil, false
+	}
+	for in.More() {
+		var element json.RawMessage
+		if len(list) == limit || in.Decode(&element) != nil {
+			return nil, false
+		}
+		list = append(list, element)
+	}
+	return list, true
+}
+
+// checkJSON refuses what is not one JSON value in UTF-8.
+func checkJSON(raw []byte, at string) error {
+	problem := func(detail string) error {
+		return newProblem(CodeMalformedJSON, strings.TrimPrefix(at+": "+detail, ": "), Detail{Pointer: at, Detail: detail})
+	}
+	if !utf8.Valid(raw) {
+		return problem("not UTF-8")
+	}
+	if json.Valid(raw) {
+		return nil
+	}
+	var syntax *json.SyntaxError
+	if err := json.Unmarshal(raw, new(json.RawMessage)); errors.As(err, &syntax) {
+		return problem(fmt.Sprintf("%s (byte %d)", syntax.Error(), syntax.Offset))
+	}
+	return problem("not a JSON value")
+}
+
+// locationPointer turns a location of huma's, [3].name, into a pointer.
+func locationPointer(location string) string {
+	var b strings.Builder
+	for part := range strings.FieldsFuncSeq(location, func(r rune) bool { return strings.ContainsRune(".[]", r) }) {
+		b.WriteString("/" + escapePointer(part))
+	}
+	return b.String()
+}
+
+var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")
+
+// escapePointer writes a name as one step of a pointer (RFC 6901), short enough to be shown.
+func escapePointer(name string) string {
+	return scheduler.Truncate(pointerEscapes.Replace(name), 100)
+}

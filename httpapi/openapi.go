@@ -1,0 +1,232 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/pgscheduler/scheduler/scheduler"
+)
+
+// register puts every operation on the mux and into the document, which is made from the same Go types that are sent.
+func (s *server) register() (err error) {
+	config := huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info: &huma.Info{Title: "scheduler", Version: s.version, Description: "A durable task scheduler on PostgreSQL. " +
+				"Ids are UUIDs of version 7, times RFC 3339 in UTC, durations milliseconds. Errors are problems (RFC 9457) with a closed list of codes."},
+			Components: &huma.Components{
+				Schemas:         huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+				SecuritySchemes: map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}},
+			},
+			Security: []map[string][]string{{"token": {}}, {}},
+		},
+		Formats:                      huma.DefaultFormats,
+		RejectUnknownQueryParameters: true,
+		Transformers:                 []huma.Transformer{asProblem},
+	}
+	config.AllowAdditionalPropertiesByDefault = true // answers may grow
+	api := humago.New(s.mux, config)
+	api.UseMiddleware(checkQuery, s.limit)
+	registry := api.OpenAPI().Components.Schemas
+	s.submits, s.cancels, s.plans = newDecoder[SubmitRequest](registry), newDecoder[CancelRequest](registry), newDecoder[ScheduleRequest](registry)
+	s.registerTasks(api)
+	s.registerQueues(api)
+	s.registerWorkers(api)
+	s.registerSchedules(api)
+	s.registerHealth(api)
+	finish(registry)
+	s.document, err = json.Marshal(api.OpenAPI())
+	return err
+}
+
+// operation is a route and what its types don't say.
+type operation struct {
+	huma.Operation
+	accepts  map[string]any // media type → a value of the type of the body, nil: no body is read
+	optional bool           // the body
+	limit    int64          // bytes of the body; 0: maxBody
+	also     map[int]string // further statuses with the same answer, and when
+	codes    []Code         // problems beside those that any request can meet
+}
+
+// handle registers an operation; its errors go through the table of problem.go.
+func handle[I, O any](s *server, api huma.API, op operation, answer func(context.Context, *I) (*O, error)) {
+	registry := api.OpenAPI().Components.Schemas
+	op.Responses = op.problems(registry)
+	var content map[string]*huma.MediaType
+	if op.accepts != nil {
+		content = map[string]*huma.MediaType{}
+		for media, body := range op.accepts {
+			content[media] = &huma.MediaType{Schema: registry.Schema(reflect.TypeOf(body), true, "")}
+		}
+		op.RequestBody = &huma.RequestBody{}
+		op.SkipValidateBody = true // the decoders do that
+		if op.limit == 0 {
+			op.limit = maxBody
+		}
+		op.Middlewares = huma.Middlewares{s.readBody(op.limit, op.optional, slices.Sorted(maps.Keys(content))...)}
+	}
+	huma.Register(api, op.Operation, func(ctx context.Context, in *I) (*O, error) {
+		out, err := answer(ctx, in)
+		if err != nil {
+			return nil, s.problem(ctx, err)
+		}
+		return out, nil
+	})
+	if content != nil { // huma took it for octets
+		op.RequestBody.Content, op.RequestBody.Required = content, !op.optional
+	}
+	success := op.Responses[strconv.Itoa(op.success())]
+	for status, when := range op.also {
+		op.Responses[strconv.Itoa(status)] = &huma.Response{Description: when, Content: success.Content, Headers: success.Headers}
+	}
+}
+
+func (op operation) success() int {
+	if op.DefaultStatus != 0 {
+		return op.DefaultStatus
+	}
+	return http.StatusOK
+}
+
+// problems describes the answers that are none: by status those of the operation's own, and any other.
+func (op operation) problems(registry huma.Registry) map[string]*huma.Response {
+	content := map[string]*huma.MediaType{"application/problem+json": {Schema: registry.Schema(reflect.TypeFor[Problem](), true, "")}}
+	responses := map[string]*huma.Response{"default": {Description: "Any other problem", Content: content}}
+	if op.accepts != nil {
+		op.codes = append(op.codes, CodeMalformedJSON, CodePayloadTooLarge, CodeUnsupportedMediaType, CodeValidationFailed)
+	}
+	for _, code := range op.codes {
+		status := strconv.Itoa(codes[code].status)
+		if responses[status] == nil {
+			responses[status] = &huma.Response{Content: content}
+		}
+		r := responses[status]
+		r.Description = strings.TrimPrefix(r.Description+", "+string(code), ", ")
+	}
+	return responses
+}
+
+// problem turns an error into what is sent, and logs what is no fault of the client's.
+func (s *server) problem(ctx context.Context, err error) *Problem {
+	p := problemOf(ctx, err)
+	if p.Code == CodeInternal { // the schema may have been taken away under a running server
+		var schema *scheduler.SchemaError
+		if errors.As(s.client.CheckSchema(ctx), &schema) {
+			p = problemOf(ctx, schema)
+		}
+	}
+	p.RequestID = requestID(ctx)
+	if p.Status >= http.StatusInternalServerError && !errors.Is(ctx.Err(), context.Canceled) {
+		level := slog.LevelWarn
+		if p.Code == CodeInternal {
+			level = slog.LevelError
+		}
+		s.logger.LogAttrs(ctx, level, "request: "+string(p.Code), slog.String("request_id", p.RequestID), slog.Any("err", err))
+	}
+	return p
+}
+
+// limit ends an operation that waits for the database for too long.
+func (s *server) limit(ctx huma.Context, next func(huma.Context)) {
+	limited, cancel := context.WithTimeout(ctx.Context(), s.patience+seconds(parseWait(ctx.Header("Prefer"))))
+	defer cancel()
+	next(huma.WithContext(ctx, limited))
+}
+
+// checkQuery refuses a query that can't be read, or gives a parameter twice; huma refuses unknown ones. It joins the lines
+// of headers that are lists.
+func checkQuery(ctx huma.Context, next func(huma.Context)) {
+	r, w := humago.Unwrap(ctx)
+	for _, name := range []string{"Prefer", "If-None-Match"} {
+		if lines := r.Header.Values(name); len(lines) > 1 {
+			r.Header.Set(name, strings.Join(lines, ", "))
+		}
+	}
+	var faults []Detail
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		faults = append(faults, Detail{Detail: "the query can't be read: " + err.Error()})
+	}
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if len(query[name]) > 1 {
+			faults = append(faults, Detail{Parameter: name, Detail: "given twice"})
+		}
+	}
+	if lines := r.Header.Values("Idempotency-Key"); len(lines) > 1 {
+		faults = append(faults, Detail{Header: "Idempotency-Key", Detail: "given twice"})
+	}
+	if faults != nil {
+		invalid(faults...).write(w, r)
+		return
+	}
+	next(ctx)
+}
+
+// asProblem turns errors that huma found by itself, about parameters, into problems. (Its global NewError stays as it is:
+// the program around may use huma too.)
+func asProblem(ctx huma.Context, _ string, v any) (any, error) {
+	model, ok := v.(*huma.ErrorModel)
+	if !ok {
+		return v, nil
+	}
+	var faults []Detail
+	for _, e := range model.Errors {
+		fault := Detail{Detail: strings.TrimPrefix(strings.TrimPrefix(e.Message, "invalid value: "), "invalid id: ")}
+		switch where, name, _ := strings.Cut(e.Location, "."); where {
+		case "path", "query":
+			fault.Parameter = name
+		case "header":
+			fault.Header = name
+		}
+		faults = append(faults, fault)
+	}
+	p := newProblem(CodeInternal, model.Detail, faults...)
+	if model.Status == http.StatusUnprocessableEntity && faults != nil {
+		p = invalid(faults...)
+	}
+	if p.Status != model.Status {
+		panic(fmt.Errorf("huma answered %d: %s", model.Status, model.Detail)) // ServeHTTP answers; nothing is sent yet
+	}
+	p.RequestID = requestID(ctx.Context())
+	return p, nil
+}
+
+// finish mends what huma derives from types: bodies sent to us have no further members, objects behind pointers may be
+// null, and its own error types are never sent.
+func finish(registry huma.Registry) {
+	schemas := registry.Map()
+	for _, name := range []string{"SubmitRequest", "CancelRequest", "ScheduleRequest"} {
+		schemas[name].AdditionalProperties = false
+	}
+	for _, object := range []reflect.Type{reflect.TypeFor[Task](), reflect.TypeFor[Attempt]()} {
+		for i := range object.NumField() {
+			field := object.Field(i)
+			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			property := schemas[object.Name()].Properties[name]
+			if field.Type.Kind() == reflect.Pointer && property.Ref != "" {
+				schemas[object.Name()].Properties[name] = &huma.Schema{Description: property.Description,
+					AnyOf: []*huma.Schema{{Ref: property.Ref}, {Type: "null"}}}
+			}
+		}
+	}
+	code := schemas["Problem"].Properties["code"]
+	for _, known := range slices.Sorted(maps.Keys(codes)) {
+		code.Enum = append(code.Enum, string(known))
+	}
+	delete(schemas, "ErrorModel")
+	delete(schemas, "ErrorDetail")
+}

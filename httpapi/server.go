@@ -1,0 +1,193 @@
+package httpapi
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/pgscheduler/scheduler/scheduler"
+)
+
+// Config of a handler. The zero value serves anyone who asks by a name of this machine.
+type Config struct {
+	// Token that requests must bear (Authorization: Bearer …). "": none is needed, and only requests to localhost are
+	// answered; see CheckListen.
+	Token string
+
+	// Version of the program, for GET /version and the OpenAPI document. "": dev.
+	Version string
+
+	// Logger gets each request at level debug, and what fails for no fault of the client's. nil: slog.Default().
+	Logger *slog.Logger
+}
+
+// server answers requests. What is one of a kind in a process, the listener and its time-outs, is Serve's.
+type server struct {
+	client   *scheduler.Client
+	logger   *slog.Logger
+	version  string
+	gate     gate
+	mux      *routes
+	patience time.Duration // with the database, for one request
+	bodyWait time.Duration // for the end of a body
+	submits  decoder[SubmitRequest]
+	cancels  decoder[CancelRequest]
+	plans    decoder[ScheduleRequest]
+	document []byte // OpenAPI
+}
+
+// routes is a ServeMux that knows its patterns. Streams will be registered on it beside the operations of openapi.go.
+type routes struct {
+	http.ServeMux
+	patterns []string
+}
+
+func (r *routes) HandleFunc(pattern string, handle func(http.ResponseWriter, *http.Request)) {
+	r.patterns = append(r.patterns, pattern)
+	r.ServeMux.HandleFunc(pattern, handle)
+}
+
+// New returns a handler that serves the API of a client's database. The handler never touches the database by itself; the
+// client must stay open for as long as it is used. The error is about the Config, and nil for any sensible one.
+func New(client *scheduler.Client, config Config) (http.Handler, error) {
+	s, err := newServer(client, config)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func newServer(client *scheduler.Client, config Config) (*server, error) {
+	if config.Logger == nil {
+		config.Logger = slog.Default()
+	}
+	if config.Version == "" {
+		config.Version = "dev"
+	}
+	if strings.TrimSpace(config.Token) != config.Token {
+		return nil, errors.New("Token: it must not begin or end with white space")
+	}
+	s := &server{client: client, logger: config.Logger, version: config.Version, gate: newGate(config.Token), mux: &routes{},
+		patience: 10 * time.Second, bodyWait: 30 * time.Second}
+	if err := s.register(); err != nil {
+		return nil, fmt.Errorf("describe the API: %w", err)
+	}
+	return s, nil
+}
+
+// ServeHTTP does for every request what no route can do for itself: who may pass, an id, safe headers, an answer to what
+// panics, and a line in the log.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start, out := time.Now(), &response{ResponseWriter: w}
+	id := newRequestID(r)
+	r = r.WithContext(context.WithValue(r.Context(), requestKey{}, id))
+	header := out.Header()
+	header.Set("X-Request-Id", id)
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Referrer-Policy", "no-referrer")
+	header.Set("Cache-Control", "no-store")
+	defer func() {
+		s.recovered(out, r, recover())
+		s.logger.LogAttrs(r.Context(), slog.LevelDebug, "request", slog.String("method", r.Method), slog.String("route", r.Pattern),
+			slog.Int("status", out.status), slog.Duration("duration", time.Since(start)), slog.String("request_id", id))
+	}()
+	problem := s.gate.refuse(r)
+	if problem == nil {
+		problem = s.misrouted(r)
+	}
+	if problem != nil {
+		problem.write(out, r)
+		return
+	}
+	s.mux.ServeHTTP(out, r)
+}
+
+// misrouted returns the problem of a request that no route takes.
+func (s *server) misrouted(r *http.Request) *Problem {
+	if _, pattern := s.mux.Handler(r); pattern != "" {
+		return nil
+	}
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete} {
+		other := *r
+		other.Method = method
+		if _, pattern := s.mux.Handler(&other); pattern != "" {
+			allowed = append(allowed, method)
+		}
+	}
+	if allowed == nil {
+		return newProblem(CodeNotFound, "there is nothing at this path; /openapi.json lists what there is")
+	}
+	problem := newProblem(CodeMethodNotAllowed, "the path knows only "+strings.Join(allowed, ", "))
+	problem.header = http.Header{"Allow": {strings.Join(allowed, ", ")}}
+	return problem
+}
+
+// recovered answers a request whose handler panicked. A client that is gone is no reason to log one.
+func (s *server) recovered(out *response, r *http.Request, cause any) {
+	switch {
+	case cause == nil:
+		return
+	case cause == http.ErrAbortHandler:
+		panic(cause)
+	case out.broken || r.Context().Err() != nil:
+		return
+	}
+	s.logger.LogAttrs(r.Context(), slog.LevelError, "request: panic", slog.String("route", r.Pattern), slog.Any("err", cause),
+		slog.String("stack", string(debug.Stack())), slog.String("request_id", requestID(r.Context())))
+	if out.status != 0 {
+		panic(http.ErrAbortHandler) // half an answer is out: cut the connection rather than end it well
+	}
+	newProblem(CodeInternal, "an unexpected error; the server's log has it under the request_id").write(out, r)
+}
+
+// response remembers what was sent.
+type response struct {
+	http.ResponseWriter
+	status int
+	broken bool // the client is gone
+}
+
+// WriteHeader sends the status, the first one only.
+func (w *response) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+		w.ResponseWriter.WriteHeader(status)
+	}
+}
+
+func (w *response) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(b)
+	w.broken = w.broken || err != nil
+	return n, err
+}
+
+// Unwrap is for http.ResponseController.
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+type requestKey struct{}
+
+var requestIDPattern = regexp.MustCompile(`^[A-Za-z0-9._:/+=-]{1,128}$`)
+
+// newRequestID returns the client's own id of the request when it is fit to be shown, or a random one.
+func newRequestID(r *http.Request) string {
+	if id := r.Header.Get("X-Request-Id"); requestIDPattern.MatchString(id) {
+		return id
+	}
+	return rand.Text()
+}
+
+func requestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestKey{}).(string)
+	return id
+}

@@ -1,0 +1,216 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strconv"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/pgscheduler/scheduler/scheduler"
+)
+
+type taskInput struct {
+	ID scheduler.TaskID `path:"id" format:"uuid"`
+}
+
+type readInput struct {
+	ID          scheduler.TaskID `path:"id" format:"uuid"`
+	IfNoneMatch string           `header:"If-None-Match" doc:"The ETag of what you have: 304 when it is still that."`
+	Prefer      string           `header:"Prefer" doc:"wait=N: answer when the task is done, or after N seconds, 1 to 60." example:"wait=10"`
+}
+
+type listInput struct {
+	State  string `query:"state" enum:"blocked,scheduled,ready,running,completed,failed,cancelled"`
+	Queue  string `query:"queue" pattern:"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$" patternDescription:"a queue: 1 to 128 letters, digits and _ . -"`
+	Kind   string `query:"kind" pattern:"^[A-Za-z0-9_][A-Za-z0-9_.:/\\\\-]{0,127}$" patternDescription:"a kind: 1 to 128 letters, digits and _ . : / \\ -"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Tasks at most."`
+	Cursor string `query:"cursor" doc:"The next_cursor of the page before."`
+}
+
+type logsInput struct {
+	ID    scheduler.TaskID `path:"id" format:"uuid"`
+	After int64            `query:"after" minimum:"0" doc:"Only lines with a greater id."`
+	Limit int              `query:"limit" minimum:"1" maximum:"1000" default:"200" doc:"Lines at most."`
+}
+
+type cancelInput struct {
+	ID      scheduler.TaskID `path:"id" format:"uuid"`
+	RawBody []byte
+}
+
+type readOutput struct {
+	Status     int
+	ETag       string `header:"ETag" doc:"The revision."`
+	RetryAfter string `header:"Retry-After" doc:"Seconds after which to look again; absent when the task is done."`
+	Applied    string `header:"Preference-Applied"`
+	Body       Task
+}
+
+type listOutput struct {
+	Link string `header:"Link" doc:"rel=next: the next page."`
+	Body Page[Task]
+}
+
+type taskOutput struct {
+	Status int
+	Body   Task
+}
+
+type attemptsOutput struct{ Body Page[Attempt] }
+type logsOutput struct{ Body Page[LogLine] }
+type whyOutput struct{ Body Page[Reason] }
+
+func (s *server) registerTasks(api huma.API) {
+	tags, one := []string{"tasks"}, []Code{CodeNotFound, CodeValidationFailed}
+	s.registerSubmit(api, tags)
+	s.registerBatch(api, tags)
+	handle(s, api, operation{Operation: huma.Operation{OperationID: "list-tasks", Method: "GET", Path: "/v1/tasks", Tags: tags,
+		Summary: "Tasks, newest first"}, codes: []Code{CodeBadCursor, CodeValidationFailed}}, s.tasks)
+	handle(s, api, operation{Operation: huma.Operation{OperationID: "get-task", Method: "GET", Path: "/v1/tasks/{id}", Tags: tags,
+		Summary: "One task"}, codes: one}, s.task)
+	handle(s, api, operation{Operation: huma.Operation{OperationID: "delete-task", Method: "DELETE", Path: "/v1/tasks/{id}", Tags: tags,
+		DefaultStatus: 204, Summary: "Remove a final task with its attempts and logs"}, codes: append(one, CodeStateConflict)}, s.deleteTask)
+	handle(s, api, operation{Operation: huma.Operation{OperationID: "cancel-task", Method: "POST", Path: "/v1/tasks/{id}/cancel", Tags: tags,
+		Summary: "Cancel a task", Description: "A task that does not run is cancelled at once. The handler of one that runs is told to stop; a completion that comes first wins."},
+		accepts: map[string]any{mediaJSON: CancelRequest{}}, optional: true, also: map[int]string{202: "It runs, and was asked to stop"},
+		codes: []Code{CodeNotFound, CodeStateConflict}}, s.cancelTask)
+	handle(s, api, operation{Operation: huma.Operation{OperationID: "retry-task", Method: "POST", Path: "/v1/tasks/{id}/retry", Tags: tags,
+		Summary: "Bring a failed or cancelled task back, ready at once", Description: "Failures and crashes are forgotten, the history is kept."},
+		codes: append(one, CodeStateConflict, CodeUniqueConflict)}, s.retryTask)
+	handle(s, api, operation{Operation: huma.Operation{OperationID: "list-attempts", Method: "GET", Path: "/v1/tasks/{id}/attempts", Tags: tags,
+		Summary: "Attempts of a task, oldest first"}, codes: one}, s.attempts)
+	handle(s, api, operation{Operation: huma.Operation{OperationID: "list-logs", Method: "GET", Path: "/v1/tasks/{id}/logs", Tags: tags,
+		Summary: "Lines that the handlers of a task wrote", Description: "next_cursor goes into after."}, codes: one}, s.logs)
+	handle(s, api, operation{Operation: huma.Operation{OperationID: "explain-task", Method: "GET", Path: "/v1/tasks/{id}/why", Tags: tags,
+		Summary: "Why a task does not run", Description: "The reason to mend first is on top."}, codes: one}, s.why)
+}
+
+func (s *server) tasks(ctx context.Context, in *listInput) (*listOutput, error) {
+	before, err := parseCursor(in.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	list, more, err := s.client.Tasks(ctx, scheduler.Filter{Queue: scheduler.Queue(in.Queue), Kind: in.Kind, State: scheduler.State(in.State),
+		Before: before, Limit: in.Limit})
+	if err != nil {
+		return nil, err
+	}
+	out := &listOutput{Body: pageOf(list, NewTask)}
+	if more {
+		next := newCursor(list[len(list)-1].ID)
+		out.Body.NextCursor = &next
+		out.Link = "</v1/tasks?" + in.query(next) + `>; rel="next"`
+	}
+	return out, nil
+}
+
+// query is the list's own query with another cursor.
+func (in *listInput) query(cursor string) string {
+	query := url.Values{"limit": {strconv.Itoa(in.Limit)}, "cursor": {cursor}}
+	for name, value := range map[string]string{"state": in.State, "queue": in.Queue, "kind": in.Kind} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	return query.Encode()
+}
+
+func (s *server) task(ctx context.Context, in *readInput) (*readOutput, error) {
+	var task scheduler.Task
+	var err error
+	wait := parseWait(in.Prefer)
+	if wait > 0 {
+		task, err = s.wait(ctx, in.ID, wait)
+	} else {
+		task, err = s.client.Task(ctx, in.ID)
+	}
+	if err != nil {
+		return nil, noTask(err, in.ID)
+	}
+	out := &readOutput{Status: 200, ETag: etag(task.Revision), Body: NewTask(task)}
+	if matches(in.IfNoneMatch, out.ETag) {
+		out.Status = 304
+	}
+	if !task.State.Done() {
+		out.RetryAfter = "1"
+	}
+	if wait > 0 {
+		out.Applied = "wait=" + strconv.Itoa(wait)
+	}
+	return out, nil
+}
+
+func (s *server) deleteTask(ctx context.Context, in *taskInput) (*struct{}, error) {
+	return nil, noTask(s.client.Delete(ctx, in.ID), in.ID)
+}
+
+func (s *server) cancelTask(ctx context.Context, in *cancelInput) (*taskOutput, error) {
+	request, err := s.cancels.one(in.RawBody)
+	if err != nil {
+		return nil, err
+	}
+	outcome, err := s.client.Cancel(ctx, in.ID, request.Reason)
+	if err != nil {
+		return nil, noTask(err, in.ID)
+	}
+	out, err := s.now(ctx, in.ID)
+	if err == nil && outcome.Requested {
+		out.Status = 202
+	}
+	return out, err
+}
+
+func (s *server) retryTask(ctx context.Context, in *taskInput) (*taskOutput, error) {
+	if _, err := s.client.Retry(ctx, in.ID); err != nil {
+		return nil, noTask(err, in.ID)
+	}
+	return s.now(ctx, in.ID)
+}
+
+// now answers with the task as it is after a change.
+func (s *server) now(ctx context.Context, id scheduler.TaskID) (*taskOutput, error) {
+	task, err := s.client.Task(ctx, id)
+	if err != nil {
+		return nil, noTask(err, id)
+	}
+	return &taskOutput{Status: 200, Body: NewTask(task)}, nil
+}
+
+func (s *server) attempts(ctx context.Context, in *taskInput) (*attemptsOutput, error) {
+	list, err := s.client.Attempts(ctx, in.ID)
+	if err != nil {
+		return nil, noTask(err, in.ID)
+	}
+	return &attemptsOutput{pageOf(list, NewAttempt)}, nil
+}
+
+func (s *server) logs(ctx context.Context, in *logsInput) (*logsOutput, error) {
+	list, err := s.client.Logs(ctx, in.ID, in.After, in.Limit)
+	if err != nil {
+		return nil, noTask(err, in.ID)
+	}
+	page := pageOf(list, NewLogLine)
+	if len(list) == in.Limit { // there may be more, now or later
+		next := strconv.FormatInt(list[len(list)-1].ID, 10)
+		page.NextCursor = &next
+	}
+	return &logsOutput{page}, nil
+}
+
+func (s *server) why(ctx context.Context, in *taskInput) (*whyOutput, error) {
+	list, err := s.client.Explain(ctx, in.ID)
+	if err != nil {
+		return nil, noTask(err, in.ID)
+	}
+	return &whyOutput{pageOf(list, NewReason)}, nil
+}
+
+// noTask says which task there is none of.
+func noTask(err error, id scheduler.TaskID) error {
+	if errors.Is(err, scheduler.ErrNotFound) {
+		return newProblem(CodeNotFound, "there is no task "+id.String())
+	}
+	return err
+}
