@@ -1,0 +1,204 @@
+package scheduler
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/pgscheduler/scheduler/internal/pgtest"
+)
+
+// feeds tells what the columns of each statement go into: a struct, the names of columns that are scanned into variables or
+// into a struct of their function's own, or nil for a statement without rows.
+var feeds = map[string]any{
+	"attempts":   Attempt{},
+	"cancel":     Outcome{},
+	"clock":      []string{"clock_timestamp"},
+	"complete":   completed{},
+	"delete":     []string{"id"},
+	"deregister": nil,
+	"doctor": []string{"server_version", "server_version_num", "database", "username", "clock", "standby", "synchronous_commit", "fsync",
+		"notification_queue", "oldest_snapshot_s", "oldest_snapshot_xids", "live_workers", "dead_workers", "stuck_leases", "promotion_late_ms", "dead_rows"},
+	"due":             dueSchedule{},
+	"expire":          []string{"id"},
+	"explain":         Reason{},
+	"fail":            []string{"state", "delay_ms"},
+	"fire":            []string{"id", "queue"},
+	"heartbeat":       Orders{},
+	"lease":           leasedRow{},
+	"log":             nil,
+	"logs":            LogLine{},
+	"notify":          []string{"pg_notify"},
+	"plan":            nil,
+	"promote":         promoted{},
+	"queue_pause":     []string{"paused_at"},
+	"queue_resume":    []string{"resumed"},
+	"queues":          QueueStatus{},
+	"reclaim":         []string{"id"},
+	"register":        nil,
+	"release":         []string{"id"},
+	"report":          reported{},
+	"rescue":          []string{"id", "queue", "kind", "state", "attempt", "worker_id"},
+	"retry":           []string{"state"},
+	"schedule_delete": []string{"name"},
+	"schedule_pause":  []string{"paused_at"},
+	"schedule_resume": []string{"name"},
+	"schedule_set":    Schedule{},
+	"schedules":       Schedule{},
+	"schema_version":  []string{"version"},
+	"settled":         []string{"?column?"},
+	"snooze":          []string{"state"},
+	"submit":          inserted{},
+	"submit_conflict": conflict{},
+	"task":            Task{},
+	"tasks":           Task{},
+	"tasks_dead":      Task{},
+	"tasks_ready":     Task{},
+	"tasks_running":   Task{},
+	"tasks_waiting":   Task{},
+	"trigger":         []string{"id"},
+	"worker_command":  []string{"id"},
+	"workers":         Worker{},
+}
+
+var embedded = regexp.MustCompile(`(?m)^\t//go:embed (\w+)\.sql\n\t(\w+) string$`)
+
+// statements returns the text of every file in folder sql, all of which must be embedded.
+func statements(t *testing.T) map[string]string {
+	t.Helper()
+	source, err := os.ReadFile("../sql/sql.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, match := range embedded.FindAllStringSubmatch(string(source), -1) {
+		names = append(names, match[1])
+		if got := strings.ToLower(match[2]); got != strings.ReplaceAll(match[1], "_", "") {
+			t.Errorf("%s.sql is embedded as %s", match[1], match[2])
+		}
+	}
+	files, err := filepath.Glob("../sql/*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := map[string]string{}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".sql")
+		if !slices.Contains(names, name) {
+			t.Errorf("%s is not embedded in sql.go", file)
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list[name] = string(text)
+	}
+	return list
+}
+
+func TestEveryStatementFitsTheSchemaAndItsStruct(t *testing.T) {
+	t.Parallel()
+	conn, err := pgx.Connect(t.Context(), pgtest.DB(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	for name, text := range statements(t) {
+		if strings.Contains(text, "@") && !strings.Contains(text, "$1") {
+			if text, _, err = (pgx.NamedArgs{}).RewriteQuery(t.Context(), conn, text, nil); err != nil {
+				t.Errorf("%s.sql: %v", name, err)
+				continue
+			}
+		}
+		prepared, err := conn.Prepare(t.Context(), name, text)
+		if err != nil {
+			t.Errorf("%s.sql: %v", name, err)
+			continue
+		}
+		feed, ok := feeds[name]
+		if !ok {
+			t.Errorf("%s.sql: the table feeds does not say what it goes into", name)
+			continue
+		}
+		checkColumns(t, conn, name, prepared.Fields, feed)
+	}
+}
+
+// checkColumns compares what a statement returns with what it goes into, by the rules of pgx.RowToStructByName.
+func checkColumns(t *testing.T, conn *pgx.Conn, name string, fields []pgconn.FieldDescription, feed any) {
+	t.Helper()
+	var got []string
+	for _, field := range fields {
+		got = append(got, field.Name)
+	}
+	if names, ok := feed.([]string); ok || feed == nil {
+		if diff := cmp.Diff(names, got); diff != "" {
+			t.Errorf("%s.sql: columns (-want +got)\n%s", name, diff)
+		}
+		return
+	}
+	wanted := targets(reflect.TypeOf(feed))
+	for _, field := range fields {
+		key := strings.ReplaceAll(field.Name, "_", "")
+		target, ok := wanted[key]
+		if !ok {
+			t.Errorf("%s.sql: column %s has no field in %T", name, field.Name, feed)
+			continue
+		}
+		delete(wanted, key)
+		for _, format := range []int16{pgx.BinaryFormatCode, pgx.TextFormatCode} {
+			plan := conn.TypeMap().PlanScan(field.DataTypeOID, format, reflect.New(target).Interface())
+			if strings.Contains(fmt.Sprintf("%T", plan), "scanPlanFail") {
+				t.Errorf("%s.sql: column %s (type %d) cannot be scanned into %s", name, field.Name, field.DataTypeOID, target)
+			}
+		}
+	}
+	for key := range wanted {
+		t.Errorf("%s.sql: no column for field %s of %T", name, key, feed)
+	}
+}
+
+// targets returns the fields of a struct, those of embedded ones included, by their names without case and underscores.
+func targets(of reflect.Type) map[string]reflect.Type {
+	list := map[string]reflect.Type{}
+	for i := range of.NumField() {
+		field := of.Field(i)
+		if field.Anonymous {
+			for name, target := range targets(field.Type) {
+				list[name] = target
+			}
+			continue
+		}
+		name := field.Tag.Get("db")
+		if name == "" {
+			name = field.Name
+		}
+		list[strings.ToLower(strings.ReplaceAll(name, "_", ""))] = field.Type
+	}
+	return list
+}
+
+// The four lists by state must return the very same columns as the list of all.
+func TestListsOfTasksDifferOnlyInWhereTheyLook(t *testing.T) {
+	t.Parallel()
+	list := statements(t)
+	columns := func(name string) string {
+		_, body, _ := strings.Cut(list[name], "\nselect ")
+		body, _, _ = strings.Cut(body, "\nfrom ")
+		return body
+	}
+	for _, name := range []string{"task", "tasks_dead", "tasks_ready", "tasks_running", "tasks_waiting"} {
+		if diff := cmp.Diff(columns("tasks"), columns(name)); diff != "" || columns(name) == "" {
+			t.Errorf("tasks.sql and %s.sql:\n%s", name, diff)
+		}
+	}
+}
