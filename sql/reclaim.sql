@@ -5,12 +5,11 @@
 with stray as (
   delete from scheduler.leases l
   where l.worker_id = @worker and l.id <> all (@held::bigint[]) and l.leased_at <= now() - @older_ms::bigint * interval '1 ms'
-  returning l.queue, l.task_ids
-), lost as (
+  returning l.queue, l.task_ids, l.leased_at
+), lost as ( -- started_at tells which lease row a task's present attempt came with: an older one may name it too
   select t.id
-  from (select distinct unnest(s.task_ids) as id, s.queue from stray s) s
-  join scheduler.tasks t on t.id = s.id and t.queue = s.queue and t.worker_id = @worker and t.state = 'running'
-  where not exists (select from scheduler.leases k where k.worker_id = @worker and k.id = any (@held::bigint[]) and t.id = any (k.task_ids))
+  from (select unnest(s.task_ids) as id, s.queue, s.leased_at from stray s) s
+  join scheduler.tasks t on t.id = s.id and t.queue = s.queue and t.worker_id = @worker and t.state = 'running' and t.started_at = s.leased_at
   order by t.id
   for no key update of t
 ), ended as (
