@@ -146,7 +146,7 @@ func TestCompleteTx(t *testing.T) {
 // An attempt whose lease was given to another: every verb is refused, and its business rows roll back.
 func TestCompleteTxOfALostLease(t *testing.T) {
 	t.Parallel()
-	r := newRig(t).withEffects()
+	r := newRigWith(t, scheduler.Config{PollOnly: true}).withEffects()
 	registry := worker.NewRegistry()
 	lost, errs, cause := make(chan none), make(chan error, 2), make(chan error, 1)
 	worker.Handle(registry, "k", func(ctx context.Context, task *worker.Task[none]) (none, error) {

@@ -1,0 +1,209 @@
+package worker_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pgscheduler/scheduler/scheduler"
+	"github.com/pgscheduler/scheduler/worker"
+)
+
+// newProxiedRig is a rig whose client goes through a proxy; the test's own connections do not.
+func newProxiedRig(t *testing.T, config scheduler.Config) (*rig, *proxy) {
+	t.Helper()
+	r := newRig(t)
+	p, url := newProxy(t, r.url)
+	config.DatabaseURL = url
+	r.client = r.open(config)
+	return r, p
+}
+
+// every decides for each n-th statement of the name.
+func (p *proxy) every(n int, name string, f fate) (met func() int) {
+	var mu sync.Mutex
+	seen, count := 0, 0
+	p.decide(func(statement string) fate {
+		mu.Lock()
+		defer mu.Unlock()
+		if !strings.HasPrefix(statement, "-- "+name+":") {
+			return pass
+		}
+		if seen++; seen%n != 0 {
+			return pass
+		}
+		count++
+		return f
+	})
+	return func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return count
+	}
+}
+
+// The answer to every second completion is lost: the tasks are completed all the same, and none runs twice.
+func TestCompletionsWhoseAnswersAreLost(t *testing.T) {
+	t.Parallel()
+	r, p := newProxiedRig(t, scheduler.Config{})
+	r.withEffects()
+	registry := worker.NewRegistry()
+	worker.Handle(registry, "k", func(ctx context.Context, task *worker.Task[none]) (int, error) {
+		_, err := r.db.Exec(ctx, `insert into effects (task_id, attempt) values ($1, $2)`, task.ID, task.Attempt)
+		return task.Attempt, err
+	})
+	met := p.every(2, "complete", loseAnswer)
+	r.start(registry, worker.Config{Concurrency: 20})
+	const tasks = 400
+	for range tasks {
+		r.submit(scheduler.NewTask{Kind: "k"})
+	}
+	await(t, "all completed", func() bool {
+		return read[int](r, `select count(*) from scheduler.tasks where state = 'completed' and result = '1'`) == tasks
+	})
+	if n := read[int](r, `select count(*) from effects`); n != tasks {
+		t.Errorf("%d effects of %d tasks", n, tasks)
+	}
+	if n := read[int](r, `select count(*) from scheduler.attempts`); n != 0 {
+		t.Errorf("%d attempts failed", n)
+	}
+	if met() < 10 {
+		t.Errorf("only %d answers were lost", met())
+	}
+}
+
+// Each of the other verbs that end an attempt: the answer to its first try is lost, and it is not carried out twice.
+func TestOutcomesWhoseAnswersAreLost(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		verb     string
+		err      error
+		state    scheduler.State
+		outcome  string
+		failures int
+	}{
+		{"fail", errBoom, scheduler.Scheduled, "failed", 1},
+		{"fail", worker.Permanent(errBoom), scheduler.Failed, "failed", 1},
+		{"snooze", worker.Snooze(time.Hour), scheduler.Scheduled, "snoozed", 0},
+	} {
+		t.Run(c.verb+" "+string(c.state), func(t *testing.T) {
+			t.Parallel()
+			r, p := newProxiedRig(t, scheduler.Config{})
+			registry := worker.NewRegistry()
+			worker.Handle(registry, "k", func(context.Context, *worker.Task[none]) (none, error) { return none{}, c.err })
+			met := p.doom(c.verb, 1, loseAnswer)
+			x := r.start(registry, worker.Config{})
+			id := r.submit(scheduler.NewTask{Kind: "k", Backoff: []time.Duration{time.Hour}})
+			r.reach(id, c.state)
+			if err := x.stop(); err != nil {
+				t.Error(err)
+			}
+			task, attempts := r.task(id), r.attempts(id)
+			if task.State != c.state || task.Failures != c.failures || len(attempts) != 1 || attempts[0].Outcome != c.outcome || met() != 1 {
+				t.Errorf("%s with %d failures, attempts %+v, %d answers lost", task.State, task.Failures, attempts, met())
+			}
+			if strings.Contains(r.logs.String(), "lease lost") {
+				t.Error("it was taken for a lost lease")
+			}
+		})
+	}
+}
+
+// The statement hangs, and its connection never breaks: the outcome is written over another one in the end.
+func TestOutcomeWhoseStatementHangs(t *testing.T) {
+	t.Parallel()
+	r, p := newProxiedRig(t, scheduler.Config{})
+	registry := worker.NewRegistry()
+	worker.Handle(registry, "k", func(context.Context, *worker.Task[none]) (none, error) { return none{}, worker.Permanent(errBoom) })
+	met := p.doom("fail", 1, hang)
+	r.start(registry, worker.Config{})
+	if task := r.final(r.submit(scheduler.NewTask{Kind: "k"})); task.State != scheduler.Failed || task.Failures != 1 || met() != 1 {
+		t.Errorf("%s with %d failures, %d statements hung", task.State, task.Failures, met())
+	}
+}
+
+// The answer to every third lease is lost: what it took is handed back and runs.
+func TestLeasesWhoseAnswersAreLost(t *testing.T) {
+	t.Parallel()
+	r, p := newProxiedRig(t, scheduler.Config{})
+	r.withEffects()
+	registry := worker.NewRegistry()
+	worker.Handle(registry, "k", func(ctx context.Context, task *worker.Task[none]) (none, error) {
+		_, err := r.db.Exec(ctx, `insert into effects (task_id, attempt) values ($1, $2)`, task.ID, task.Attempt)
+		return none{}, err
+	})
+	met := p.every(3, "lease", loseAnswer)
+	r.start(registry, worker.Config{Concurrency: 5, Poll: 50 * time.Millisecond})
+	const tasks = 200
+	for range tasks {
+		r.submit(scheduler.NewTask{Kind: "k"})
+	}
+	await(t, "all completed", func() bool {
+		return read[int](r, `select count(*) from scheduler.tasks where state = 'completed'`) == tasks
+	})
+	if n := read[int](r, `select count(*) from effects`); n != tasks {
+		t.Errorf("%d effects of %d tasks", n, tasks)
+	}
+	if n := read[int](r, `select count(*) from scheduler.attempts where outcome <> 'released'`); n != 0 {
+		t.Errorf("%d attempts did not end as released", n)
+	}
+	if met() < 3 {
+		t.Errorf("only %d answers were lost", met())
+	}
+}
+
+// A task that was leased before in one batch with a task that still runs, and whose next lease is never answered.
+func TestLostLeaseOfATaskThatAnOlderLeaseNames(t *testing.T) {
+	t.Parallel()
+	r, p := newProxiedRig(t, scheduler.Config{})
+	registry := worker.NewRegistry()
+	release := make(chan none)
+	worker.Handle(registry, "long", func(context.Context, *worker.Task[none]) (none, error) { <-release; return none{}, nil })
+	worker.Handle(registry, "again", func(_ context.Context, task *worker.Task[none]) (none, error) {
+		if task.Attempt == 1 {
+			return none{}, errBoom
+		}
+		return none{}, nil
+	})
+	long, again := r.submit(scheduler.NewTask{Kind: "long"}), r.submit(scheduler.NewTask{Kind: "again", Backoff: []time.Duration{0}})
+	lost := false
+	p.decide(func(statement string) fate { // loses the lease that takes it for the second time
+		if !strings.HasPrefix(statement, "-- lease:") || lost {
+			return pass
+		}
+		if lost = read[bool](r, `select state = 'ready' and attempt = 1 from scheduler.tasks where id = $1`, again); lost {
+			return loseAnswer
+		}
+		return pass
+	})
+	r.start(registry, worker.Config{Poll: 50 * time.Millisecond}) // both are leased by its first statement
+	task := r.final(again)
+	if task.State != scheduler.Completed || task.Attempt != 3 {
+		t.Errorf("%s at attempt %d", task.State, task.Attempt)
+	}
+	close(release)
+	if task := r.final(long); task.State != scheduler.Completed || task.Attempt != 1 {
+		t.Errorf("%s at attempt %d", task.State, task.Attempt)
+	}
+}
+
+// A worker that was declared dead, and does not hear that it is registered anew.
+func TestRegistrationWhoseAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	r, p := newProxiedRig(t, scheduler.Config{})
+	registry := worker.NewRegistry()
+	worker.Handle(registry, "k", func(context.Context, *worker.Task[none]) (none, error) { return none{}, nil })
+	r.start(registry, worker.Config{Heartbeat: 50 * time.Millisecond})
+	r.final(r.submit(scheduler.NewTask{Kind: "k"}))
+	met := p.doom("register", 2, loseAnswer)
+	r.exec(`delete from scheduler.workers`)
+	await(t, "two lost answers", func() bool { return met() == 2 })
+	if task := r.final(r.submit(scheduler.NewTask{Kind: "k"})); task.State != scheduler.Completed {
+		t.Errorf("%s", task.State)
+	}
+	if n := read[int](r, `select count(*) from scheduler.workers`); n != 1 {
+		t.Errorf("%d workers are registered", n)
+	}
+}
