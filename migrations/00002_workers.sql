@@ -33,6 +33,7 @@ create table scheduler.leases (
   leased_at timestamptz not null default now(),
   primary key (worker_id, id)
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+alter table scheduler.leases alter column task_ids set storage external; -- ids do not compress
 comment on table scheduler.leases is
   'One row a lease statement: the tasks that a worker took at once. Written with the lease, removed by the worker''s heartbeat when all in it have ended, read by whoever rescues a dead worker.';
 

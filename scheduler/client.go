@@ -50,6 +50,7 @@ type Client struct {
 
 	submits     group[submission, Submitted]
 	completions group[completion, struct{}]
+	positions   positions
 	due         chan time.Duration // to Maintain: something is due in so long
 }
 

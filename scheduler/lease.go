@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/pgscheduler/scheduler/sql"
 )
@@ -68,23 +70,47 @@ func (c *Client) Lease(ctx context.Context, worker WorkerID, kinds []string, ask
 	if len(asks) == 0 || len(kinds) == 0 {
 		return nil, nil
 	}
-	var tasks []LeasedTask
-	var batch pgx.Batch
-	for _, ask := range asks {
-		batch.Queue(sql.Lease, worker, ask.Queue, ask.Limit, kinds).Query(func(rows pgx.Rows) error {
-			list, err := pgx.CollectRows(rows, pgx.RowToStructByName[leasedRow])
-			for _, row := range list {
-				tasks = append(tasks, row.task(worker, ask.Queue))
-			}
-			return err
-		})
-	}
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
+	var tasks []LeasedTask
+	var costly []Queue
+	var batch pgx.Batch
+	began := time.Now()
+	for _, ask := range asks {
+		start := c.positions.from(ask.Queue, began)
+		batch.Queue(sql.Lease, worker, ask.Queue, ask.Limit, kinds, start.Priority, start.RunAt, start.ID).Query(func(rows pgx.Rows) error {
+			list, err := pgx.CollectRows(rows, pgx.RowToStructByName[leasedRow])
+			if err != nil {
+				return err
+			}
+			now := time.Now()
+			end := beginning
+			for _, row := range list {
+				tasks = append(tasks, row.task(worker, ask.Queue))
+				end = row.position()
+			}
+			took := now.Sub(began)
+			c.positions.note(ask.Queue, start, end, len(list), now, took)
+			if start == beginning && len(list) == 0 && took > costlyWalk {
+				costly = append(costly, ask.Queue)
+			}
+			began = now // the statements of a batch run one after the other
+			return nil
+		})
+	}
 	if err := c.hot.SendBatch(ctx, &batch).Close(); err != nil {
 		return nil, fmt.Errorf("lease: %w", err)
 	}
+	for _, queue := range costly {
+		if err := c.skipForeign(ctx, queue); err != nil {
+			c.config.Logger.LogAttrs(ctx, slog.LevelDebug, "lease", slog.String("queue", string(queue)), slog.Any("err", err))
+		}
+	}
 	return tasks, nil
+}
+
+func (r leasedRow) position() position {
+	return position{Priority: int16(r.Priority), RunAt: pgtype.Timestamptz{Time: r.RunAt, Valid: true}, ID: r.ID}
 }
 
 func (r leasedRow) task(worker WorkerID, queue Queue) LeasedTask {

@@ -41,6 +41,8 @@ var (
 	Heartbeat string
 	//go:embed lease.sql
 	Lease string
+	//go:embed lease_tail.sql
+	LeaseTail string
 	//go:embed log.sql
 	Log string
 	//go:embed logs.sql
