@@ -3,11 +3,13 @@
 
 -- +goose StatementBegin
 -- Milliseconds to wait after so many failures: the list, whose last element repeats, or exponential with full jitter
--- (Brooker, "Exponential Backoff And Jitter", 2015): uniform between 0 and 1 s, 2 s, 4 s … at most 1 h.
+-- (Brooker, "Exponential Backoff And Jitter", 2015): uniform between 0 and 1 s, 2 s, 4 s … at most 1 h. At most a year and
+-- never NULL, whatever a row written by hand holds: a failure that can't be stored would be tried for ever.
 create function scheduler.backoff(failures integer, backoff_ms bigint[]) returns bigint
 language sql volatile parallel safe
 return case
-  when cardinality(backoff_ms) > 0 then backoff_ms[least(greatest(failures, 1), cardinality(backoff_ms))]
+  when cardinality(backoff_ms) > 0
+    then least(coalesce((array(select b from unnest(backoff_ms) b))[least(greatest(failures, 1), cardinality(backoff_ms))], 0), 31557600000)
   else floor(random() * least(3600000, 1000 * 2 ^ least(greatest(failures, 1) - 1, 30)))::bigint
 end;
 -- +goose StatementEnd
@@ -44,8 +46,9 @@ begin
     when expires_at is not null and not (isfinite(expires_at) and expires_at between '1970-01-01Z' and '9999-12-31Z') then 'expires_at'
     when unique_key is not null and (unique_key = '' or octet_length(unique_key) > 255) then 'unique_key'
     when idempotency_key is not null and (idempotency_key = '' or octet_length(idempotency_key) > 255) then 'idempotency_key'
-    when backoff_ms is not null and (cardinality(backoff_ms) not between 1 and 100 or array_position(backoff_ms, null) is not null
-      or exists (select from unnest(backoff_ms) b where b not between 0 and 31557600000)) then 'backoff_ms'
+    when backoff_ms is not null and (array_ndims(backoff_ms) is distinct from 1 or array_lower(backoff_ms, 1) <> 1
+      or cardinality(backoff_ms) > 100) then 'backoff_ms'
+    when exists (select from unnest(backoff_ms) b where b is null or b not between 0 and 31557600000) then 'backoff_ms'
   end;
   if field is null then
     return;
@@ -87,16 +90,20 @@ create function scheduler.submit(
 language plpgsql volatile as $$
 #variable_conflict use_column
 declare
-  v_print bytea := case when submit.idempotency_key is not null then scheduler.fingerprint(submit.kind, submit.payload,
-    submit.priority, submit.run_at, submit.delay_ms, submit.max_attempts, submit.timeout_ms, submit.expires_at,
-    submit.unique_key, submit.backoff_ms) end;
-  v_run_at timestamptz := coalesce(submit.run_at, now() + coalesce(submit.delay_ms, 0) * interval '1 ms');
-  v_state scheduler.task_state := case when v_run_at <= now() then 'ready' else 'scheduled' end;
+  v_print bytea;
+  v_run_at timestamptz;
+  v_state scheduler.task_state;
   v_id uuid;
   v_found bytea;
 begin
   perform scheduler.check_submit(submit.kind, submit.payload, submit.queue, submit.priority, submit.run_at, submit.delay_ms,
     submit.max_attempts, submit.timeout_ms, submit.expires_at, submit.unique_key, submit.idempotency_key, submit.backoff_ms);
+  v_run_at := coalesce(submit.run_at, now() + coalesce(submit.delay_ms, 0) * interval '1 ms');
+  v_state := case when v_run_at <= now() then 'ready' else 'scheduled' end;
+  if submit.idempotency_key is not null then
+    v_print := scheduler.fingerprint(submit.kind, submit.payload, submit.priority, submit.run_at, submit.delay_ms, submit.max_attempts,
+      submit.timeout_ms, submit.expires_at, submit.unique_key, submit.backoff_ms);
+  end if;
   -- A row in the way can vanish between the two statements; then the insert is tried again.
   for i in 1..100 loop
     insert into scheduler.tasks (queue, kind, state, priority, max_attempts, run_at, payload, timeout_ms, backoff_ms, expires_at,
