@@ -1,0 +1,75 @@
+// Package door is the way of the command line to the tasks: straight to the database, or through a server.
+//
+//	         ┌── SQL ──► scheduler.Client ──► PostgreSQL
+//	Door ────┤
+//	         └── HTTP ─► /v1 ──► httpapi ──► scheduler.Client ──► PostgreSQL
+//
+// Invariants. Both doors take and return the wire types of package httpapi and the errors of package scheduler, so that a
+// command cannot tell which one it uses; a test compares what they print.
+//
+//	d := door.SQL(client)
+//	defer d.Close()
+//	id, err := d.Submit(ctx, httpapi.SubmitRequest{Kind: "report.generate"})
+package door
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pgscheduler/scheduler/httpapi"
+)
+
+var (
+	// ErrUnauthorized is matched when the server wants a token, or another one.
+	ErrUnauthorized = errors.New("not authorized")
+
+	// ErrUnreachable is matched when the server can't be reached, is not a scheduler, or can't serve now.
+	ErrUnreachable = errors.New("cannot reach the server")
+)
+
+// Door is what commands can do with tasks and all that is around them. Ids and names are as typed: a malformed id is an
+// error that matches scheduler.ErrInvalid, an unknown one scheduler.ErrNotFound. Safe for concurrent use until Close.
+type Door interface {
+	// Submit stores a task, or finds the one that holds its key, and returns its id.
+	Submit(ctx context.Context, request httpapi.SubmitRequest) (id string, err error)
+	Task(ctx context.Context, id string) (httpapi.Task, error)
+	// Await returns the task once it is final or ctx has ended, as last read and with a nil error then.
+	Await(ctx context.Context, id string) (httpapi.Task, error)
+	Tasks(ctx context.Context, filter Filter) (httpapi.Page[httpapi.Task], error)
+	// Cancel returns the task as it is then: cancelled, or running and asked to stop.
+	Cancel(ctx context.Context, id, reason string) (httpapi.Task, error)
+	Retry(ctx context.Context, id string) (httpapi.Task, error)
+	Delete(ctx context.Context, id string) error
+	Attempts(ctx context.Context, id string) ([]httpapi.Attempt, error)
+	// Logs returns up to limit lines with ids greater than after.
+	Logs(ctx context.Context, id string, after int64, limit int) ([]httpapi.LogLine, error)
+	Why(ctx context.Context, id string) ([]httpapi.Reason, error)
+
+	Queues(ctx context.Context) ([]httpapi.Queue, error)
+	PauseQueue(ctx context.Context, name string) (httpapi.QueuePause, error)
+	ResumeQueue(ctx context.Context, name string) (httpapi.QueuePause, error)
+
+	Workers(ctx context.Context) ([]httpapi.Worker, error)
+	// Command tells a worker to be quiet, stop or run.
+	Command(ctx context.Context, id, command string) (httpapi.WorkerCommand, error)
+
+	Schedules(ctx context.Context) ([]httpapi.Schedule, error)
+	SetSchedule(ctx context.Context, name string, request httpapi.ScheduleRequest) (httpapi.Schedule, error)
+	// Next returns the next count ticks of a schedule.
+	Next(ctx context.Context, name string, count int) ([]time.Time, error)
+	// Trigger makes a task of a schedule now.
+	Trigger(ctx context.Context, name string) (httpapi.Task, error)
+	PauseSchedule(ctx context.Context, name string) (httpapi.Schedule, error)
+	ResumeSchedule(ctx context.Context, name string) (httpapi.Schedule, error)
+	DeleteSchedule(ctx context.Context, name string) error
+
+	Close()
+}
+
+// Filter chooses tasks. Zero fields choose all.
+type Filter struct {
+	Queue, Kind, State string
+	Limit              int    // of a page; 0: 50
+	Cursor             string // of the page before; "": the first page
+}

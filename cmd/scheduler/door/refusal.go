@@ -1,0 +1,87 @@
+package door
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/pgscheduler/scheduler/httpapi"
+	"github.com/pgscheduler/scheduler/scheduler"
+)
+
+// refusal is an answer of a server that has no richer error in package scheduler.
+type refusal struct {
+	class error // what it matches
+	text  string
+}
+
+func (e *refusal) Error() string { return e.text }
+func (e *refusal) Unwrap() error { return e.class }
+
+// errServer is the class of problems that are the server's own.
+var errServer = errors.New("the server failed")
+
+// classes are the codes whose errors carry only their text.
+var classes = map[httpapi.Code]error{
+	httpapi.CodeNotFound:            scheduler.ErrNotFound,
+	httpapi.CodeUniqueConflict:      scheduler.ErrKeyHeld,
+	httpapi.CodeUnauthorized:        ErrUnauthorized,
+	httpapi.CodeForbidden:           ErrUnauthorized,
+	httpapi.CodeMisdirected:         ErrUnauthorized,
+	httpapi.CodeBadCron:             scheduler.ErrInvalid,
+	httpapi.CodePayloadTooLarge:     scheduler.ErrInvalid,
+	httpapi.CodeSchemaMismatch:      scheduler.ErrSchema,
+	httpapi.CodeDatabaseUnavailable: ErrUnreachable,
+	httpapi.CodeTimeout:             ErrUnreachable,
+	httpapi.CodeRequestTimeout:      ErrUnreachable,
+}
+
+// refused turns a problem of the server's into the error that the other door would have returned.
+func (d *httpDoor) refused(response *http.Response, raw []byte) error {
+	var p httpapi.Problem
+	if err := json.Unmarshal(raw, &p); err != nil || p.Code == "" {
+		return d.stranger(response)
+	}
+	id, _ := scheduler.ParseTaskID(p.TaskID) // zero when the problem names none
+	switch p.Code {
+	case httpapi.CodeStateConflict:
+		return &scheduler.StateError{Task: id, State: scheduler.State(p.State), Verb: "change"}
+	case httpapi.CodeKeyReused:
+		return &refusal{class: &scheduler.KeyReusedError{Task: id}, text: p.Detail}
+	case httpapi.CodeValidationFailed, httpapi.CodeMalformedJSON, httpapi.CodeBadCursor:
+		return invalidFields(p)
+	}
+	class, known := classes[p.Code]
+	if !known {
+		class = errServer
+	}
+	text := p.Detail
+	if class == errServer {
+		text += " (request " + p.RequestID + ")"
+	}
+	return &refusal{class: class, text: text}
+}
+
+// invalidFields names the fields as package scheduler does: kind, 3.payload.
+func invalidFields(p httpapi.Problem) error {
+	var fields []scheduler.FieldError
+	for _, e := range p.Errors {
+		name := strings.ReplaceAll(strings.TrimPrefix(e.Pointer, "/"), "/", ".") + e.Parameter + e.Header
+		if name == "" {
+			name = "request"
+		}
+		fields = append(fields, scheduler.FieldError{Field: name, Rule: e.Detail})
+	}
+	if fields == nil {
+		fields = []scheduler.FieldError{{Field: "request", Rule: p.Detail}}
+	}
+	return &scheduler.InvalidError{Fields: fields}
+}
+
+// stranger is the error of an answer that no scheduler gives.
+func (d *httpDoor) stranger(response *http.Response) error {
+	return &refusal{class: ErrUnreachable, text: fmt.Sprintf("%s is no scheduler server: it answered %s to %s", d.base.Redacted(),
+		response.Status, response.Request.URL.Path)}
+}

@@ -1,0 +1,140 @@
+// Command scheduler runs and controls a durable task scheduler on PostgreSQL.
+//
+//	main ──► signals, environment, streams ──► app ──► one file a command ──► door: SQL or HTTP
+//	  ▲                                                      │
+//	  └── exit code ◄── explain: what, why, what to run ◄────┘ error
+//
+// Invariants. Only this package reads flags, environment and signals, and picks exit codes. Data goes to stdout, all else to
+// stderr. Every error that ends a command is three lines.
+//
+//	scheduler dev
+//	scheduler submit demo.sleep '{"seconds": 20}' --watch
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/pgscheduler/scheduler/cmd/scheduler/screen"
+)
+
+func main() {
+	ctx, stop := context.WithCancelCause(context.Background())
+	again := make(chan struct{})
+	var draining atomic.Bool
+	go obeySignals(stop, again, &draining) // ends with the process
+	a := &app{
+		stdin: os.Stdin, stdinTerminal: term.IsTerminal(int(os.Stdin.Fd())), screen: standardScreen(),
+		lookupEnv: os.LookupEnv, again: again, draining: &draining,
+	}
+	os.Exit(a.main(ctx, os.Args[1:]))
+}
+
+// repeat is how soon after a signal another one is taken for its copy: one Ctrl-C can reach a process twice, from the
+// terminal and from a wrapper such as make that forwards it.
+const repeat = 250 * time.Millisecond
+
+// obeySignals ends the command's context at the first signal. The second ends the process, or is passed on to a command
+// that drains; then the third ends the process.
+func obeySignals(stop context.CancelCauseFunc, again chan<- struct{}, draining *atomic.Bool) {
+	signals := make(chan os.Signal, 3)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
+		signal.Notify(signals, syscall.SIGHUP)
+	}
+	last := time.Time{}
+	for count := 0; ; {
+		s := <-signals
+		if time.Since(last) < repeat {
+			continue
+		}
+		last = time.Now()
+		count++
+		switch {
+		case count == 1:
+			stop(&interrupted{s})
+		case count == 2 && draining.Load():
+			close(again)
+		default:
+			os.Exit((&interrupted{s}).exitCode())
+		}
+	}
+}
+
+// app is what the commands get from the process: streams, environment, signals, and the global flags once they are read.
+type app struct {
+	stdin         io.Reader
+	stdinTerminal bool
+	screen        *screen.Screen
+	lookupEnv     func(string) (string, bool)
+
+	// The context of a command ends at the first SIGINT or SIGTERM. One that drains then sets draining, and is told of the
+	// second by again; for the others, and for the third, the process ends at once.
+	again    <-chan struct{}
+	draining *atomic.Bool
+
+	global globals
+}
+
+// main runs the command line and returns the exit code.
+func (a *app) main(ctx context.Context, args []string) int {
+	root := a.rootCommand()
+	root.SetArgs(args)
+	root.SetIn(a.stdin)
+	root.SetOut(a.screen.Out)
+	root.SetErr(a.screen.Err)
+	err := root.ExecuteContext(ctx)
+	var signalled *interrupted
+	var said *problem
+	if errors.Is(err, context.Canceled) && !errors.As(err, &said) && errors.As(context.Cause(ctx), &signalled) {
+		err = signalled
+	}
+	if err == nil {
+		return exitOK
+	}
+	p := explain(err)
+	p.print(a.screen)
+	return p.code
+}
+
+// interrupted is the cause of a command's context ending.
+type interrupted struct{ signal os.Signal }
+
+func (e *interrupted) Error() string { return e.signal.String() }
+
+func (e *interrupted) exitCode() int {
+	if number, ok := e.signal.(syscall.Signal); ok {
+		return 128 + int(number)
+	}
+	return exitInterrupted
+}
+
+func standardScreen() *screen.Screen {
+	noColor, _ := os.LookupEnv("NO_COLOR")
+	return &screen.Screen{
+		Out: os.Stdout, Err: os.Stderr, OutColumns: columns(os.Stdout), ErrColumns: columns(os.Stderr),
+		Color: noColor == "" && os.Getenv("TERM") != "dumb",
+	}
+}
+
+// columns returns how to ask for the width of a terminal, nil when the file is none.
+func columns(f *os.File) func() int {
+	fd := int(f.Fd())
+	if !term.IsTerminal(fd) {
+		return nil
+	}
+	return func() int {
+		if width, _, err := term.GetSize(fd); err == nil && width > 0 {
+			return width
+		}
+		return 80
+	}
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/pgscheduler/scheduler/cmd/scheduler/door"
+	"github.com/pgscheduler/scheduler/cmd/scheduler/screen"
+	"github.com/pgscheduler/scheduler/httpapi"
+	"github.com/pgscheduler/scheduler/scheduler"
+)
+
+const (
+	lookEvery = 200 * time.Millisecond // at a task that is watched
+	lineEvery = time.Second            // between two lines about it, unless its state changes
+	outage    = 30 * time.Second       // of database or server that waiting commands sit out
+)
+
+// await waits for a task that was just submitted, shows its progress meanwhile if that was asked for, and prints its
+// result.
+func (a *app) await(ctx context.Context, d door.Door, id string, f submitFlags) (err error) {
+	var task httpapi.Task
+	if f.watch && !a.screen.JSON {
+		task, err = a.follow(ctx, d, id, a.lineOf(a.screen.Hintf))
+	} else {
+		task, err = patient(ctx, func() (httpapi.Task, error) { return d.Await(ctx, id) })
+	}
+	if ctx.Err() != nil && !task.Done { // also when a call was cut off by it
+		return a.notDone(ctx, id, task, f.wait)
+	}
+	if err != nil {
+		return doing(err, "wait for task %s", id)
+	}
+	if a.screen.JSON {
+		err = a.screen.PrintJSON(task)
+	} else if task.State == string(scheduler.Completed) {
+		err = a.screen.PrintJSON(task.Result)
+	}
+	return errors.Join(err, ended(task))
+}
+
+// notDone is how waiting ends when the task has not: out of time, or stopped by a signal.
+func (a *app) notDone(ctx context.Context, id string, task httpapi.Task, limit time.Duration) error {
+	if a.screen.JSON && task.ID != "" {
+		if err := a.screen.PrintJSON(task); err != nil {
+			return err
+		}
+	}
+	p := &problem{exitTimeout, "task " + id + " is not done", "it was waited for " + screen.Span(limit) + "; it goes on", "scheduler tasks watch " + id}
+	var signalled *interrupted
+	if errors.As(context.Cause(ctx), &signalled) {
+		p.code, p.what, p.why = signalled.exitCode(), "stopped waiting for task "+id, "this command got a signal; the task goes on"
+	}
+	return p
+}
+
+// ended is the error of a command whose task did not complete.
+func ended(task httpapi.Task) error {
+	if task.State == string(scheduler.Completed) {
+		return nil
+	}
+	p := &problem{exitTaskFailed, "task " + task.ID + " is " + task.State, "no reason was given", "scheduler tasks get " + task.ID}
+	if task.Error != nil {
+		p.why = task.Error.Code + ": " + task.Error.Message
+	}
+	return p
+}
+
+// lineOf returns what shows a task as a line of text.
+func (a *app) lineOf(printf func(string, ...any)) func(httpapi.Task) {
+	return func(task httpapi.Task) { printf("%s  %s", task.ID, progressOf(task).Line()) }
+}
+
+// follow shows the progress of a task until it is done or ctx ends: as a bar on a terminal, unless data is JSON; else by
+// say, when its state changes or a second after the last time. It returns the task as last read, with a nil error when ctx
+// has ended.
+func (a *app) follow(ctx context.Context, d door.Door, id string, say func(httpapi.Task)) (task httpapi.Task, err error) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	bar := a.screen.ErrColumns != nil && !a.screen.JSON
+	if bar {
+		defer a.screen.Wipe()
+	}
+	var said httpapi.Task
+	var saidAt time.Time
+	for {
+		next, err := patient(ctx, func() (httpapi.Task, error) { return d.Task(ctx, id) })
+		switch {
+		case ctx.Err() != nil:
+			return task, nil
+		case err != nil:
+			return task, err
+		}
+		task = next
+		if bar {
+			a.screen.Draw(progressOf(task))
+		} else if task.Revision != said.Revision && (task.State != said.State || time.Since(saidAt) >= lineEvery) {
+			say(task)
+			said, saidAt = task, time.Now()
+		}
+		if task.Done {
+			return task, nil
+		}
+		select {
+		case <-ctx.Done():
+			return task, nil
+		case <-tick.C:
+		}
+	}
+}
+
+// patient tries a read again while the database or the server is away, for as long as an outage may last.
+func patient[T any](ctx context.Context, read func() (T, error)) (T, error) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for begun := time.Now(); ; {
+		value, err := read()
+		away := errors.Is(err, door.ErrUnreachable) || scheduler.Unavailable(err)
+		if err == nil || !away || ctx.Err() != nil || time.Since(begun) > outage {
+			return value, err
+		}
+		select {
+		case <-ctx.Done():
+			return value, err
+		case <-tick.C:
+		}
+	}
+}
+
+// progressOf is what a bar shows of a task. The time left is worked out by the database's clock alone.
+func progressOf(task httpapi.Task) screen.Progress {
+	p := screen.Progress{Label: task.Kind, State: task.State}
+	if task.State == string(scheduler.Running) && task.CancelRequested {
+		p.State = "cancelling"
+	}
+	reported := task.Progress
+	if reported == nil {
+		return p
+	}
+	p.Current = reported.Current
+	if reported.Total != nil {
+		p.Total = *reported.Total
+	}
+	if reported.Message != nil {
+		p.Message = *reported.Message
+	}
+	if task.State == string(scheduler.Running) && task.StartedAt != nil && reported.At != nil && p.Current > 0 && p.Total > p.Current {
+		spent := reported.At.Sub(*task.StartedAt)
+		p.Left = time.Duration(float64(spent) / float64(p.Current) * float64(p.Total-p.Current))
+	}
+	return p
+}
