@@ -29,6 +29,12 @@ func (c *Client) Complete(ctx context.Context, lease Lease, result json.RawMessa
 	return err
 }
 
+// CompleteLater is Complete without waiting: done is called with the error once the completion is committed or refused, from
+// another goroutine, and must not block. Close waits for it.
+func (c *Client) CompleteLater(lease Lease, result json.RawMessage, done func(error)) {
+	c.completions.later(newCompletion(lease, result), func(a answer[struct{}]) { done(a.err) })
+}
+
 // CompleteTx is Complete within the caller's transaction: what the transaction writes and the completion commit together
 // or not at all. On ErrLeaseLost roll back: another attempt is doing the same work.
 func (c *Client) CompleteTx(ctx context.Context, tx pgx.Tx, lease Lease, result json.RawMessage) error {

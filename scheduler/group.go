@@ -21,7 +21,7 @@ type group[In, Out any] struct {
 	run func(ctx context.Context, in []In) ([]answer[Out], error)
 
 	mu      sync.Mutex
-	waiting []*call[In, Out]
+	waiting []call[In, Out]
 	flying  int
 	flights sync.WaitGroup
 }
@@ -33,24 +33,30 @@ type answer[Out any] struct {
 
 type call[In, Out any] struct {
 	in   In
-	done chan answer[Out] // room for one
+	done func(answer[Out])
 }
 
+// do waits for the answer.
 func (g *group[In, Out]) do(ctx context.Context, in In) (Out, error) {
-	c := &call[In, Out]{in: in, done: make(chan answer[Out], 1)}
-	g.mu.Lock()
-	g.waiting = append(g.waiting, c)
-	if g.flying < groupFlights {
-		g.flying++
-		g.flights.Go(g.fly) // ends when nobody waits; wait waits for it
-	}
-	g.mu.Unlock()
+	answered := make(chan answer[Out], 1)
+	g.later(in, func(a answer[Out]) { answered <- a })
 	select {
-	case a := <-c.done:
+	case a := <-answered:
 		return a.out, a.err
 	case <-ctx.Done():
 		var none Out
 		return none, ctx.Err()
+	}
+}
+
+// later does not wait: done is called with the answer, soon, from another goroutine, and must not block.
+func (g *group[In, Out]) later(in In, done func(answer[Out])) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.waiting = append(g.waiting, call[In, Out]{in, done})
+	if g.flying < groupFlights {
+		g.flying++
+		g.flights.Go(g.fly) // ends when nobody waits; wait waits for it
 	}
 }
 
@@ -74,25 +80,25 @@ func (g *group[In, Out]) fly() {
 
 // serve runs the calls together. When the statement is refused for what one of them holds, each is run alone, so that it
 // fails alone; when the database is not to be had, all fail.
-func (g *group[In, Out]) serve(calls []*call[In, Out]) {
+func (g *group[In, Out]) serve(calls []call[In, Out]) {
 	answers, err := g.attempt(calls, groupTimeout)
 	for i, c := range calls {
 		switch {
 		case err == nil:
-			c.done <- answers[i]
+			c.done(answers[i])
 		case Unavailable(err) || len(calls) == 1:
-			c.done <- answer[Out]{err: err}
+			c.done(answer[Out]{err: err})
 		default:
 			alone, err := g.attempt(calls[i:i+1], groupAlone)
 			if err != nil {
 				alone = []answer[Out]{{err: err}}
 			}
-			c.done <- alone[0]
+			c.done(alone[0])
 		}
 	}
 }
 
-func (g *group[In, Out]) attempt(calls []*call[In, Out], timeout time.Duration) ([]answer[Out], error) {
+func (g *group[In, Out]) attempt(calls []call[In, Out], timeout time.Duration) ([]answer[Out], error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout) // the run serves many callers, none of them owns it
 	defer cancel()
 	in := make([]In, len(calls))
