@@ -23,30 +23,53 @@ type database interface {
 	SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
 }
 
-// submitAll stores all rows within tx, or finds the tasks that hold their keys, and fills list. The first key that was used
-// for another request ends it.
-func submitAll(ctx context.Context, tx pgx.Tx, rows []submission, list []Submitted) error {
+// submitAll stores all rows in a transaction of their own, or finds the tasks that hold their keys, and fills list. When a
+// holder vanished it begins a new transaction: going on in the old one would wait for a key out of order.
+func (c *Client) submitAll(ctx context.Context, rows []submission, list []Submitted) (err error) {
 	for range maxContention {
-		missing, err := insert(ctx, tx, rows, list)
-		if err != nil {
+		clear(list)
+		err = pgx.BeginFunc(ctx, c.hot, func(tx pgx.Tx) error {
+			vanished, err := submitOnce(ctx, tx, rows, list)
+			if len(vanished) > 0 {
+				return errContended
+			}
+			return err
+		})
+		if !errors.Is(err, errContended) {
 			return err
 		}
-		rows = nil
-		for _, row := range missing {
-			switch found, err := holder(ctx, tx, row); {
-			case errors.Is(err, pgx.ErrNoRows):
-				rows = append(rows, row)
-			case err != nil:
-				return err
-			default:
-				list[row.at] = found
-			}
-		}
-		if len(rows) == 0 {
-			return nil
+	}
+	return err
+}
+
+// submitWithin is submitAll in the caller's transaction, which can't begin anew.
+func submitWithin(ctx context.Context, tx pgx.Tx, rows []submission, list []Submitted) (err error) {
+	for range maxContention {
+		if rows, err = submitOnce(ctx, tx, rows, list); err != nil || len(rows) == 0 {
+			return err
 		}
 	}
 	return errContended
+}
+
+// submitOnce stores rows within tx, or finds the tasks that hold their keys, and fills list. It returns those whose holder
+// vanished before it could be looked at. The first key that was used for another request ends it.
+func submitOnce(ctx context.Context, tx pgx.Tx, rows []submission, list []Submitted) (vanished []submission, err error) {
+	missing, err := insert(ctx, tx, rows, list)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range missing {
+		switch found, err := holder(ctx, tx, row); {
+		case errors.Is(err, pgx.ErrNoRows):
+			vanished = append(vanished, row)
+		case err != nil:
+			return nil, err
+		default:
+			list[row.at] = found
+		}
+	}
+	return vanished, nil
 }
 
 // submitEach stores rows of callers that have nothing to do with each other: each is answered alone.
@@ -66,6 +89,7 @@ func (c *Client) submitEach(ctx context.Context, in []submission) ([]answer[Subm
 			found, err := holder(ctx, c.hot, row)
 			if errors.Is(err, pgx.ErrNoRows) {
 				rows = append(rows, row)
+				continue
 			}
 			var reused *KeyReusedError
 			if errors.As(err, &reused) {

@@ -81,7 +81,7 @@ func (c *Client) SubmitMany(ctx context.Context, tasks []NewTask) ([]Submitted, 
 	if !slices.ContainsFunc(rows, submission.keyed) {
 		_, err = insert(ctx, c.hot, rows, list) // one commit without asking for it: nothing can be in the way
 	} else {
-		err = pgx.BeginFunc(ctx, c.hot, func(tx pgx.Tx) error { return submitAll(ctx, tx, rows, list) })
+		err = c.submitAll(ctx, rows, list)
 	}
 	if err != nil {
 		return nil, wrapSubmit(err)
@@ -107,7 +107,7 @@ func (c *Client) SubmitManyTx(ctx context.Context, tx pgx.Tx, tasks []NewTask) (
 		return []Submitted{}, err
 	}
 	list := make([]Submitted, len(rows))
-	if err := submitAll(ctx, tx, rows, list); err != nil {
+	if err := submitWithin(ctx, tx, rows, list); err != nil {
 		return nil, wrapSubmit(err)
 	}
 	// Inside the transaction: PostgreSQL sends these when it commits, once each.
