@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"mime"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -112,11 +111,13 @@ func (s *server) batch(list []json.RawMessage) ([]scheduler.NewTask, error) {
 	tasks := make([]scheduler.NewTask, len(list))
 	var faults []Detail
 	for i, raw := range list {
-		request, found, err := s.submits.object(raw, "/"+strconv.Itoa(i))
+		at := "/" + strconv.Itoa(i)
+		request, found, err := s.submits.object(raw, at)
 		if err != nil {
 			return nil, err
 		}
-		if faults = append(faults, found...); len(faults) >= maxDetails {
+		faults = append(append(faults, found...), request.faults(at)...)
+		if len(faults) >= maxDetails {
 			break
 		}
 		tasks[i] = request.NewTask()
@@ -135,7 +136,7 @@ func batchProblem(err error, tasks int) error {
 	case errors.As(err, &field) && tasks == 1: // whose fields have no index
 		return invalid(pointers(field.Fields, "/0")...)
 	case errors.As(err, &reused):
-		p := newProblem(CodeKeyReused, reused.Error(), Detail{Pointer: strings.Join([]string{"", strconv.Itoa(reused.At), "idempotency_key"}, "/"),
+		p := newProblem(CodeKeyReused, reused.Error(), Detail{Pointer: "/" + strconv.Itoa(reused.At) + "/idempotency_key",
 			Detail: "came before with another request"})
 		p.TaskID = reused.Task.String()
 		return p

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -46,32 +45,39 @@ func (s *server) readBody(limit int64, optional bool, types ...string) func(huma
 	}
 }
 
-// body reads at most limit bytes within the server's patience.
-func (s *server) body(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *Problem) {
-	if r.ContentLength > limit {
-		return nil, tooLarge(limit)
+// hurry bounds the time for a request's body, also for a body that nobody reads: net/http reads on before it answers.
+func (s *server) hurry(w http.ResponseWriter, r *http.Request) {
+	if r.Body != http.NoBody {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.bodyWait)) // no connection has none
 	}
+}
+
+// body reads at most limit bytes.
+func (s *server) body(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, *Problem) {
 	if r.Body == http.NoBody {
 		return nil, nil
 	}
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(s.bodyWait)) // unknown to a test's recorder only
-	raw, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
-	_ = control.SetReadDeadline(time.Time{})
-	var network net.Error
-	switch {
-	case int64(len(raw)) > limit:
-		return nil, tooLarge(limit)
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &network) && network.Timeout():
-		return nil, newProblem(CodeRequestTimeout, fmt.Sprintf("the body was not complete after %s", s.bodyWait))
-	case err != nil:
-		return nil, newProblem(CodeMalformedJSON, "the body could not be read to its end")
+	var raw []byte
+	var err error
+	if r.ContentLength <= limit {
+		raw, err = io.ReadAll(io.LimitReader(r.Body, limit+1))
 	}
+	switch {
+	case r.ContentLength > limit, int64(len(raw)) > limit:
+		return nil, unread(newProblem(CodePayloadTooLarge, fmt.Sprintf("the body is larger than %d bytes", limit)))
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, unread(newProblem(CodeRequestTimeout, fmt.Sprintf("the body was not complete after %s", s.bodyWait)))
+	case err != nil:
+		return nil, unread(newProblem(CodeMalformedJSON, "the body could not be read to its end"))
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	return raw, nil
 }
 
-func tooLarge(limit int64) *Problem {
-	return newProblem(CodePayloadTooLarge, fmt.Sprintf("the body is larger than %d bytes", limit))
+// unread ends the connection with the answer, rather than read what is left of the body.
+func unread(p *Problem) *Problem {
+	p.header = http.Header{"Connection": {"close"}}
+	return p
 }
 
 // checkType refuses what says that it is something else than the types. No type at all passes, and so does a form's, which

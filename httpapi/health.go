@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"encoding/json"
 	"runtime"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -29,10 +30,7 @@ type Version struct {
 
 type healthOutput struct{ Body Health }
 type versionOutput struct{ Body Version }
-type documentOutput struct {
-	ContentType string `header:"Content-Type"`
-	Body        []byte `contentType:"application/json"`
-}
+type documentOutput struct{ Body json.RawMessage }
 
 func (s *server) registerHealth(api huma.API) {
 	nobody := []map[string][]string{{}}
@@ -62,5 +60,5 @@ func (s *server) versions(context.Context, *struct{}) (*versionOutput, error) {
 }
 
 func (s *server) openapi(context.Context, *struct{}) (*documentOutput, error) {
-	return &documentOutput{ContentType: "application/json", Body: s.document}, nil
+	return &documentOutput{s.document}, nil
 }

@@ -70,7 +70,9 @@ func handle[I, O any](s *server, api huma.API, op operation, answer func(context
 	if op.accepts != nil {
 		content = map[string]*huma.MediaType{}
 		for media, body := range op.accepts {
-			content[media] = &huma.MediaType{Schema: registry.Schema(reflect.TypeOf(body), true, "")}
+			schema := registry.Schema(reflect.TypeOf(body), true, "")
+			schema.Nullable = false
+			content[media] = &huma.MediaType{Schema: schema}
 		}
 		op.RequestBody = &huma.RequestBody{}
 		op.SkipValidateBody = true // the decoders do that
@@ -91,7 +93,11 @@ func handle[I, O any](s *server, api huma.API, op operation, answer func(context
 	}
 	success := op.Responses[strconv.Itoa(op.success())]
 	for status, when := range op.also {
-		op.Responses[strconv.Itoa(status)] = &huma.Response{Description: when, Content: success.Content, Headers: success.Headers}
+		also := &huma.Response{Description: when, Headers: success.Headers}
+		if status != http.StatusNotModified {
+			also.Content = success.Content
+		}
+		op.Responses[strconv.Itoa(status)] = also
 	}
 }
 

@@ -99,7 +99,11 @@ func problemOf(ctx context.Context, err error) *Problem {
 	case errors.As(err, &problem):
 		return problem
 	case errors.As(err, &cron):
-		return newProblem(CodeBadCron, cron.Error(), Detail{Pointer: "/expression", Detail: cron.Reason + "; " + cron.Hint})
+		where := "/expression"
+		if strings.HasPrefix(cron.Reason, "zone ") {
+			where = "/zone"
+		}
+		return newProblem(CodeBadCron, cron.Error(), Detail{Pointer: where, Detail: cron.Reason + "; " + cron.Hint})
 	case errors.As(err, &field):
 		return invalid(pointers(field.Fields, "")...)
 	case errors.As(err, &reused):

@@ -17,7 +17,7 @@ type QueuePause struct {
 }
 
 type queueInput struct {
-	Queue string `path:"queue" pattern:"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$" patternDescription:"a queue: 1 to 128 letters, digits and _ . -"`
+	Queue queueName `path:"queue"`
 }
 
 type queuesOutput struct{ Body Page[Queue] }
@@ -47,14 +47,14 @@ func (s *server) pauseQueue(ctx context.Context, in *queueInput) (*queuePauseOut
 	if err != nil {
 		return nil, err
 	}
-	return &queuePauseOutput{QueuePause{Name: in.Queue, Paused: true, PausedAt: utc(&at)}}, nil
+	return &queuePauseOutput{QueuePause{Name: string(in.Queue), Paused: true, PausedAt: utc(&at)}}, nil
 }
 
 func (s *server) resumeQueue(ctx context.Context, in *queueInput) (*queuePauseOutput, error) {
 	if _, err := s.client.ResumeQueue(ctx, scheduler.Queue(in.Queue)); err != nil {
 		return nil, err
 	}
-	return &queuePauseOutput{QueuePause{Name: in.Queue}}, nil
+	return &queuePauseOutput{QueuePause{Name: string(in.Queue)}}, nil
 }
 
 // pageOf is the only page of a list that is never long.

@@ -21,7 +21,7 @@ type SubmitRequest struct {
 	ExpiresAt      *time.Time      `json:"expires_at,omitempty" doc:"Cancelled when not started by then. Default: never"`
 	UniqueKey      *string         `json:"unique_key,omitempty" minLength:"1" maxLength:"255" doc:"A task of the queue that is not final and has the key is returned instead"`
 	IdempotencyKey *string         `json:"idempotency_key,omitempty" minLength:"1" maxLength:"255" doc:"The same request again returns the same task, another one is refused. Better given as the header Idempotency-Key"`
-	BackoffMS      []int64         `json:"backoff_ms,omitempty" minItems:"1" maxItems:"100" doc:"Wait after the first, second, … failure; the last repeats. Default: exponential with full jitter, 1 s to 1 h"`
+	BackoffMS      []int64         `json:"backoff_ms,omitempty" minItems:"1" maxItems:"100" nullable:"false" doc:"Wait after the first, second, … failure; the last repeats. Default: exponential with full jitter, 1 s to 1 h"`
 }
 
 // NewTask returns what package scheduler submits. Milliseconds that no time.Duration holds become the longest one, which
@@ -55,6 +55,14 @@ func (r SubmitRequest) NewTask() scheduler.NewTask {
 	return task
 }
 
+// faults returns what NewTask would hide: a delay of nothing is one too, as in SQL.
+func (r SubmitRequest) faults(at string) []Detail {
+	if r.RunAt != nil && r.DelayMS != nil {
+		return []Detail{{Pointer: at + "/delay_ms", Detail: "not together with run_at"}}
+	}
+	return nil
+}
+
 // ScheduleRequest is the body that makes or replaces a schedule. Expression and Kind are needed.
 type ScheduleRequest struct {
 	Expression  string          `json:"expression" doc:"Five cron fields, six with leading seconds, @hourly and the like, or @every 30s" example:"0 3 * * *"`
@@ -65,7 +73,7 @@ type ScheduleRequest struct {
 	Priority    int             `json:"priority,omitempty" minimum:"-32768" maximum:"32767" doc:"Lower runs first. Default: 0"`
 	MaxAttempts *int            `json:"max_attempts,omitempty" minimum:"1" maximum:"1000" doc:"Default: 10"`
 	TimeoutMS   *int64          `json:"timeout_ms,omitempty" minimum:"1" maximum:"31557600000" doc:"Default: no limit"`
-	BackoffMS   []int64         `json:"backoff_ms,omitempty" minItems:"1" maxItems:"100" doc:"Default: exponential with full jitter, 1 s to 1 h"`
+	BackoffMS   []int64         `json:"backoff_ms,omitempty" minItems:"1" maxItems:"100" nullable:"false" doc:"Default: exponential with full jitter, 1 s to 1 h"`
 }
 
 // NewSchedule returns what package scheduler stores under the name. Milliseconds as in SubmitRequest.NewTask.

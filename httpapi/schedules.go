@@ -11,17 +11,17 @@ import (
 )
 
 type scheduleInput struct {
-	Name string `path:"name" pattern:"^[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}$" patternDescription:"a schedule: 1 to 128 letters, digits and _ . : / - (a slash as %2F)"`
+	Name scheduleName `path:"name"`
 }
 
 type setScheduleInput struct {
-	scheduleInput
+	Name    scheduleName `path:"name"`
 	RawBody []byte
 }
 
 type nextTicksInput struct {
-	scheduleInput
-	Count int `query:"count" minimum:"1" maximum:"100" default:"5" doc:"How many ticks."`
+	Name  scheduleName `path:"name"`
+	Count int          `query:"count" minimum:"1" maximum:"100" default:"5" doc:"How many ticks."`
 }
 
 type scheduleOutput struct {
@@ -67,7 +67,7 @@ func (s *server) schedules(ctx context.Context, _ *struct{}) (*schedulesOutput, 
 }
 
 func (s *server) schedule(ctx context.Context, in *scheduleInput) (*scheduleOutput, error) {
-	found, err := s.client.Schedule(ctx, in.Name)
+	found, err := s.client.Schedule(ctx, string(in.Name))
 	if err != nil {
 		return nil, noSchedule(err, in.Name)
 	}
@@ -79,7 +79,7 @@ func (s *server) setSchedule(ctx context.Context, in *setScheduleInput) (*schedu
 	if err != nil {
 		return nil, err
 	}
-	stored, err := s.client.SetSchedule(ctx, request.NewSchedule(in.Name))
+	stored, err := s.client.SetSchedule(ctx, request.NewSchedule(string(in.Name)))
 	if err != nil {
 		return nil, err
 	}
@@ -91,25 +91,25 @@ func (s *server) setSchedule(ctx context.Context, in *setScheduleInput) (*schedu
 }
 
 func (s *server) deleteSchedule(ctx context.Context, in *scheduleInput) (*struct{}, error) {
-	return nil, noSchedule(s.client.DeleteSchedule(ctx, in.Name), in.Name)
+	return nil, noSchedule(s.client.DeleteSchedule(ctx, string(in.Name)), in.Name)
 }
 
 func (s *server) pauseSchedule(ctx context.Context, in *scheduleInput) (*scheduleOutput, error) {
-	if err := s.client.PauseSchedule(ctx, in.Name); err != nil {
+	if err := s.client.PauseSchedule(ctx, string(in.Name)); err != nil {
 		return nil, noSchedule(err, in.Name)
 	}
 	return s.schedule(ctx, in)
 }
 
 func (s *server) resumeSchedule(ctx context.Context, in *scheduleInput) (*scheduleOutput, error) {
-	if err := s.client.ResumeSchedule(ctx, in.Name); err != nil {
+	if err := s.client.ResumeSchedule(ctx, string(in.Name)); err != nil {
 		return nil, noSchedule(err, in.Name)
 	}
 	return s.schedule(ctx, in)
 }
 
 func (s *server) triggerSchedule(ctx context.Context, in *scheduleInput) (*triggerOutput, error) {
-	id, err := s.client.TriggerSchedule(ctx, in.Name)
+	id, err := s.client.TriggerSchedule(ctx, string(in.Name))
 	if err != nil {
 		return nil, noSchedule(err, in.Name)
 	}
@@ -122,7 +122,7 @@ func (s *server) triggerSchedule(ctx context.Context, in *scheduleInput) (*trigg
 }
 
 func (s *server) nextTicks(ctx context.Context, in *nextTicksInput) (*ticksOutput, error) {
-	found, err := s.client.Schedule(ctx, in.Name)
+	found, err := s.client.Schedule(ctx, string(in.Name))
 	if err != nil {
 		return nil, noSchedule(err, in.Name)
 	}
@@ -140,9 +140,9 @@ func (s *server) nextTicks(ctx context.Context, in *nextTicksInput) (*ticksOutpu
 }
 
 // noSchedule says which schedule there is none of.
-func noSchedule(err error, name string) error {
+func noSchedule(err error, name scheduleName) error {
 	if errors.Is(err, scheduler.ErrNotFound) {
-		return newProblem(CodeNotFound, "there is no schedule "+name)
+		return newProblem(CodeNotFound, "there is no schedule "+string(name))
 	}
 	return err
 }

@@ -98,6 +98,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.logger.LogAttrs(r.Context(), slog.LevelDebug, "request", slog.String("method", r.Method), slog.String("route", r.Pattern),
 			slog.Int("status", out.status), slog.Duration("duration", time.Since(start)), slog.String("request_id", id))
 	}()
+	s.hurry(out, r)
 	problem := s.gate.refuse(r)
 	if problem == nil {
 		problem = s.misrouted(r)

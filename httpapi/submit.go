@@ -45,6 +45,9 @@ func (s *server) submit(ctx context.Context, in *submitInput) (*submitOutput, er
 	if err != nil {
 		return nil, err
 	}
+	if faults := request.faults(""); faults != nil {
+		return nil, invalid(faults...)
+	}
 	if request.IdempotencyKey, err = in.key(request.IdempotencyKey); err != nil {
 		return nil, err
 	}

@@ -22,11 +22,11 @@ type readInput struct {
 }
 
 type listInput struct {
-	State  string `query:"state" enum:"blocked,scheduled,ready,running,completed,failed,cancelled"`
-	Queue  string `query:"queue" pattern:"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$" patternDescription:"a queue: 1 to 128 letters, digits and _ . -"`
-	Kind   string `query:"kind" pattern:"^[A-Za-z0-9_][A-Za-z0-9_.:/\\\\-]{0,127}$" patternDescription:"a kind: 1 to 128 letters, digits and _ . : / \\ -"`
-	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Tasks at most."`
-	Cursor string `query:"cursor" doc:"The next_cursor of the page before."`
+	State  string    `query:"state" enum:"blocked,scheduled,ready,running,completed,failed,cancelled"`
+	Queue  queueName `query:"queue"`
+	Kind   kindName  `query:"kind"`
+	Limit  int       `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Tasks at most."`
+	Cursor string    `query:"cursor" doc:"The next_cursor of the page before."`
 }
 
 type logsInput struct {
@@ -69,7 +69,7 @@ func (s *server) registerTasks(api huma.API) {
 	handle(s, api, operation{Operation: huma.Operation{OperationID: "list-tasks", Method: "GET", Path: "/v1/tasks", Tags: tags,
 		Summary: "Tasks, newest first"}, codes: []Code{CodeBadCursor, CodeValidationFailed}}, s.tasks)
 	handle(s, api, operation{Operation: huma.Operation{OperationID: "get-task", Method: "GET", Path: "/v1/tasks/{id}", Tags: tags,
-		Summary: "One task"}, codes: one}, s.task)
+		Summary: "One task"}, also: map[int]string{304: "It is still what If-None-Match says"}, codes: one}, s.task)
 	handle(s, api, operation{Operation: huma.Operation{OperationID: "delete-task", Method: "DELETE", Path: "/v1/tasks/{id}", Tags: tags,
 		DefaultStatus: 204, Summary: "Remove a final task with its attempts and logs"}, codes: append(one, CodeStateConflict)}, s.deleteTask)
 	handle(s, api, operation{Operation: huma.Operation{OperationID: "cancel-task", Method: "POST", Path: "/v1/tasks/{id}/cancel", Tags: tags,
@@ -92,7 +92,7 @@ func (s *server) tasks(ctx context.Context, in *listInput) (*listOutput, error) 
 	if err != nil {
 		return nil, err
 	}
-	list, more, err := s.client.Tasks(ctx, scheduler.Filter{Queue: scheduler.Queue(in.Queue), Kind: in.Kind, State: scheduler.State(in.State),
+	list, more, err := s.client.Tasks(ctx, scheduler.Filter{Queue: scheduler.Queue(in.Queue), Kind: string(in.Kind), State: scheduler.State(in.State),
 		Before: before, Limit: in.Limit})
 	if err != nil {
 		return nil, err
@@ -109,7 +109,7 @@ func (s *server) tasks(ctx context.Context, in *listInput) (*listOutput, error) 
 // query is the list's own query with another cursor.
 func (in *listInput) query(cursor string) string {
 	query := url.Values{"limit": {strconv.Itoa(in.Limit)}, "cursor": {cursor}}
-	for name, value := range map[string]string{"state": in.State, "queue": in.Queue, "kind": in.Kind} {
+	for name, value := range map[string]string{"state": in.State, "queue": string(in.Queue), "kind": string(in.Kind)} {
 		if value != "" {
 			query.Set(name, value)
 		}

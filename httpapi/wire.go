@@ -131,8 +131,8 @@ type Worker struct {
 	Host      string      `json:"host"`
 	PID       int         `json:"pid"`
 	Version   string      `json:"version"`
-	Queues    []string    `json:"queues"`
-	Kinds     []string    `json:"kinds"`
+	Queues    []string    `json:"queues" nullable:"false"`
+	Kinds     []string    `json:"kinds" nullable:"false"`
 	Slots     int         `json:"slots"`
 	Running   int         `json:"running" doc:"Tasks at its last heartbeat."`
 	Command   string      `json:"command" enum:"run,quiet,stop" doc:"What it was told to do."`
@@ -183,7 +183,7 @@ type ScheduleLinks struct {
 
 // Page is a part of a list.
 type Page[T any] struct {
-	Items      []T     `json:"items"`
+	Items      []T     `json:"items" nullable:"false"`
 	NextCursor *string `json:"next_cursor" doc:"Give it as cursor to get the next page. null: this is the last."`
 }
 

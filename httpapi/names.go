@@ -1,0 +1,30 @@
+package httpapi
+
+import "github.com/danielgtaylor/huma/v2"
+
+// Names as they come in paths and queries: checked before anything is asked with them, for PostgreSQL takes neither NUL nor
+// what is not UTF-8.
+type (
+	queueName    string
+	kindName     string
+	scheduleName string
+)
+
+// Schema is the rule of scheduler.ValidQueue.
+func (queueName) Schema(huma.Registry) *huma.Schema {
+	return nameSchema(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`, "1 to 128 letters, digits and _ . -, not starting with punctuation")
+}
+
+// Schema is the rule of scheduler.ValidKind.
+func (kindName) Schema(huma.Registry) *huma.Schema {
+	return nameSchema(`^[A-Za-z0-9_][A-Za-z0-9_.:/\\-]{0,127}$`, `1 to 128 letters, digits and _ . : / \ -, not starting with punctuation`)
+}
+
+// Schema is the rule of scheduler.NewSchedule.
+func (scheduleName) Schema(huma.Registry) *huma.Schema {
+	return nameSchema(`^[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}$`, "1 to 128 letters, digits and _ . : / - (a slash as %2F), not starting with punctuation")
+}
+
+func nameSchema(pattern, words string) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Pattern: pattern, PatternDescription: words, Description: words}
+}
