@@ -252,7 +252,7 @@ func TestOverlappingBatchesDoNotDeadlock(t *testing.T) {
 				if _, err := clients[w%2].SubmitMany(r.ctx, tasks); err != nil {
 					t.Error(err)
 				}
-				r.exec(`delete from scheduler.tasks where id in (select id from scheduler.tasks order by random() limit 10 for update skip locked)`)
+				r.exec(`delete from scheduler.tasks where id in (select id from scheduler.tasks order by random() limit 3 for update skip locked)`)
 			}
 		})
 	}
