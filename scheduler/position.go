@@ -15,7 +15,8 @@ import (
 const (
 	cheapLease   = 5 * time.Millisecond  // a lease from the beginning that takes no longer is always done
 	cheapPerTask = 50 * time.Microsecond // on top, for each task that it took
-	rescanShare  = 20                    // dearer ones are done within one part in so many of the time
+	rescanShare  = 20                    // dearer ones are done within one part in so many of the time,
+	rescanLatest = time.Second           // and never later than this: what comes back or overtakes must not wait for long
 	costlyWalk   = 50 * time.Millisecond // for nothing: then it is worth asking where the ready tasks end
 )
 
@@ -33,7 +34,7 @@ var beginning = position{Priority: -32768, RunAt: pgtype.Timestamptz{InfinityMod
 // finished tasks stay at the head of the index, and every lease from the beginning walks them all; so does one behind many
 // tasks of kinds that the worker cannot run. Leasing from the remembered position passes them by. What lies before it, late
 // commits, higher priorities and retries, is found by going back to the beginning: every time while that is cheap, else as
-// often as rescanShare allows. Safe for concurrent use.
+// often as rescanShare allows, once a second at the least. Safe for concurrent use.
 type positions struct {
 	mu     sync.Mutex
 	queues map[Queue]*walk
@@ -74,7 +75,7 @@ func (p *positions) note(queue Queue, start, end position, n int, now time.Time,
 	if start == beginning {
 		w.cost, w.rescan = took, now
 		if took > cheapLease+time.Duration(n)*cheapPerTask {
-			w.rescan = now.Add((rescanShare - 1) * took)
+			w.rescan = now.Add(min((rescanShare-1)*took, rescanLatest))
 		}
 	}
 }
