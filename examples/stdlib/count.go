@@ -73,8 +73,8 @@ func goFiles(dir string) ([]string, error) {
 	return files, nil
 }
 
-// countFile parses a file and counts. Then it prints the syntax tree, parses what was printed and counts again: a parser or
-// printer that loses something shall not go unnoticed.
+// countFile parses a file and counts. Of a file of the library itself it then prints the syntax tree, parses what was printed
+// and counts again: a parser or printer that loses something shall not go unnoticed.
 func countFile(path string) (Counts, error) {
 	source, err := os.ReadFile(path)
 	if err != nil {
@@ -85,11 +85,11 @@ func countFile(path string) (Counts, error) {
 	if err != nil {
 		return Counts{}, err
 	}
-	test := strings.HasSuffix(path, "_test.go")
 	counts := Counts{Files: 1, Lines: set.File(file.FileStart).LineCount(), Functions: functions(file)}
-	if !test {
-		counts.Exported = exported(file)
+	if strings.HasSuffix(path, "_test.go") {
+		return counts, nil
 	}
+	counts.Exported = exported(file)
 	var printed bytes.Buffer
 	if err := format.Node(&printed, set, file); err != nil {
 		return Counts{}, fmt.Errorf("print %s: %w", path, err)
@@ -98,7 +98,7 @@ func countFile(path string) (Counts, error) {
 	if err != nil {
 		return Counts{}, fmt.Errorf("as printed: %w", err)
 	}
-	if functions(again) != functions(file) || exported(again) != exported(file) {
+	if functions(again) != counts.Functions || exported(again) != counts.Exported {
 		return Counts{}, errors.New(path + ": the syntax tree changed when it was printed and parsed again")
 	}
 	return counts, nil

@@ -68,7 +68,7 @@ func (s *screen) progress(done, total int, doing string) {
 		}
 		return
 	}
-	const cells = 20
+	const cells = 16
 	full := cells * done / total
 	s.draw(strings.TrimRight("  ["+strings.Repeat("=", full)+strings.Repeat(" ", cells-full)+"] "+count+"   "+doing, " "))
 }

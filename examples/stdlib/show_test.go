@@ -31,16 +31,16 @@ func TestProgressIsLinesWithoutTerminal(t *testing.T) {
 func TestBarStaysBelowLinesAndWithinTheTerminal(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	s := &screen{out: &out, width: func() int { return 44 }}
+	s := &screen{out: &out, width: func() int { return 40 }}
 	s.progress(5, 10, "w1 fmt")
 	s.say("a line")
 	s.progress(10, 10, "a long list of what is going on")
 	s.keep()
 	s.say("after")
-	want := clearLine + "  [==========          ]  50%  5/10   w1 f…" +
+	want := clearLine + "  [========        ]  50%  5/10   w1 f…" +
 		clearLine + "a line\n" +
-		clearLine + "  [==========          ]  50%  5/10   w1 f…" +
-		clearLine + "  [====================] 100%  10/10   a l…\n" +
+		clearLine + "  [========        ]  50%  5/10   w1 f…" +
+		clearLine + "  [================] 100%  10/10   a l…\n" +
 		"after\n"
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("screen (-want +got):\n%s", diff)
@@ -59,6 +59,16 @@ func TestQueryAlignsNumbersRight(t *testing.T) {
 		"    long one\n\n"
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("table (-want +got):\n%s", diff)
+	}
+}
+
+func TestShort(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{"fmt": "fmt", ".": ".", "net/http": "net/http", "encoding/json/v2": "json/v2",
+		"crypto/internal/fips140/aes": "fips140/aes", "internal/coverage/decodecounter": "decodecounter"} {
+		if got := short(name); got != want {
+			t.Errorf("short(%q) = %q, want %q", name, got, want)
+		}
 	}
 }
 

@@ -113,13 +113,22 @@ func doing(busy []running, victim *casualty) string {
 			words = append(words, fmt.Sprintf("%s dead, %d tasks wait", b.Worker, len(b.Packages)))
 			continue
 		}
-		word := b.Worker + " " + path.Base(b.Packages[0])
+		word := b.Worker + " " + short(b.Packages[0])
 		if b.Total > 0 {
 			word += fmt.Sprintf(" %d/%d", b.Current, b.Total)
 		}
 		words = append(words, word)
 	}
 	return strings.Join(words, "   ")
+}
+
+// short is the end of a package's name, its last two elements if that is not long.
+func short(name string) string {
+	dir, base := path.Split(name)
+	if long := path.Join(path.Base(dir), base); dir != "" && len(long) <= 18 {
+		return long
+	}
+	return base
 }
 
 // casualty is the worker that was killed.
