@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -19,24 +20,36 @@ const (
 
 // CheckJSON says why raw can't be stored as a payload: not one JSON value, not UTF-8, deeper than MaxDepth, larger than
 // MaxPayload, with a NUL (\u0000) or half a surrogate pair, which PostgreSQL's jsonb refuses, or with a number beyond its
-// range. nil: it can.
+// range. A number with an exponent counts as long as it is written out, which is how jsonb returns it. nil: it can.
 func CheckJSON(raw []byte) error {
 	if len(raw) > MaxPayload {
-		return fmt.Errorf("larger than %d bytes", MaxPayload)
+		return errTooLarge
 	}
-	return CheckSyntax(raw)
+	growth, err := checkJSON(raw)
+	if err == nil && len(raw)+growth > MaxPayload {
+		return errTooLarge
+	}
+	return err
 }
+
+var errTooLarge = fmt.Errorf("larger than %d bytes", MaxPayload)
 
 // CheckSyntax is CheckJSON without the bound on size.
 func CheckSyntax(raw []byte) error {
+	_, err := checkJSON(raw)
+	return err
+}
+
+// checkJSON returns by how many bytes raw grows when its numbers are written out.
+func checkJSON(raw []byte) (growth int, err error) {
 	if !utf8.Valid(raw) {
-		return fmt.Errorf("not UTF-8")
+		return 0, fmt.Errorf("not UTF-8")
 	}
 	if depth := depthOf(raw); depth > MaxDepth {
-		return fmt.Errorf("nested deeper than %d levels", MaxDepth)
+		return 0, fmt.Errorf("nested deeper than %d levels", MaxDepth)
 	}
 	if !json.Valid(raw) {
-		return fmt.Errorf("not a JSON value")
+		return 0, fmt.Errorf("not a JSON value")
 	}
 	return checkTokens(raw)
 }
@@ -62,27 +75,27 @@ func depthOf(raw []byte) int {
 }
 
 // checkTokens walks valid JSON for the escapes and numbers that jsonb refuses.
-func checkTokens(raw []byte) error {
+func checkTokens(raw []byte) (growth int, err error) {
 	for i := 0; i < len(raw); i++ {
 		switch c := raw[i]; {
 		case c == '"':
-			end, err := checkString(raw, i+1)
-			if err != nil {
-				return err
+			if i, err = checkString(raw, i+1); err != nil {
+				return 0, err
 			}
-			i = end
 		case c == '-' || c >= '0' && c <= '9':
 			end := i
 			for end < len(raw) && bytes.IndexByte([]byte("+-.0123456789eE"), raw[end]) >= 0 {
 				end++
 			}
-			if !numberFits(string(raw[i:end])) {
-				return fmt.Errorf("number %s is out of range", Truncate(string(raw[i:end]), 40))
+			exponent, fits := numberFits(string(raw[i:end]))
+			if !fits {
+				return 0, fmt.Errorf("number %s is out of range", Truncate(string(raw[i:end]), 40))
 			}
+			growth += exponent
 			i = end - 1
 		}
 	}
-	return nil
+	return growth, nil
 }
 
 // checkString returns the index of the closing quote of the string whose first byte is at i.
@@ -124,16 +137,17 @@ func hex4(b []byte) rune {
 	return r
 }
 
-func numberFits(number string) bool {
+// numberFits returns the size of a number's exponent, and whether jsonb can hold the number.
+func numberFits(number string) (exponent int, fits bool) {
 	if len(number) > maxNumber {
-		return false
+		return 0, false
 	}
-	_, exponent, found := strings.Cut(strings.ToLower(number), "e")
+	_, digits, found := strings.Cut(strings.ToLower(number), "e")
 	if !found {
-		return true
+		return 0, true
 	}
-	exponent = strings.TrimLeft(strings.TrimLeft(exponent, "+-"), "0")
-	return len(exponent) < 3 || len(exponent) == 3 && exponent <= fmt.Sprint(maxNumber)
+	exponent, err := strconv.Atoi(strings.TrimLeft(digits, "+-"))
+	return exponent, err == nil && exponent <= maxNumber
 }
 
 // CleanText makes s storable: invalid UTF-8 and NUL become U+FFFD, and it is cut to limit bytes with a mark. What ends a
