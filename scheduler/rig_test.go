@@ -213,6 +213,7 @@ func (r *rig) lease(worker scheduler.WorkerID, n int) []scheduler.LeasedTask {
 
 func (r *rig) leaseFrom(worker scheduler.WorkerID, queue scheduler.Queue, n int) []scheduler.LeasedTask {
 	r.t.Helper()
+	r.client.ForgetPositions() // what comes back to the head of the queue is found at once
 	tasks, err := r.client.Lease(r.ctx, worker, []string{"k"}, []scheduler.Ask{{Queue: queue, Limit: n}})
 	if err != nil {
 		r.t.Fatal(err)
