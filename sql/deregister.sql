@@ -1,5 +1,9 @@
--- deregister: takes out a worker that has ended all its tasks or handed them back.
+-- deregister: takes out a worker that ends. Lease rows with tasks that it still runs stay behind, by which others rescue those.
 -- @worker. Rows: none. Locks: the worker, then rows of its own.
-with gone as (delete from scheduler.workers where id = @worker),
-  leases as (delete from scheduler.leases where worker_id = @worker)
+with gone as (
+  delete from scheduler.workers where id = @worker
+), leases as (
+  delete from scheduler.leases l where l.worker_id = @worker and not exists (select from scheduler.tasks t
+    where t.id = any (l.task_ids) and t.queue = l.queue and t.worker_id = @worker and t.state = 'running')
+)
 delete from scheduler.cancellations where worker_id = @worker
