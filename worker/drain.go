@@ -39,20 +39,26 @@ func (w *Worker) drain(ctx context.Context) error {
 	return nil
 }
 
-// handBack releases the tasks whose handlers have not returned: the process is about to end.
+// handBack releases the tasks whose handlers have not returned, or whose outcome could not be written: the process is about
+// to end. What it can't hand back in time, others rescue.
 func (w *Worker) handBack(ctx context.Context) {
 	s := w.current()
 	if s == nil {
 		return
 	}
-	leases := s.leases()
-	if len(leases) == 0 {
-		return
-	}
 	call, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if err := w.client.Release(call, leases); err != nil {
-		w.config.Logger.LogAttrs(ctx, slog.LevelError, "release", slog.Int("tasks", len(leases)), slog.Any("err", err))
+	for leases := s.leases(); len(leases) > 0; {
+		err := w.client.Release(call, leases)
+		if err == nil {
+			return
+		}
+		select {
+		case <-call.Done():
+			w.config.Logger.LogAttrs(ctx, slog.LevelError, "release", slog.Int("tasks", len(leases)), slog.Any("err", err))
+			return
+		case <-time.After(patience / 20):
+		}
 	}
 }
 

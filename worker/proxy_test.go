@@ -22,6 +22,7 @@ type fate int
 const (
 	pass       fate = iota
 	loseAnswer      // PostgreSQL carries it out, but the connection breaks before the answer
+	breakOff        // the connection breaks before PostgreSQL hears of it
 	hang            // it and all that follows on its connection gets nowhere; nobody hears of that
 )
 
@@ -201,7 +202,11 @@ func (l *link) ask() error {
 	}
 	<-l.proxy.flows()
 	if header == 5 {
-		if f := l.judge(m[0], m[header:]); f != pass {
+		switch f := l.judge(m[0], m[header:]); f {
+		case pass:
+		case breakOff:
+			return io.EOF
+		default:
 			l.mu.Lock()
 			l.lost, l.stuck = f == loseAnswer, f == hang
 			l.mu.Unlock()

@@ -23,18 +23,19 @@ const patience = 30 * time.Second
 // none is the argument or result of a handler that has none.
 type none = struct{}
 
-// rig is a database of the test's own, a client on it, and what was logged.
+// rig is a database of the test's own, clients on it, and what was logged.
 type rig struct {
 	t      *testing.T
 	url    string
-	client *scheduler.Client
-	db     *pgxpool.Pool // what the test and its handlers read and write by themselves
+	client *scheduler.Client // of the test
+	works  *scheduler.Client // of the workers; the same unless something stands between
+	db     *pgxpool.Pool     // what the test and its handlers read and write by themselves
 	logs   *logs
 }
 
 func newRig(t *testing.T) *rig { return newRigWith(t, scheduler.Config{}) }
 
-// newRigWith opens the client as config says, on a fresh database unless it names one.
+// newRigWith opens the client as config says, on a fresh database.
 func newRigWith(t *testing.T, config scheduler.Config) *rig {
 	t.Helper()
 	r := &rig{t: t, url: pgtest.DB(t), logs: &logs{}}
@@ -43,11 +44,10 @@ func newRigWith(t *testing.T, config scheduler.Config) *rig {
 			t.Logf("logged:\n%s", r.logs)
 		}
 	})
-	if config.DatabaseURL == "" {
-		config.DatabaseURL = r.url
-	}
+	config.DatabaseURL = r.url
 	r.db = r.pool(r.url)
 	r.client = r.open(config)
+	r.works = r.client
 	return r
 }
 
@@ -84,7 +84,7 @@ type running struct {
 
 func (r *rig) start(registry *worker.Registry, config worker.Config) *running {
 	r.t.Helper()
-	return r.startOn(r.client, registry, config)
+	return r.startOn(r.works, registry, config)
 }
 
 // startOn runs a worker until the test ends or stops it.

@@ -11,13 +11,13 @@ import (
 	"github.com/pgscheduler/scheduler/worker"
 )
 
-// newProxiedRig is a rig whose client goes through a proxy; the test's own connections do not.
+// newProxiedRig is a rig whose workers go through a proxy.
 func newProxiedRig(t *testing.T, config scheduler.Config) (*rig, *proxy) {
 	t.Helper()
 	r := newRig(t)
 	p, url := newProxy(t, r.url)
 	config.DatabaseURL = url
-	r.client = r.open(config)
+	r.works = r.open(config)
 	return r, p
 }
 
