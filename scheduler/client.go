@@ -108,9 +108,9 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 }
 
 // pinPlans fixes how the hot path's statements are planned by their form alone: a worker that starts on an empty table
-// would otherwise keep the sequential scans that were right then.
+// would otherwise keep the scans and sorts that were right then: without statistics a lease would read and sort all ready tasks.
 func pinPlans(params map[string]string) {
-	for _, name := range []string{"enable_seqscan", "enable_hashjoin", "enable_mergejoin"} {
+	for _, name := range []string{"enable_seqscan", "enable_bitmapscan", "enable_sort", "enable_hashjoin", "enable_mergejoin"} {
 		params[name] = "off"
 	}
 }
