@@ -123,13 +123,23 @@ func judgeRequest(err error, p *problem) bool {
 	case errors.Is(err, scheduler.ErrKeyHeld):
 		p.code, p.run = exitConflict, "scheduler tasks list"
 	case errors.Is(err, scheduler.ErrNotFound):
-		p.code, p.why, p.run = exitNotFound, "there is none of that name or id", "the matching list command, such as: scheduler tasks list"
+		p.code, p.why, p.run = exitNotFound, "there is no such "+nounOf(p.what), "scheduler "+nounOf(p.what)+"s list"
 	case errors.Is(err, scheduler.ErrInvalid):
 		p.code, p.run = exitUsage, "the same command with --help"
 	default:
 		return false
 	}
 	return true
+}
+
+// nounOf is what an action was about.
+func nounOf(what string) string {
+	for _, noun := range []string{"worker", "queue", "schedule"} {
+		if strings.Contains(what, " "+noun+" ") {
+			return noun
+		}
+	}
+	return "task"
 }
 
 func schemaReason(e *scheduler.SchemaError) string {

@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"sync/atomic"
@@ -60,8 +61,12 @@ func obeySignals(stop context.CancelCauseFunc, again chan<- struct{}, draining *
 		count++
 		switch {
 		case count == 1:
+			if draining.Load() {
+				slog.Info("drain: a second signal ends it at once", slog.String("signal", s.String()))
+			}
 			stop(&interrupted{s})
 		case count == 2 && draining.Load():
+			slog.Warn("abort: second signal", slog.String("signal", s.String()))
 			close(again)
 		default:
 			os.Exit((&interrupted{s}).exitCode())

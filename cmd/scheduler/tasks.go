@@ -43,14 +43,21 @@ func (a *app) withDoor(cmd *cobra.Command, do func(context.Context, door.Door) e
 // eachTask calls do for every id that is given, however the others went: their errors are printed as they come, and the
 // command ends with the exit code of the first. Nothing is done when one of the ids is malformed.
 func (a *app) eachTask(cmd *cobra.Command, ids []string, verb string, do func(context.Context, door.Door, string) error) error {
+	if err := checkIDs(cmd, ids); err != nil {
+		return err
+	}
+	return a.each(cmd, ids, func(ctx context.Context, d door.Door, id string) error {
+		return doing(do(ctx, d, id), "%s task %s", verb, id)
+	})
+}
+
+func checkIDs(cmd *cobra.Command, ids []string) error {
 	for _, id := range ids {
 		if _, err := scheduler.ParseTaskID(id); err != nil {
 			return usage(cmd.CommandPath(), fmt.Sprintf("bad id %q", id), "an id is a UUID like 01a1fbc0-c975-7f37-a6be-a8f3e8777fbf")
 		}
 	}
-	return a.each(cmd, ids, func(ctx context.Context, d door.Door, id string) error {
-		return doing(do(ctx, d, id), "%s task %s", verb, id)
-	})
+	return nil
 }
 
 // each calls do for every name; see eachTask.

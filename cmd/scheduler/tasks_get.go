@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -47,7 +49,7 @@ func (a *app) tasksGetCommand() *cobra.Command {
 func (a *app) showTask(t httpapi.Task, attempts []httpapi.Attempt) error {
 	pairs := [][2]string{
 		{"id", t.ID}, {"kind", t.Kind}, {"queue", t.Queue}, {"state", t.State}, {"priority", fmt.Sprint(t.Priority)},
-		{"payload", string(t.Payload)}, {"progress", progressText(t)}, {"result", string(t.Result)}, {"error", errorText(t.Error)},
+		{"payload", compact(t.Payload)}, {"progress", progressText(t)}, {"result", resultText(t.Result)}, {"error", errorText(t.Error)},
 		{"attempt", fmt.Sprintf("%d, with %d of %d failures", t.Attempt, t.Failures, t.MaxAttempts)}, {"crashes", nonZero(t.Crashes)},
 		{"created", a.screen.Time(&t.CreatedAt)}, {"due", a.due(t)}, {"started", a.maybe(t.StartedAt)},
 		{"finished", a.maybe(t.FinishedAt)}, {"expires", a.maybe(t.ExpiresAt)}, {"worker", workerText(t.Worker)},
@@ -86,6 +88,23 @@ func (a *app) maybe(t *time.Time) string {
 		return ""
 	}
 	return a.screen.Time(t)
+}
+
+// compact is JSON without needless space, however it came.
+func compact(raw json.RawMessage) string {
+	var b bytes.Buffer
+	if json.Compact(&b, raw) != nil {
+		return string(raw)
+	}
+	return b.String()
+}
+
+// resultText is "" for no result: none at all from the database, null from a server.
+func resultText(raw json.RawMessage) string {
+	if text := compact(raw); text != "null" {
+		return text
+	}
+	return ""
 }
 
 func progressText(t httpapi.Task) string {

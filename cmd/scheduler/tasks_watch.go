@@ -9,7 +9,6 @@ import (
 
 	"github.com/pgscheduler/scheduler/cmd/scheduler/door"
 	"github.com/pgscheduler/scheduler/httpapi"
-	"github.com/pgscheduler/scheduler/scheduler"
 )
 
 func (a *app) tasksWatchCommand() *cobra.Command {
@@ -22,10 +21,8 @@ second in between; with -o json the whole task in place of a line. Exit 7 when o
   scheduler submit report.generate | xargs scheduler tasks watch`,
 		Args: takes(1, -1),
 		RunE: func(cmd *cobra.Command, ids []string) error {
-			for _, id := range ids {
-				if _, err := scheduler.ParseTaskID(id); err != nil {
-					return usage(cmd.CommandPath(), "bad id "+id, "an id is a UUID like 01a1fbc0-c975-7f37-a6be-a8f3e8777fbf")
-				}
+			if err := checkIDs(cmd, ids); err != nil {
+				return err
 			}
 			return a.withDoor(cmd, func(ctx context.Context, d door.Door) error { return a.tasksWatch(ctx, d, ids) })
 		},

@@ -47,7 +47,7 @@ func (a *app) notDone(ctx context.Context, id string, task httpapi.Task, limit t
 			return err
 		}
 	}
-	p := &problem{exitTimeout, "task " + id + " is not done", "it was waited for " + screen.Span(limit) + "; it goes on", "scheduler tasks watch " + id}
+	p := &problem{exitTimeout, "task " + id + " is not done", screen.Span(limit) + " of waiting are over; the task goes on", "scheduler tasks watch " + id}
 	var signalled *interrupted
 	if errors.As(context.Cause(ctx), &signalled) {
 		p.code, p.what, p.why = signalled.exitCode(), "stopped waiting for task "+id, "this command got a signal; the task goes on"

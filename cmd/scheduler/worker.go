@@ -31,9 +31,9 @@ type workerFlags struct {
 
 // handlerFlags declares those that say what is run.
 func (f *workerFlags) handlerFlags(flags *pflag.FlagSet) {
-	flags.StringSliceVar(&f.queues, "queue", []string{"default"}, "take from these queues: `name[:weight],…`; a queue of weight 2 gets twice the slots while all are busy")
+	flags.StringSliceVar(&f.queues, "queue", []string{"default"}, "take from these queues: `name[:weight],...`; a queue of weight 2 gets twice the slots while all are busy")
 	flags.IntVar(&f.concurrency, "concurrency", 10, "run up to `N` tasks at once")
-	flags.StringArrayVar(&f.exec, "exec", nil, "run tasks of a kind by a command, `kind='command args…'`; repeatable; quotes work, but there is no shell")
+	flags.StringArrayVar(&f.exec, "exec", nil, "run tasks of a kind by a command, `kind='command args...'`; repeatable; quotes work, but there is no shell")
 }
 
 func (a *app) workerCommand() *cobra.Command {

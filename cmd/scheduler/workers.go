@@ -74,11 +74,11 @@ func (a *app) workerOrder(command, short string) *cobra.Command {
 				told, err := d.Command(ctx, id, command)
 				switch {
 				case err != nil:
-					return doing(err, "tell worker %s to %s", id, command)
+					return doing(err, "tell worker %s %q", id, command)
 				case a.screen.JSON:
 					return a.screen.PrintJSON(told)
 				}
-				return a.screen.Printf("%s  told to %s", told.ID, told.Command)
+				return a.screen.Printf("%s  was told %q", told.ID, told.Command)
 			})
 		},
 	}

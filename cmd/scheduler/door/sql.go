@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/pgscheduler/scheduler/httpapi"
@@ -19,9 +21,26 @@ func SQL(client *scheduler.Client) Door { return &sqlDoor{client} }
 func (d *sqlDoor) Close() { d.client.Close() }
 
 func (d *sqlDoor) Submit(ctx context.Context, request httpapi.SubmitRequest) (string, error) {
+	if err := checkGiven(map[string]bool{"max_attempts": zero(request.MaxAttempts), "timeout_ms": zero(request.TimeoutMS),
+		"unique_key": zero(request.UniqueKey), "idempotency_key": zero(request.IdempotencyKey)}); err != nil {
+		return "", err
+	}
 	submitted, err := d.client.Submit(ctx, request.NewTask())
 	return submitted.ID.String(), err
 }
+
+// checkGiven refuses values that are given and zero, which package scheduler would take for their defaults; a server refuses
+// them too.
+func checkGiven(zeros map[string]bool) error {
+	for _, field := range slices.Sorted(maps.Keys(zeros)) {
+		if zeros[field] {
+			return invalid(field, "not zero and not empty")
+		}
+	}
+	return nil
+}
+
+func zero[T comparable](value *T) bool { return value != nil && *value == *new(T) }
 
 func (d *sqlDoor) read(ctx context.Context, id scheduler.TaskID) (httpapi.Task, error) {
 	task, err := d.client.Task(ctx, id)
@@ -194,6 +213,9 @@ func (d *sqlDoor) schedule(ctx context.Context, name string) (httpapi.Schedule, 
 }
 
 func (d *sqlDoor) SetSchedule(ctx context.Context, name string, request httpapi.ScheduleRequest) (httpapi.Schedule, error) {
+	if err := checkGiven(map[string]bool{"max_attempts": zero(request.MaxAttempts), "timeout_ms": zero(request.TimeoutMS)}); err != nil {
+		return httpapi.Schedule{}, err
+	}
 	s, err := d.client.SetSchedule(ctx, request.NewSchedule(name))
 	return httpapi.NewSchedule(s), err
 }

@@ -1,0 +1,5 @@
+//go:build race
+
+package main
+
+const raceEnabled = true // the program is built like its tests
