@@ -7,11 +7,12 @@ with stray as (
   where l.worker_id = @worker and l.id <> all (@held::bigint[]) and l.leased_at <= now() - @older_ms::bigint * interval '1 ms'
   returning l.queue, l.task_ids, l.leased_at
 ), lost as ( -- started_at tells which lease row a task's present attempt came with: an older one may name it too
-  select t.id
-  from (select unnest(s.task_ids) as id, s.queue, s.leased_at from stray s) s
-  join scheduler.tasks t on t.id = s.id and t.queue = s.queue and t.worker_id = @worker and t.state = 'running' and t.started_at = s.leased_at
-  order by t.id
-  for no key update of t
+  select l.id
+  from (select unnest(s.task_ids) as id, s.queue, s.leased_at from stray s order by 1) s,
+    lateral ( -- one look at the primary key for each, whatever the statistics say of running tasks
+      select t.id from scheduler.tasks t
+      where t.id = s.id and t.queue = s.queue and t.worker_id = @worker and t.state = 'running' and t.started_at = s.leased_at
+      for no key update of t) l
 ), ended as (
   update scheduler.tasks t
   set state = case when t.cancel_requested_at is not null then 'cancelled'::scheduler.task_state else 'ready' end,

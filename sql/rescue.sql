@@ -14,13 +14,15 @@ with dead as (
 ), requests as (
   delete from scheduler.cancellations c where c.worker_id in (select worker_id from held)
 ), lost as (
-  select t.id, t.attempt, t.worker_id, t.started_at,
-    case when t.cancel_requested_at is not null then 'cancelled'::scheduler.task_state
-         when t.crashes + 1 >= @max_crashes::integer then 'failed' else 'ready' end as state
-  from (select distinct unnest(h.task_ids) as id, h.worker_id, h.queue from held h) h
-  join scheduler.tasks t on t.id = h.id and t.queue = h.queue and t.worker_id = h.worker_id and t.state = 'running'
-  order by t.id
-  for no key update of t
+  select l.*
+  from (select distinct unnest(h.task_ids) as id, h.worker_id, h.queue from held h order by 1) h,
+    lateral ( -- one look at the primary key for each, whatever the statistics say of running tasks
+      select t.id, t.attempt, t.worker_id, t.started_at,
+        case when t.cancel_requested_at is not null then 'cancelled'::scheduler.task_state
+             when t.crashes + 1 >= @max_crashes::integer then 'failed' else 'ready' end as state
+      from scheduler.tasks t
+      where t.id = h.id and t.queue = h.queue and t.worker_id = h.worker_id and t.state = 'running'
+      for no key update of t) l
 ), given as (
   update scheduler.tasks t
   set state = l.state, crashes = t.crashes + 1, revision = t.revision + 1,
