@@ -1,0 +1,43 @@
+package self_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/pgscheduler/scheduler/internal/load/self"
+	"github.com/pgscheduler/scheduler/internal/pgtest"
+)
+
+// asChild tells this test binary to be a worker process.
+const asChild = "SCHEDULER_LOAD_CHILD"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asChild) != "" {
+		if err := self.Child(context.Background(), os.Stdin, os.Stdout, slog.New(slog.DiscardHandler)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	code := pgtest.Run(m)
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, "goroutines are left after all tests:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// child starts this test binary as a worker process.
+func child(ctx context.Context) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, os.Args[0])
+	cmd.Env = append(os.Environ(), asChild+"=1")
+	return cmd
+}

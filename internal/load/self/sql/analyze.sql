@@ -1,0 +1,2 @@
+-- analyze: renews statistics. Rows: none.
+analyze scheduler.tasks, scheduler.leases, scheduler.workers

@@ -1,0 +1,2 @@
+-- make: an empty schema. Rows: none. Locks: none.
+create schema scheduler
