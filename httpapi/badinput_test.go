@@ -1,10 +1,7 @@
 package httpapi
 
 import (
-	"bufio"
 	"fmt"
-	"net"
-	"net/http"
 	"strings"
 	"testing"
 )
@@ -281,24 +278,7 @@ func TestBodyOfExactlyTheLimit(t *testing.T) {
 func TestChunkedBody(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Config{})
-	conn, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	fmt.Fprint(conn, "POST /v1/tasks HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
 	chunk := fmt.Sprintf("%x\r\n%s\r\n", 64<<10, strings.Repeat(" ", 64<<10))
-	for range 20 {
-		if _, err := fmt.Fprint(conn, chunk); err != nil {
-			break // the server has stopped to listen
-		}
-	}
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusRequestEntityTooLarge {
-		t.Errorf("status %d, want 413", response.StatusCode)
-	}
+	a := r.raw("POST /v1/tasks HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + strings.Repeat(chunk, 17))
+	a.problem(CodePayloadTooLarge)
 }

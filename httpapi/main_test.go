@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgscheduler/scheduler/internal/pgtest"
+	"github.com/pgscheduler/scheduler/migrations"
 	"github.com/pgscheduler/scheduler/scheduler"
 )
 
@@ -113,12 +114,26 @@ func (r *rig) do(method, path, body string, headers ...string) answer {
 	if err != nil {
 		r.t.Fatalf("%s %s: %v", method, path, err)
 	}
+	return received(r.t, response)
+}
+
+func received(t *testing.T, response *http.Response) answer {
+	t.Helper()
 	defer response.Body.Close()
 	raw, err := io.ReadAll(response.Body)
 	if err != nil {
-		r.t.Fatalf("%s %s: %v", method, path, err)
+		t.Fatal(err)
 	}
-	return answer{t: r.t, status: response.StatusCode, header: response.Header, body: raw}
+	return answer{t: t, status: response.StatusCode, header: response.Header, body: raw}
+}
+
+// migrated migrates a database and returns its URL.
+func migrated(t *testing.T, db string) string {
+	t.Helper()
+	if _, err := migrations.Up(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
+	return db
 }
 
 func (r *rig) get(path string, headers ...string) answer {
