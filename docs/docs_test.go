@@ -4,7 +4,9 @@ package docs_test
 import (
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -184,6 +186,46 @@ func anchors(text string) []string {
 		list = append(list, strings.ReplaceAll(strings.TrimSpace(name), " ", "-"))
 	}
 	return list
+}
+
+// TestLibrariesAreNamed: the README names each library that is imported, and no other.
+func TestLibrariesAreNamed(t *testing.T) {
+	t.Parallel()
+	list := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}{{"\n"}}{{join .TestImports "\n"}}{{"\n"}}{{join .XTestImports "\n"}}`, "./...")
+	list.Dir = root
+	imports, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := map[string]bool{}
+	for path := range strings.FieldsSeq(string(imports)) {
+		host, rest, _ := strings.Cut(path, "/")
+		if !strings.Contains(host, ".") || strings.HasPrefix(path, "github.com/pgscheduler/") {
+			continue
+		}
+		parts := 2
+		if host == "pgregory.net" || host == "go.uber.org" {
+			parts = 1
+		}
+		used[strings.Join(strings.SplitN(rest, "/", parts+1)[:parts], "/")] = true
+	}
+	_, section, _ := strings.Cut(read(t, "../README.md"), "\n## Libraries\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	for library := range used {
+		name := library[strings.LastIndex(library, "/")+1:]
+		if !strings.Contains(section, name) && !strings.Contains(section, library) {
+			t.Errorf("the README does not name the library %s", library)
+		}
+	}
+	var named []string
+	for _, match := range regexp.MustCompile(`\[([\w./-]+)\]\(https://`).FindAllStringSubmatch(section, -1) {
+		named = append(named, match[1])
+	}
+	for _, name := range named {
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(used)), func(library string) bool { return strings.HasSuffix(library, name) }) {
+			t.Errorf("the README names %s, which is not imported", name)
+		}
+	}
 }
 
 func TestDecisionsHaveTheirForm(t *testing.T) {
