@@ -6,5 +6,5 @@
  where s.paused_at is null and s.error is null and (s.next_run_at <= now() or s.next_run_at is null)
  order by s.next_run_at nulls first limit $1::integer)
 union all
-select null, null, null, null, now(), (select greatest(0, ceil(extract(epoch from min(s.next_run_at) - clock_timestamp()) * 1000))::bigint
-  from scheduler.schedules s where s.paused_at is null and s.error is null and s.next_run_at > now())
+select null, null, null, null, now(), (select greatest(0, ceil(extract(epoch from s.next_run_at - clock_timestamp()) * 1000))::bigint
+  from scheduler.schedules s where s.paused_at is null and s.error is null and s.next_run_at > now() order by s.next_run_at limit 1)
