@@ -16,7 +16,7 @@ func (w *Worker) drain(ctx context.Context) error {
 	defer timeout.Stop()
 	select {
 	case <-ended:
-	case <-w.abort:
+	case <-w.abort.Done():
 	case <-timeout.C:
 	}
 	if s := w.current(); s != nil {
@@ -28,12 +28,12 @@ func (w *Worker) drain(ctx context.Context) error {
 	defer grace.Stop()
 	select {
 	case <-ended:
-	case <-w.abort:
+	case <-w.abort.Done():
 	case <-grace.C:
 	}
 	w.children.kill()
 	w.handBack(ctx)
-	if w.aborted() {
+	if w.abort.Err() != nil {
 		return ErrAborted
 	}
 	return nil
@@ -75,11 +75,9 @@ func (w *Worker) deregister(ctx context.Context) {
 	}
 }
 
-func (w *Worker) aborted() bool {
-	select {
-	case <-w.abort:
-		return true
-	default:
-		return false
-	}
+// untilAbort returns a context for one call: it ends with ctx, after writeTimeout, or when Abort is called.
+func (w *Worker) untilAbort(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	unlink := context.AfterFunc(w.abort, cancel)
+	return ctx, func() { unlink(); cancel() }
 }

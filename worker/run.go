@@ -93,7 +93,7 @@ func (w *Worker) settle(ctx context.Context, a *attempt, out outcome) bool {
 			write = w.failer(a, out, scheduler.Failure{Code: "bad_result", Message: "the outcome could not be stored: " + err.Error()})
 		}
 		select {
-		case <-w.abort:
+		case <-w.abort.Done():
 			return false
 		case <-time.After(pause/2 + rand.N(pause)):
 		}

@@ -21,7 +21,7 @@ func (w *Worker) take(ctx, life context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-w.abort:
+		case <-w.abort.Done():
 			return
 		case <-poll.C:
 			w.lanes.wantAll()
@@ -43,7 +43,7 @@ func (w *Worker) take(ctx, life context.Context) {
 			}
 			select {
 			case <-ctx.Done():
-			case <-w.abort:
+			case <-w.abort.Done():
 				return
 			case <-time.After(pause/2 + rand.N(pause)):
 			}
@@ -58,17 +58,17 @@ func (w *Worker) takeOnce(ctx, life context.Context) (more bool, err error) {
 	if s == nil || free == 0 || !s.mayLease() {
 		return false, nil
 	}
+	// Not cut off by the end of ctx: tasks that were leased must be known to be handed back.
+	call, cancel := w.untilAbort(life)
+	defer cancel()
 	if s.unsure() {
-		w.reclaim(life, s, s.beat().Held, 0) // no lease is under way: this goroutine alone asks for them
+		w.reclaim(call, s, s.beat().Held, 0) // no lease is under way: this goroutine alone asks for them
 	}
 	asks := w.lanes.asks(free)
 	if len(asks) == 0 {
 		return false, nil
 	}
-	// Not cut off by the end of ctx: tasks that were leased must be known to be handed back.
-	lease, cancel := context.WithTimeout(life, writeTimeout)
-	tasks, err := w.client.Lease(lease, s.id, w.kinds, asks)
-	cancel()
+	tasks, err := w.client.Lease(call, s.id, w.kinds, asks)
 	if err != nil {
 		for _, ask := range asks {
 			w.lanes.want(ask.Queue)

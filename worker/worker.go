@@ -22,8 +22,8 @@ type Worker struct {
 	wake     chan struct{} // there may be something to lease, or a slot is free
 	beat     chan struct{} // send a heartbeat now
 	children children
-	abort    chan struct{}
-	aborting sync.Once
+	abort    context.Context    // no context of calls: the signal of Abort
+	aborting context.CancelFunc // ends abort
 	stop     context.CancelFunc // ends the intake; set by Run
 
 	settling sync.WaitGroup // attempts whose handlers have returned and whose outcomes are being written
@@ -44,10 +44,11 @@ func New(client *scheduler.Client, registry *Registry, config Config) (*Worker, 
 	if len(registry.handlers) == 0 {
 		return nil, errors.New("worker: the registry has no handlers")
 	}
+	abort, aborting := context.WithCancel(context.Background())
 	return &Worker{
 		client: client, registry: registry, kinds: registry.Kinds(), config: config,
 		journal: newJournal(client, config.Logger), lanes: newLanes(config.Queues),
-		wake: make(chan struct{}, 1), beat: make(chan struct{}, 1), abort: make(chan struct{}),
+		wake: make(chan struct{}, 1), beat: make(chan struct{}, 1), abort: abort, aborting: aborting,
 	}, nil
 }
 
@@ -86,7 +87,7 @@ func (w *Worker) Run(ctx context.Context) error {
 
 // Abort ends Run at once, also while it drains: handlers are told ErrShutdown, child processes are killed, and all tasks are
 // handed back without waiting. Safe to call from any goroutine, before or during Run, more than once.
-func (w *Worker) Abort() { w.aborting.Do(func() { close(w.abort) }) }
+func (w *Worker) Abort() { w.aborting() }
 
 // listen turns notifications into hints.
 func (w *Worker) listen(ctx context.Context) {
