@@ -255,7 +255,10 @@ func await(t testing.TB, what string, holds func() bool) {
 }
 
 // must ends the test on an error.
-func must(t testing.TB, err error) {
+func must(t interface {
+	Helper()
+	Fatal(args ...any)
+}, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
