@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -120,47 +119,6 @@ func (d decoder[T]) names() []string {
 		names[i] = name
 	}
 	return names
-}
-
-type member struct {
-	name  string
-	value json.RawMessage
-}
-
-// members splits an object; ok is false when raw, which is valid JSON, is no object.
-func members(raw []byte) (list []member, ok bool) {
-	in := json.NewDecoder(bytes.NewReader(raw))
-	if open, err := in.Token(); err != nil || open != json.Delim('{') {
-		return nil, false
-	}
-	for in.More() {
-		name, err := in.Token()
-		if err != nil {
-			return nil, false
-		}
-		m := member{name: name.(string)}
-		if err := in.Decode(&m.value); err != nil {
-			return nil, false
-		}
-		list = append(list, m)
-	}
-	return list, true
-}
-
-// elements splits an array of at most limit elements; ok is false when raw, which is valid JSON, is no array or a longer one.
-func elements(raw []byte, limit int) (list []json.RawMessage, ok bool) {
-	in := json.NewDecoder(bytes.NewReader(raw))
-	if open, err := in.Token(); err != nil || open != json.Delim('[') {
-		return nil, false
-	}
-	for in.More() {
-		var element json.RawMessage
-		if len(list) == limit || in.Decode(&element) != nil {
-			return nil, false
-		}
-		list = append(list, element)
-	}
-	return list, true
 }
 
 // checkJSON refuses what is not one JSON value in UTF-8.
