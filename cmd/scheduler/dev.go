@@ -83,7 +83,6 @@ func (a *app) dev(cmd *cobra.Command, f devFlags) (err error) {
 	if err := checkListen(f.listen, a.global.token); err != nil {
 		return err
 	}
-	a.draining.Store(true)
 	ctx := cmd.Context()
 	p, err := a.devPostgres(cmd, f)
 	if err != nil {
@@ -138,18 +137,35 @@ func (a *app) devPostgres(cmd *cobra.Command, f devFlags) (p devPostgres, err er
 	config := privatepg.Config{Dir: f.dataDir, Log: a.screen.Err, InstallMissing: true}
 	if !f.ephemeral && f.dataDir == "" {
 		major, err := privatepg.Major(cmd.Context(), config)
-		if err != nil {
-			return p, doing(err, "start a private PostgreSQL")
+		if err == nil {
+			config.Dir, err = privatepg.DefaultDir(major)
 		}
-		if config.Dir, err = privatepg.DefaultDir(major); err != nil {
-			return p, doing(err, "start a private PostgreSQL")
+		if err != nil {
+			return p, a.startProblem(cmd.Context(), err)
 		}
 	}
 	server, err := privatepg.Start(cmd.Context(), config)
 	if err != nil {
-		return p, doing(err, "start a private PostgreSQL")
+		return p, a.startProblem(cmd.Context(), err)
 	}
 	return devPostgres{url: server.URL("scheduler"), server: server, dataDir: config.Dir}, nil
+}
+
+// startProblem is why there is no private PostgreSQL. What its programs said goes before the three lines.
+func (a *app) startProblem(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx) // whatever was begun is undone
+	}
+	const what = "start a private PostgreSQL"
+	var missing *privatepg.NotFoundError
+	if errors.As(err, &missing) {
+		return doing(missing, what)
+	}
+	why, said, _ := strings.Cut(strings.TrimPrefix(err.Error(), what+": "), "\n")
+	for line := range strings.Lines(said) {
+		a.screen.Hintf("%s", strings.TrimRight(line, "\n"))
+	}
+	return &problem{exitFailure, "cannot " + what, why, "after that is mended: scheduler dev; or with a database of yours: scheduler dev --database-url …"}
 }
 
 // devDatabase migrates and opens the database, and says in words what migrating did.
@@ -211,6 +227,7 @@ func (d *devRun) run(ctx context.Context) error {
 	if err := d.announce(); err != nil { // before the first log line; requests already queue at the listener
 		d.app.global.logger.LogAttrs(ctx, slog.LevelWarn, "announce", slog.Any("err", err))
 	}
+	d.app.draining.Store(true)
 	g, life := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.app.answer(life, d.listener, handler) })
 	if d.worker != nil {

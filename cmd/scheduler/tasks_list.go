@@ -55,7 +55,7 @@ func states() []string {
 
 // tasksList prints page after page; as JSON each is a line.
 func (a *app) tasksList(ctx context.Context, d door.Door, f door.Filter, all bool) error {
-	table := a.screen.Table("ID", "STATE", "KIND", "QUEUE", "ATTEMPT", "CREATED", "PROGRESS")
+	table := a.screen.Table("ID", "STATE", "CREATED", "KIND", "QUEUE", "ATTEMPT", "PROGRESS")
 	left := f.Limit
 	for {
 		f.Limit = min(left, pageSize)
@@ -72,8 +72,8 @@ func (a *app) tasksList(ctx context.Context, d door.Door, f door.Filter, all boo
 			}
 		}
 		for _, task := range page.Items {
-			table.Row(task.ID, task.State, task.Kind, task.Queue, fmt.Sprintf("%d/%d", task.Attempt, task.MaxAttempts),
-				a.screen.Time(&task.CreatedAt), summary(task))
+			table.Row(task.ID, task.State, a.screen.Time(&task.CreatedAt), task.Kind, task.Queue,
+				fmt.Sprintf("%d/%d", task.Attempt, task.MaxAttempts), summary(task))
 		}
 		left -= len(page.Items)
 		if page.NextCursor == nil || left <= 0 && !all {

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgscheduler/scheduler/internal/pgtest"
+	"github.com/pgscheduler/scheduler/scheduler"
+)
+
+// examined runs doctor and returns its findings by check.
+func examined(t *testing.T, c cli, code int) map[string]finding {
+	t.Helper()
+	r := c.run("doctor", "-o", "json")
+	if r.code != code {
+		t.Errorf("exit %d, want %d\n%s%s", r.code, code, r.stdout, r.stderr)
+	}
+	found := map[string]finding{}
+	for _, f := range unmarshal[list[finding]](t, r.stdout).Items {
+		found[f.Check] = f
+		if (f.Status == statusOK) != (f.Fix == "") || f.Detail == "" {
+			t.Errorf("%+v: a fix belongs to what is not ok, and to that alone", f)
+		}
+	}
+	return found
+}
+
+func TestDoctorOfAHealthyDatabase(t *testing.T) {
+	t.Parallel()
+	pg := pgtest.Server(t, map[string]string{"fsync": "on"})
+	c := sqlDoor(t, pg.URL("scheduler"))
+	c.ok("migrate")
+	startWorker(t, pg.URL("scheduler"), "--demo")
+	found := examined(t, c, exitOK)
+	checks := []string{"connection", "schema", "notifications", "server", "primary", "durability", "clock", "workers", "leases", "due work", "snapshots", "notify queue", "dead rows"}
+	for _, check := range checks {
+		if found[check].Status != statusOK {
+			t.Errorf("%s: %+v", check, found[check])
+		}
+	}
+	if len(found) != len(checks) {
+		t.Errorf("%d checks, want %d", len(found), len(checks))
+	}
+	for line := range strings.Lines(c.ok("doctor")) {
+		if !strings.HasPrefix(line, "ok    ") {
+			t.Errorf("%q", line)
+		}
+	}
+}
+
+func TestDoctorFindsWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	url := pgtest.DB(t)
+	c, conn := sqlDoor(t, url), connect(t, url)
+	execute(t, conn, `insert into scheduler.workers (id, name, queues, kinds, slots, ttl_ms, seen_at)
+		values ($1, 'dead', '{default}', '{a}', 1, 15000, now() - interval '1 hour')`, nobody)
+	execute(t, conn, "insert into scheduler.tasks (id, kind, state, attempt, worker_id) values ($1, 'a', 'running', 1, $1)", nobody)
+	execute(t, conn, "insert into scheduler.leases (worker_id, queue, task_ids) values ($1, 'default', array[$1::uuid])", nobody)
+	execute(t, conn, "insert into scheduler.tasks (kind, state, run_at) values ('a', 'scheduled', now() - interval '10 minutes')")
+	found := examined(t, c, exitFailure)
+	for check, want := range map[string]string{"workers": statusWarn, "leases": statusFail, "due work": statusFail, "durability": statusWarn, "schema": statusOK} {
+		if found[check].Status != want {
+			t.Errorf("%s: %+v, want %s", check, found[check], want)
+		}
+	}
+	r := c.run("doctor")
+	if r.code != exitFailure || !threeLines.MatchString(r.stderr) || !strings.Contains(r.stdout, "fail  leases         1 running tasks without a live worker") ||
+		!strings.Contains(r.stdout, "→ any worker or server gives them back") {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestDoctorWithoutSchemaOrDatabase(t *testing.T) {
+	t.Parallel()
+	found := examined(t, sqlDoor(t, pgtest.EmptyDB(t)), exitFailure)
+	if found["connection"].Status != statusOK || found["schema"].Status != statusFail || found["schema"].Fix != "scheduler migrate up" || len(found) != 2 {
+		t.Errorf("no schema: %+v", found)
+	}
+	found = examined(t, sqlDoor(t, "postgres:///x?host=/nonexistent"), exitFailure)
+	if found["connection"].Status != statusFail || len(found) != 1 {
+		t.Errorf("no database: %+v", found)
+	}
+}
+
+// The limits that no test database reaches.
+func TestDoctorLimits(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for _, test := range []struct {
+		name string
+		f    finding
+		want string
+	}{
+		{"old server", checkServer(scheduler.Health{ServerVersionNum: 130021}), statusFail},
+		{"supported server", checkServer(scheduler.Health{ServerVersionNum: 140000}), statusOK},
+		{"standby", checkStandby(scheduler.Health{Standby: true}), statusFail},
+		{"asynchronous", checkDurability(scheduler.Health{Fsync: "on", SynchronousCommit: "off"}), statusWarn},
+		{"local commit", checkDurability(scheduler.Health{Fsync: "on", SynchronousCommit: "local"}), statusOK},
+		{"clock ahead", checkClock(scheduler.Health{Clock: now.Add(3 * time.Second)}, now, now.Add(time.Second)), statusWarn},
+		{"clock behind", checkClock(scheduler.Health{Clock: now.Add(-3 * time.Second)}, now, now), statusWarn},
+		{"slow answer", checkClock(scheduler.Health{Clock: now}, now, now.Add(2*time.Second)), statusOK},
+		{"old snapshot", checkSnapshot(scheduler.Health{OldestSnapshotS: 301}), statusWarn},
+		{"very old snapshot", checkSnapshot(scheduler.Health{OldestSnapshotS: 3601}), statusFail},
+		{"notifications pile up", checkNotifications(scheduler.Health{NotificationQueue: 0.2}), statusWarn},
+		{"notifications nearly full", checkNotifications(scheduler.Health{NotificationQueue: 0.6}), statusFail},
+		{"dead rows", checkDeadRows(scheduler.Health{DeadRows: 1_000_000}), statusWarn},
+		{"stuck, but somebody rescues", checkLeases(scheduler.Health{StuckLeases: 1, LiveWorkers: 1}), statusWarn},
+		{"late", checkPromotion(scheduler.Health{PromotionLateMS: 6000}), statusWarn},
+	} {
+		if test.f.Status != test.want {
+			t.Errorf("%s: %+v, want %s", test.name, test.f, test.want)
+		}
+	}
+}
+
+// An old snapshot is seen while it is held, by whoever holds it.
+func TestDoctorSeesASnapshot(t *testing.T) {
+	t.Parallel()
+	url := pgtest.DB(t)
+	conn := connect(t, url)
+	tx, err := conn.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: pgx.RepeatableRead})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(t.Context()) //nolint:errcheck // the connection is closed anyway
+	if _, err := tx.Exec(t.Context(), "select 1"); err != nil {
+		t.Fatal(err)
+	}
+	client, err := scheduler.Open(t.Context(), scheduler.Config{DatabaseURL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	eventually(t, "the snapshot grows old", func() bool {
+		h, err := client.Doctor(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h.OldestSnapshotS > 0.05
+	})
+	if took, err := client.NotifyRoundTrip(t.Context()); err != nil || took <= 0 {
+		t.Errorf("round trip %s, %v", took, err)
+	}
+}

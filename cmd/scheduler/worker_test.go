@@ -1,0 +1,404 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pgscheduler/scheduler/internal/pgtest"
+)
+
+// script writes an executable for --exec and returns its path.
+func script(t *testing.T, body string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "task.sh")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+body), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// taskOf is a task as the program prints it.
+type taskOf struct {
+	State    string
+	Attempt  int
+	Result   json.RawMessage
+	Progress *struct {
+		Current, Total int
+		Message        string
+	}
+	Error *struct{ Code, Message string }
+}
+
+func TestExecTellsEverything(t *testing.T) {
+	t.Parallel()
+	url := pgtest.DB(t)
+	path := script(t, `
+echo "args: $1|$2"
+echo "env: $SCHEDULER_KIND $SCHEDULER_QUEUE $SCHEDULER_ATTEMPT ${SCHEDULER_DATABASE_URL:-no url}"
+read -r payload
+echo '{"op":"progress","current":3,"total":4,"message":"nearly"}' >&3
+echo '{"op":"log","message":"by the way"}' >&3
+echo "{\"op\":\"result\",\"result\":{\"got\":$payload}}" >&3
+`)
+	startWorker(t, url, "--exec", "k="+path+` 'a b' "c\"d"`)
+	c := sqlDoor(t, url)
+	id := c.ok("submit", "k", `{"x": [1, 2]}`)
+	c.ok("tasks", "watch", id)
+	task := unmarshal[taskOf](t, c.ok("tasks", "get", id, "-o", "json"))
+	if task.State != "completed" || string(task.Result) != `{"got":{"x":[1,2]}}` || task.Progress == nil || task.Progress.Current != 3 || task.Progress.Message != "nearly" {
+		t.Errorf("%+v %s", task, task.Result)
+	}
+	logs := c.ok("tasks", "logs", id)
+	for _, want := range []string{`1 stdout  args: a b|c"d`, "1 stdout  env: k default 1 no url", "1 log     by the way"} {
+		if !strings.Contains(logs, want) {
+			t.Errorf("logs lack %q:\n%s", want, logs)
+		}
+	}
+}
+
+func TestExecExitCodes(t *testing.T) {
+	t.Parallel()
+	url := pgtest.DB(t)
+	startWorker(t, url, "--exec", "k="+script(t, `read -r code; echo "said on stderr" >&2; exit "$code"`))
+	c := sqlDoor(t, url)
+	for _, test := range []struct {
+		code    int
+		state   string
+		attempt int
+	}{{0, "completed", 1}, {64, "failed", 1}, {65, "failed", 1}, {66, "failed", 1}, {78, "failed", 1}, {75, "failed", 2}, {1, "failed", 2}, {255, "failed", 2}} {
+		r := c.run("submit", "k", strconv.Itoa(test.code), "--max-attempts", "2", "--backoff", "1ms", "--wait=1m", "-o", "json")
+		task := unmarshal[taskOf](t, r.stdout)
+		if task.State != test.state || task.Attempt != test.attempt {
+			t.Errorf("exit %d: %+v", test.code, task)
+		}
+		if want := fmt.Sprintf("exit_%d", test.code); test.code != 0 && (r.code != exitTaskFailed || task.Error == nil || task.Error.Code != want || !strings.Contains(task.Error.Message, "said on stderr")) {
+			t.Errorf("exit %d: %+v, %+v", test.code, task.Error, r)
+		}
+	}
+}
+
+func TestQueuesAndNotificationsOff(t *testing.T) {
+	t.Parallel()
+	url := pgtest.DB(t)
+	startWorker(t, url, "--demo", "--queue", "a:2,b", "--queue", "c", "--concurrency", "3", "--poll-only", "--poll", "50ms", "--name", "poller",
+		"--heartbeat", "1s", "--lease-ttl", "4s")
+	c := sqlDoor(t, url)
+	for _, queue := range []string{"a", "b", "c"} {
+		if got := c.ok("submit", "demo.echo", "7", "--queue", queue, "--wait=1m"); got != "7" {
+			t.Errorf("%s: %q", queue, got)
+		}
+	}
+	c.fails(exitTimeout, "submit", "demo.echo", "--queue", "d", "--wait=300ms")
+	workers := c.ok("workers", "list", "-o", "json")
+	for _, want := range []string{`"queues":["a","b","c"]`, `"slots":3`, `"name":"poller"`, `"ttl_ms":4000`} {
+		if !strings.Contains(workers, want) {
+			t.Errorf("%s lacks %s", workers, want)
+		}
+	}
+}
+
+func TestBadWorkerSettings(t *testing.T) {
+	t.Parallel()
+	url := pgtest.DB(t)
+	for _, args := range []string{"--heartbeat 5s --lease-ttl 6s", "--concurrency 20000", "--queue a,a", "--queue ?", "--poll 1ms"} {
+		sqlDoor(t, url).fails(exitUsage, append([]string{"worker", "--demo"}, strings.Fields(args)...)...)
+	}
+}
+
+// pidOf waits for a file that a script writes its process id into.
+func pidOf(t *testing.T, path string) (pid int) {
+	t.Helper()
+	eventually(t, path+" is written", func() bool {
+		text, err := os.ReadFile(path)
+		if err != nil || !strings.HasSuffix(string(text), "\n") {
+			return false
+		}
+		pid, err = strconv.Atoi(strings.TrimSpace(string(text)))
+		return err == nil
+	})
+	return pid
+}
+
+func gone(pid int) bool { return syscall.Kill(pid, 0) == syscall.ESRCH }
+
+func stateOf(t *testing.T, c cli, id string) string {
+	t.Helper()
+	return unmarshal[taskOf](t, c.ok("tasks", "get", id, "-o", "json")).State
+}
+
+// The first signal lets running tasks finish, and takes no more.
+func TestFirstSignalDrains(t *testing.T) {
+	t.Parallel()
+	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
+		url := pgtest.DB(t)
+		c := sqlDoor(t, url)
+		dir := t.TempDir()
+		w := startWorker(t, url, "--concurrency", "1", "--exec",
+			"k="+script(t, fmt.Sprintf("echo $$ > %s/pid; while [ ! -e %s/go ]; do sleep 0.02; done", dir, dir)))
+		id := c.ok("submit", "k")
+		pidOf(t, filepath.Join(dir, "pid"))
+		later := c.ok("submit", "k")
+		w.signal(signal)
+		w.says("msg=\"drain: a second signal")
+		if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if code := w.exit(); code != exitOK {
+			t.Errorf("%v: exit %d", signal, code)
+		}
+		if one, two := stateOf(t, c, id), stateOf(t, c, later); one != "completed" || two != "ready" {
+			t.Errorf("%v: the running task is %s, the waiting one %s", signal, one, two)
+		}
+	}
+}
+
+// again sends a signal until the process has taken note of it as another one than the first.
+func (p *process) again(s os.Signal, note string) {
+	p.t.Helper()
+	eventually(p.t, note, func() bool {
+		if !p.over() {
+			_ = p.cmd.Process.Signal(s) // it may end at this moment
+		}
+		return strings.Contains(p.stderr.String(), note)
+	})
+}
+
+// The second signal hands tasks back without waiting for them: no failure is counted, and no child is left.
+func TestSecondSignalHandsBack(t *testing.T) {
+	t.Parallel()
+	url := pgtest.DB(t)
+	c := sqlDoor(t, url)
+	dir := t.TempDir()
+	w := startWorker(t, url, "--drain-timeout", "10m", "--exec", "k="+script(t, fmt.Sprintf("trap '' TERM; echo $$ > %s/pid; sleep 1000", dir)))
+	id := c.ok("submit", "k")
+	pid := pidOf(t, filepath.Join(dir, "pid"))
+	w.signal(syscall.SIGTERM)
+	w.says("msg=\"drain: a second signal")
+	w.again(syscall.SIGTERM, "abort: second signal")
+	if code := w.exit(); code != exitFailure || !threeLines.MatchString(w.stderr.String()) {
+		t.Errorf("exit %d\n%s", code, w.stderr)
+	}
+	eventually(t, "the child is gone", func() bool { return gone(pid) })
+	conn := connect(t, url)
+	if state, failures := stateOf(t, c, id), value[int](t, conn, "select failures from scheduler.tasks"); state != "ready" || failures != 0 {
+		t.Errorf("%s with %d failures", state, failures)
+	}
+	if n := value[int](t, conn, "select count(*) from scheduler.workers"); n != 0 {
+		t.Errorf("%d workers are left", n)
+	}
+}
+
+// The drain timeout does the same without a second signal, and the exit code says that all was in order.
+func TestDrainTimeout(t *testing.T) {
+	t.Parallel()
+	url := pgtest.DB(t)
+	c := sqlDoor(t, url)
+	for _, timeout := range []string{"0", "50ms"} {
+		dir := t.TempDir()
+		w := startWorker(t, url, "--drain-timeout", timeout, "--exec", "k="+script(t, fmt.Sprintf("echo $$ > %s/pid; exec sleep 1000", dir)))
+		id := c.ok("submit", "k")
+		pid := pidOf(t, filepath.Join(dir, "pid"))
+		w.signal(syscall.SIGTERM)
+		if code := w.exit(); code != exitOK {
+			t.Errorf("%s: exit %d", timeout, code)
+		}
+		eventually(t, "the child is gone", func() bool { return gone(pid) })
+		if state := stateOf(t, c, id); state != "ready" {
+			t.Errorf("%s: the task is %s", timeout, state)
+		}
+		c.ok("tasks", "cancel", id)
+	}
+}
+
+// With the database frozen even handing back hangs; the third signal ends the process all the same.
+func TestThirdSignalEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	pg := pgtest.Server(t, nil)
+	url := pg.URL("scheduler")
+	sqlDoor(t, url).ok("migrate")
+	dir := t.TempDir()
+	w := startWorker(t, url, "--drain-timeout", "10m", "--exec", "k="+script(t, fmt.Sprintf("echo $$ > %s/pid; exec sleep 1000", dir)))
+	sqlDoor(t, url).ok("submit", "k")
+	pid := pidOf(t, filepath.Join(dir, "pid"))
+	conn := connect(t, url)
+	backends, err := conn.Query(t.Context(), "select pid from pg_stat_activity where pid <> pg_backend_pid() and application_name = 'scheduler'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var frozen []int
+	for backends.Next() {
+		var backend int
+		if err := backends.Scan(&backend); err != nil {
+			t.Fatal(err)
+		}
+		frozen = append(frozen, backend)
+	}
+	for _, backend := range frozen {
+		if err := syscall.Kill(backend, syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		defer syscall.Kill(backend, syscall.SIGCONT) //nolint:errcheck // it may be gone
+	}
+	if len(frozen) == 0 {
+		t.Fatal("the worker has no connection")
+	}
+	w.signal(syscall.SIGTERM)
+	w.says("msg=\"drain: a second signal")
+	w.again(syscall.SIGTERM, "abort: second signal")
+	eventually(t, "it ends by the third signal", func() bool {
+		_ = w.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+		return w.over()
+	})
+	if code := w.exit(); code != exitTerminated {
+		t.Errorf("exit %d, want %d", code, exitTerminated)
+	}
+	eventually(t, "the child is gone", func() bool { return gone(pid) })
+}
+
+// A worker that is killed takes the commands that it runs with it: another one may start them again.
+func TestKilledWorkerLeavesNoChild(t *testing.T) {
+	t.Parallel()
+	url := pgtest.DB(t)
+	c := sqlDoor(t, url)
+	dir := t.TempDir()
+	exec := "k=" + script(t, fmt.Sprintf("echo $$ > %s/pid.$SCHEDULER_ATTEMPT; exec sleep 1000", dir))
+	w := startWorker(t, url, "--heartbeat", "100ms", "--exec", exec)
+	id := c.ok("submit", "k")
+	pid := pidOf(t, filepath.Join(dir, "pid.1"))
+	w.signal(syscall.SIGKILL)
+	w.exit()
+	eventually(t, "the child is gone", func() bool { return gone(pid) })
+	startWorker(t, url, "--drain-timeout", "0", "--exec", exec)
+	pidOf(t, filepath.Join(dir, "pid.2"))
+	task := unmarshal[taskOf](t, c.ok("tasks", "get", id, "-o", "json"))
+	if task.State != "running" || task.Attempt != 2 {
+		t.Errorf("%+v", task)
+	}
+}
+
+func TestCancelReachesTheChild(t *testing.T) {
+	t.Parallel()
+	bothDoors(t, func(t *testing.T, url string, c cli) {
+		dir := t.TempDir()
+		startWorker(t, url, "--demo", "--exec", "k="+script(t, fmt.Sprintf("echo $$ > %s/pid; exec sleep 1000", dir)))
+		for kind, payload := range map[string]string{"k": "{}", "demo.sleep": `{"seconds": 1000}`} {
+			id := c.ok("submit", kind, payload)
+			eventually(t, kind+" runs", func() bool { return stateOf(t, c, id) == "running" })
+			if kind == "k" {
+				pidOf(t, filepath.Join(dir, "pid"))
+			}
+			if got := c.ok("tasks", "cancel", id); got != id+"  running, asked to stop" && got != id+"  cancelled" { // it may be quick
+				t.Errorf("%s: %q", kind, got)
+			}
+			c.fails(exitTaskFailed, "tasks", "watch", id)
+			if state := stateOf(t, c, id); state != "cancelled" {
+				t.Errorf("%s: %s", kind, state)
+			}
+		}
+		eventually(t, "the child is gone", func() bool { return gone(pidOf(t, filepath.Join(dir, "pid"))) })
+	})
+}
+
+// A worker that was told to stop from afar ends as after a signal.
+func TestWorkersStop(t *testing.T) {
+	t.Parallel()
+	bothDoors(t, func(t *testing.T, url string, c cli) {
+		w := startWorker(t, url, "--demo")
+		id := w.says(`worker_id=(\S+)`)
+		c.ok("workers", "stop", id)
+		if code := w.exit(); code != exitOK {
+			t.Errorf("exit %d\n%s", code, w.stderr)
+		}
+		if got := c.ok("workers", "list", "-o", "json"); got != `{"items":[]}` {
+			t.Errorf("it is still listed: %s", got)
+		}
+	})
+}
+
+func TestLogFormatAndLevel(t *testing.T) {
+	t.Parallel()
+	url := pgtest.DB(t)
+	w := sqlDoor(t, url).start("worker", "--demo", "--log-format", "json", "--log-level", "debug")
+	w.says(`"msg":"register"`)
+	w.signal(syscall.SIGTERM)
+	w.exit()
+	for line := range strings.Lines(w.stderr.String()) {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("not JSON: %s", line)
+		}
+	}
+	quiet := sqlDoor(t, url).start("worker", "--demo", "--log-level", "error", "--name", "quiet")
+	conn := connect(t, url)
+	eventually(t, "it is registered", func() bool { return value[int](t, conn, "select count(*) from scheduler.workers") == 1 })
+	quiet.signal(syscall.SIGTERM)
+	if code := quiet.exit(); code != exitOK || quiet.stderr.String() != "" || w.stdout.String() != "" {
+		t.Errorf("exit %d, said %q; the other said %q on stdout", code, quiet.stderr, w.stdout)
+	}
+}
+
+// A server waits for the requests under way, and a second signal cuts that short.
+func TestServeDrains(t *testing.T) {
+	t.Parallel()
+	url := pgtest.DB(t)
+	c := sqlDoor(t, url)
+	id := c.ok("submit", "nobody.runs.this")
+	s := c.start("serve", "--listen", "127.0.0.1:0")
+	server := "http://" + s.says(`msg=serve address=(\S+)`)
+	waiting := httpDoor(t, server, "").start("tasks", "watch", id)
+	waiting.says("ready")
+	s.signal(syscall.SIGTERM)
+	if code := s.exit(); code != exitOK {
+		t.Errorf("exit %d\n%s", code, s.stderr)
+	}
+	waiting.signal(os.Interrupt)
+	waiting.exit()
+}
+
+// Who waits sits out a restart of the server.
+func TestWaitingSurvivesTheServer(t *testing.T) {
+	t.Parallel()
+	url := pgtest.DB(t)
+	c := sqlDoor(t, url)
+	first := c.start("serve", "--listen", "127.0.0.1:0")
+	address := first.says(`msg=serve address=(\S+)`)
+	id := c.ok("submit", "demo.echo", "5")
+	waiting := httpDoor(t, "http://"+address, "").start("tasks", "watch", id)
+	waiting.says("ready")
+	first.signal(syscall.SIGTERM)
+	first.exit()
+	c.start("serve", "--listen", address).says("msg=serve")
+	startWorker(t, url, "--demo")
+	if code := waiting.exit(); code != exitOK || !strings.Contains(waiting.stdout.String(), "completed") {
+		t.Errorf("exit %d\n%s%s", code, waiting.stdout, waiting.stderr)
+	}
+}
+
+func TestListenOnATakenPort(t *testing.T) {
+	t.Parallel()
+	url := pgtest.DB(t)
+	taken := strings.TrimPrefix(serve(t, url, ""), "http://")
+	if stderr := sqlDoor(t, url).fails(exitFailure, "serve", "--listen", taken); !strings.Contains(stderr, "another process listens there") {
+		t.Error(stderr)
+	}
+}
+
+// Delayed work is promoted by a server that runs no tasks, at the time that another process announced.
+func TestServeDoesWhatIsDue(t *testing.T) {
+	t.Parallel()
+	url := pgtest.DB(t)
+	serve(t, url, "")
+	c := sqlDoor(t, url)
+	began := time.Now()
+	id := c.ok("submit", "a", "--in", "300ms")
+	eventually(t, "the task is ready", func() bool { return stateOf(t, c, id) == "ready" })
+	if time.Since(began) < 300*time.Millisecond {
+		t.Error("it was ready before its time")
+	}
+}
