@@ -14,7 +14,7 @@ import (
 type Options struct {
 	Tasks   int           // 100,000; bloat 500,000; payload 20,000
 	Clients []int         // of submit, one case each: 1, 8, 32, 128
-	Seconds time.Duration // submit 5 s a case, e2e 20 s a case, latency 10 s, idle 30 s
+	Window  time.Duration // submit 5 s a case, e2e 20 s a case, latency 10 s, idle 30 s
 	Slots   int           // handlers at once: 2,000; bloat 100; latency and idle 10
 	Payload int           // bytes of JSON: 100
 }
@@ -26,7 +26,7 @@ func (o Options) Validate() error {
 		value, most int
 	}{
 		{"tasks", o.Tasks, 100_000_000}, {"concurrency", o.Slots, 10_000}, {"payload", o.Payload, 262_144},
-		{"seconds", int(o.Seconds / time.Second), 3600}, {"clients", len(o.Clients), 100},
+		{"seconds", int(o.Window / time.Second), 3600}, {"clients", len(o.Clients), 100},
 	} {
 		if c.value < 0 || c.value > c.most {
 			return fmt.Errorf("%s is not 0 to %d", c.name, c.most)

@@ -12,7 +12,7 @@ const (
 
 // e2e inserts and works at once, from a database that never was analyzed (case cold) and from one that was (analyzed).
 func e2e(ctx context.Context, r *Run, emit Emit) error {
-	Default(&r.Seconds, 20*time.Second)
+	Default(&r.Window, 20*time.Second)
 	setup := r.Setup()
 	for _, name := range []string{"cold", "analyzed"} {
 		s, err := r.Open(ctx, setup)
@@ -28,7 +28,7 @@ func e2e(ctx context.Context, r *Run, emit Emit) error {
 	return nil
 }
 
-// stream inserts for Seconds while a worker works, and measures until all is completed.
+// stream inserts for Window while a worker works, and measures until all is completed.
 func (r *Run) stream(ctx context.Context, s Subject, name string, emit Emit) error {
 	if name == "analyzed" {
 		if err := s.Analyze(ctx); err != nil {
@@ -68,11 +68,11 @@ func (r *Run) stream(ctx context.Context, s Subject, name string, emit Emit) err
 	return emit(out)
 }
 
-// feed inserts batches for Seconds, never too far ahead of the worker, and returns how many tasks. With Tasks it ends at
+// feed inserts batches for Window, never too far ahead of the worker, and returns how many tasks. With Tasks it ends at
 // that many.
 func (r *Run) feed(ctx context.Context, s Subject, tally *Tally) (int64, error) {
 	var inserted int64
-	for end := time.Now().Add(r.Seconds); time.Now().Before(end); {
+	for end := time.Now().Add(r.Window); time.Now().Before(end); {
 		n := int64(e2eBatch)
 		if r.Tasks > 0 {
 			n = min(n, int64(r.Tasks)-inserted)

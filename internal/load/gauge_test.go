@@ -73,7 +73,7 @@ func TestGauge(t *testing.T) {
 
 func TestOptionsThatAreOutOfBounds(t *testing.T) {
 	t.Parallel()
-	for _, o := range []load.Options{{Tasks: -1}, {Slots: 10_001}, {Payload: 262_145}, {Seconds: 2 * time.Hour}, {Clients: []int{0}}, {Clients: []int{1, 20_000}}} {
+	for _, o := range []load.Options{{Tasks: -1}, {Slots: 10_001}, {Payload: 262_145}, {Window: 2 * time.Hour}, {Clients: []int{0}}, {Clients: []int{1, 20_000}}} {
 		if o.Validate() == nil {
 			t.Errorf("%+v is allowed", o)
 		}

@@ -8,7 +8,7 @@ import (
 // idle measures what a worker costs that has nothing to do.
 func idle(ctx context.Context, r *Run, emit Emit) error {
 	Default(&r.Slots, 10)
-	Default(&r.Seconds, 30*time.Second)
+	Default(&r.Window, 30*time.Second)
 	s, err := r.Open(ctx, r.Setup())
 	if err != nil {
 		return err
@@ -30,11 +30,11 @@ func idle(ctx context.Context, r *Run, emit Emit) error {
 // settling is how long PostgreSQL may take to count the transactions of a connection that has fallen silent, and a little.
 const settling = 11 * time.Second
 
-// Quiet measures what the database and this process do in Seconds by themselves.
+// Quiet measures what the database and this process do in Window by themselves.
 func (r *Run) Quiet(ctx context.Context, phase string) (Usage, error) {
 	began := time.Now()
-	wait := min(settling, r.Seconds)
-	defer r.Watch(phase, int64((wait + r.Seconds).Seconds()), func() int64 { return int64(time.Since(began).Seconds()) })()
+	wait := min(settling, r.Window)
+	defer r.Watch(phase, int64((wait + r.Window).Seconds()), func() int64 { return int64(time.Since(began).Seconds()) })()
 	if err := pause(ctx, wait); err != nil {
 		return Usage{}, err
 	}
@@ -42,7 +42,7 @@ func (r *Run) Quiet(ctx context.Context, phase string) (Usage, error) {
 	if err != nil {
 		return Usage{}, err
 	}
-	if err := pause(ctx, r.Seconds); err != nil {
+	if err := pause(ctx, r.Window); err != nil {
 		return Usage{}, err
 	}
 	return r.Gauge.End(ctx, span)

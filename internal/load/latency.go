@@ -28,10 +28,10 @@ func latency(ctx context.Context, r *Run, emit Emit) error {
 	return emit(out)
 }
 
-// latency submits a hundred times a second for Seconds.
+// latency submits a hundred times a second for Window.
 func (r *Run) latency(ctx context.Context, s Subject, name string) (out Result, err error) {
-	Default(&r.Seconds, 10*time.Second)
-	goal := int64(r.Seconds / latencyEvery)
+	Default(&r.Window, 10*time.Second)
+	goal := int64(r.Window / latencyEvery)
 	var mu sync.Mutex
 	var took []time.Duration
 	tally, began := NewTally(), time.Now()

@@ -11,7 +11,7 @@ import (
 
 // submit stores tasks one by one, durably, with so many clients at once: a case each.
 func submit(ctx context.Context, r *Run, emit Emit) error {
-	Default(&r.Seconds, 5*time.Second)
+	Default(&r.Window, 5*time.Second)
 	if len(r.Clients) == 0 {
 		r.Clients = []int{1, 8, 32, 128}
 	}
@@ -31,7 +31,7 @@ func submit(ctx context.Context, r *Run, emit Emit) error {
 	return nil
 }
 
-// submitBy has the clients submit for Seconds, or until Tasks are stored.
+// submitBy has the clients submit for Window, or until Tasks are stored.
 func (r *Run) submitBy(ctx context.Context, s Subject, clients int, emit Emit) error {
 	if err := s.Submit(ctx, 0); err != nil { // connects and prepares; not measured
 		return err
@@ -46,8 +46,8 @@ func (r *Run) submitBy(ctx context.Context, s Subject, clients int, emit Emit) e
 	took := make([][]time.Duration, clients)
 	group, life := errgroup.WithContext(ctx)
 	for i := range clients {
-		group.Go(func() error { // until the end of Seconds; Wait waits for it
-			for time.Since(span.at) < r.Seconds {
+		group.Go(func() error { // until the end of Window; Wait waits for it
+			for time.Since(span.at) < r.Window {
 				if n := begun.Add(1); r.Tasks > 0 && n > int64(r.Tasks) {
 					return nil
 				}

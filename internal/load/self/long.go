@@ -9,11 +9,11 @@ import (
 	"github.com/pgscheduler/scheduler/internal/load"
 )
 
-// long measures what Tasks cost that do nothing but run, all at once, for Seconds: heartbeats.
+// long measures what Tasks cost that do nothing but run, all at once, for Window: heartbeats.
 func (s *Stage) long(ctx context.Context, r *load.Run, emit load.Emit) error {
 	load.Default(&r.Tasks, 10_000)
 	load.Default(&r.Slots, r.Tasks)
-	load.Default(&r.Seconds, time.Minute)
+	load.Default(&r.Window, time.Minute)
 	its, err := s.subject(ctx, r.Setup())
 	if err != nil {
 		return err

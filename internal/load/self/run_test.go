@@ -119,7 +119,7 @@ func TestSubmit(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, pgtest.EmptyDB(t))
 	r.enter(self.Config{})
-	results := r.run("submit", load.Options{Tasks: 100, Clients: []int{1, 8}, Seconds: time.Minute})
+	results := r.run("submit", load.Options{Tasks: 100, Clients: []int{1, 8}, Window: time.Minute})
 	equal(t, "cases", cases(results), []string{"clients=1", "clients=8"})
 	for name, result := range results {
 		if result.Tasks != 100 || result.P50 == nil || *result.P99 < *result.P50 {
@@ -140,7 +140,7 @@ func TestSubmitThroughAServer(t *testing.T) {
 			return err
 		}, func() { served-- }, nil
 	}})
-	results := r.run("submit-http", load.Options{Tasks: 50, Clients: []int{4}, Seconds: time.Minute})
+	results := r.run("submit-http", load.Options{Tasks: 50, Clients: []int{4}, Window: time.Minute})
 	equal(t, "cases", cases(results), []string{"clients=4"})
 	equal(t, "states", r.states(), map[string]int{"ready": 51})
 	equal(t, "servers left", served, 0)
@@ -168,7 +168,7 @@ func TestE2E(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, pgtest.EmptyDB(t))
 	r.enter(self.Config{})
-	results := r.run("e2e", load.Options{Tasks: 1500, Seconds: time.Minute, Slots: 50})
+	results := r.run("e2e", load.Options{Tasks: 1500, Window: time.Minute, Slots: 50})
 	equal(t, "cases", cases(results), []string{"analyzed", "cold"})
 	for name, result := range results {
 		if result.Tasks != 1500 || len(result.Notes) > 0 {
@@ -183,7 +183,7 @@ func TestLatency(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, pgtest.EmptyDB(t))
 	r.enter(self.Config{})
-	result := r.run("latency", load.Options{Seconds: time.Second})[""]
+	result := r.run("latency", load.Options{Window: time.Second})[""]
 	if result.Tasks != 100 || result.P50 == nil || *result.P50 <= 0 {
 		t.Errorf("%+v", result)
 	}
@@ -195,7 +195,7 @@ func TestIdle(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, pgtest.EmptyDB(t))
 	r.enter(self.Config{})
-	result := r.run("idle", load.Options{Seconds: time.Second})[""]
+	result := r.run("idle", load.Options{Window: time.Second})[""]
 	if result.TransactionsPerSecond == nil || result.ClientPercent == nil {
 		t.Errorf("%+v", result)
 	}
@@ -206,7 +206,7 @@ func TestBloat(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, pgtest.EmptyDB(t))
 	r.enter(self.Config{})
-	results := r.run("bloat", load.Options{Tasks: 400, Seconds: time.Second, Slots: 20})
+	results := r.run("bloat", load.Options{Tasks: 400, Window: time.Second, Slots: 20})
 	equal(t, "cases", cases(results), []string{"after", "before", "work"})
 	equal(t, "slices", len(results["work"].Slices), 10)
 	equal(t, "states", r.states(), map[string]int{"completed": 400 + 2*101})
@@ -280,7 +280,7 @@ func TestLong(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, pgtest.EmptyDB(t))
 	r.enter(self.Config{})
-	result := r.run("long", load.Options{Tasks: 200, Seconds: time.Second})[""]
+	result := r.run("long", load.Options{Tasks: 200, Window: time.Second})[""]
 	if result.Tasks != 200 || result.TransactionsPerSecond == nil {
 		t.Errorf("%+v", result)
 	}
