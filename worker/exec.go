@@ -46,7 +46,10 @@ func HandleExec(r *Registry, kind string, argv []string) error {
 }
 
 func runChild(ctx context.Context, a *attempt, path string, argv []string) (json.RawMessage, error) {
-	cmd := &exec.Cmd{Path: path, Args: argv, Env: childEnv(a), Stdin: strings.NewReader(string(a.task.Payload)), WaitDelay: killAfter}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	cmd := &exec.Cmd{Path: path, Args: argv, Env: childEnv(a)}
 	ownGroup(cmd)
 	pipes, err := newPipes(cmd)
 	if err != nil {
@@ -58,25 +61,21 @@ func runChild(ctx context.Context, a *attempt, path string, argv []string) (json
 		return nil, &codedError{code: "exec", message: err.Error()}
 	}
 	a.worker.children.add(cmd.Process.Pid)
-	defer a.worker.children.remove(cmd.Process.Pid)
 	pipes.closeChildEnds()
-	var readers sync.WaitGroup // each ends at the end of its pipe
-	readers.Go(func() { readLines(pipes.stdout, func(line string) { a.log("stdout", line) }) })
-	readers.Go(func() { readLines(pipes.stderr, talk.stderr) })
-	readers.Go(func() { readLines(pipes.control, talk.hear) })
+	var talking sync.WaitGroup // each ends at the end of its pipe
+	talking.Go(func() { readLines(pipes.stdout, func(line string) { a.log("stdout", line) }) })
+	talking.Go(func() { readLines(pipes.stderr, talk.stderr) })
+	talking.Go(func() { readLines(pipes.control, talk.hear) })
+	talking.Go(func() { pipes.say(a.task.Payload) })
 
 	ended := make(chan error, 1)
-	go func() { // ends with the process, which end waits for
-		err := cmd.Wait()
-		if errors.Is(err, exec.ErrWaitDelay) {
-			err = nil // it succeeded without reading its payload, and left somebody behind who does not either
-		}
-		ended <- err
-	}()
+	go func() { ended <- cmd.Wait() }() // ends with the process, which end waits for
 	err = end(ctx, cmd.Process.Pid, ended)
 	killGroup(cmd.Process.Pid) // what it left behind would keep the pipes open
+	a.worker.children.remove(cmd.Process.Pid)
+	_ = pipes.stdin.Close() // nobody reads the rest
 	drained := time.AfterFunc(killAfter, pipes.close)
-	readers.Wait()
+	talking.Wait()
 	drained.Stop()
 	return talk.outcome(err)
 }
@@ -108,25 +107,35 @@ func childEnv(a *attempt) []string {
 		"SCHEDULER_KIND="+a.task.Kind, fmt.Sprintf("SCHEDULER_ATTEMPT=%d", a.task.Attempt))
 }
 
-// pipes are what a child talks through.
+// pipes are what a child talks through. They are files of our own, so that cmd.Wait returns when the child ends, whoever
+// else has them open.
 type pipes struct {
-	stdout, stderr, control *os.File
-	childEnds               []*os.File
+	stdin, stdout, stderr, control *os.File
+	childEnds                      []*os.File
 }
 
 func newPipes(cmd *exec.Cmd) (*pipes, error) {
 	p := &pipes{}
-	for _, end := range []**os.File{&p.stdout, &p.stderr, &p.control} {
+	for _, ours := range []**os.File{&p.stdin, &p.stdout, &p.stderr, &p.control} {
 		r, w, err := os.Pipe()
 		if err != nil {
 			p.close()
 			return nil, err
 		}
-		*end = r
+		if ours == &p.stdin {
+			r, w = w, r
+		}
+		*ours = r
 		p.childEnds = append(p.childEnds, w)
 	}
-	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = p.childEnds[0], p.childEnds[1], []*os.File{p.childEnds[2]}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = p.childEnds[0], p.childEnds[1], p.childEnds[2], p.childEnds[3:]
 	return p, nil
+}
+
+// say writes the payload to stdin. A child need not read it.
+func (p *pipes) say(payload []byte) {
+	_, _ = p.stdin.Write(payload)
+	_ = p.stdin.Close()
 }
 
 func (p *pipes) closeChildEnds() {
@@ -138,7 +147,7 @@ func (p *pipes) closeChildEnds() {
 
 // close may be called twice.
 func (p *pipes) close() {
-	for _, f := range append([]*os.File{p.stdout, p.stderr, p.control}, p.childEnds...) {
+	for _, f := range append([]*os.File{p.stdin, p.stdout, p.stderr, p.control}, p.childEnds...) {
 		if f != nil {
 			_ = f.Close()
 		}
@@ -151,7 +160,7 @@ func (t *childTalk) outcome(err error) (json.RawMessage, error) {
 	defer t.mu.Unlock()
 	var exit *exec.ExitError
 	switch {
-	case t.failure != nil && (err == nil || errors.As(err, &exit)):
+	case err == nil && t.failure != nil:
 		return nil, t.failure
 	case err == nil && t.snooze != nil:
 		return nil, t.snooze
@@ -160,26 +169,39 @@ func (t *childTalk) outcome(err error) (json.RawMessage, error) {
 	case !errors.As(err, &exit):
 		return nil, &codedError{code: "exec", message: err.Error()}
 	}
-	message := exit.Error()
-	if t.last != "" {
-		message += ": " + t.last
+	failure := t.failure
+	if failure == nil {
+		failure = t.exited(exit)
 	}
-	if exit.ExitCode() < 0 {
-		return nil, &codedError{code: "signal", message: message}
-	}
-	failure := &codedError{code: fmt.Sprintf("exit_%d", exit.ExitCode()), message: message}
 	if slices.Contains(permanentExits, exit.ExitCode()) {
-		return nil, Permanent(failure)
+		failure = Permanent(failure)
 	}
 	return nil, failure
 }
 
-// children are the process groups that run, so that an aborting worker can kill them. Safe for concurrent use.
-type children struct {
-	mu   sync.Mutex
-	pids map[int]bool
+// exited is the failure of a process that said nothing of it by itself. t.mu is held.
+func (t *childTalk) exited(exit *exec.ExitError) error {
+	failure := &codedError{code: fmt.Sprintf("exit_%d", exit.ExitCode()), message: exit.Error()}
+	if exit.ExitCode() < 0 {
+		failure.code = "signal"
+	}
+	if t.attempt.ctx.Err() != nil {
+		failure.code = "error" // it was told to end: the reason for that is the code
+	}
+	if t.last != "" {
+		failure.message += ": " + t.last
+	}
+	return failure
 }
 
+// children are the process groups that run, so that a worker that ends can kill them. Safe for concurrent use.
+type children struct {
+	mu     sync.Mutex
+	pids   map[int]bool
+	killed bool
+}
+
+// add enters a group; one that comes after kill is killed.
 func (c *children) add(pid int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -187,6 +209,9 @@ func (c *children) add(pid int) {
 		c.pids = map[int]bool{}
 	}
 	c.pids[pid] = true
+	if c.killed {
+		killGroup(pid)
+	}
 }
 
 func (c *children) remove(pid int) {
@@ -198,6 +223,7 @@ func (c *children) remove(pid int) {
 func (c *children) kill() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.killed = true
 	for pid := range c.pids {
 		killGroup(pid)
 	}

@@ -16,7 +16,9 @@ func TestHeartbeatsRenewTheLease(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	registry := worker.NewRegistry()
-	worker.Handle(registry, "k", func(ctx context.Context, _ *worker.Task[none]) (none, error) { return none{}, pause(ctx, 3*time.Second) })
+	worker.Handle(registry, "k", func(ctx context.Context, _ *worker.Task[none]) (none, error) {
+		return none{}, pause(ctx, 3*time.Second)
+	})
 	r.start(registry, worker.Config{Heartbeat: 100 * time.Millisecond, TTL: time.Second})
 	r.start(registry, worker.Config{Heartbeat: 100 * time.Millisecond, TTL: time.Second})
 	if task := r.final(r.submit(scheduler.NewTask{Kind: "k"})); task.State != scheduler.Completed || task.Attempt != 1 || task.Crashes != 0 {

@@ -52,9 +52,6 @@ func Handle[Args, Result any](r *Registry, kind string, run func(ctx context.Con
 		if err != nil {
 			return nil, Permanent(&codedError{code: "bad_result", message: "result cannot be stored: " + err.Error()})
 		}
-		if string(raw) == "null" {
-			return nil, nil
-		}
-		return raw, nil
+		return notNull(raw), nil
 	})
 }

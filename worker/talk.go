@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"strings"
 	"sync"
 	"time"
@@ -62,17 +63,17 @@ func (t *childTalk) hear(line string) {
 	}
 	switch m.Op {
 	case "progress":
-		if err := t.attempt.report(scheduler.Progress{Current: m.Current, Total: m.Total, Message: m.Message, Data: m.Data}); err != nil && t.attempt.ctx.Err() == nil {
+		if err := t.attempt.report(scheduler.Progress{Current: m.Current, Total: m.Total, Message: m.Message, Data: notNull(m.Data)}); err != nil && t.attempt.ctx.Err() == nil {
 			t.attempt.log("log", "descriptor 3: "+err.Error())
 		}
 	case "log":
 		t.attempt.log("log", m.Message)
 	case "result":
-		t.set(func() { t.result = m.Result })
+		t.set(func() { t.result = notNull(m.Result) })
 	case "error":
 		t.set(func() { t.failure = m.failure() })
 	case "snooze":
-		t.set(func() { t.snooze = Snooze(time.Duration(m.DelayMS) * time.Millisecond) })
+		t.set(func() { t.snooze = Snooze(milliseconds(m.DelayMS)) })
 	default:
 		t.attempt.log("log", "descriptor 3: unknown op: "+line)
 	}
@@ -96,9 +97,23 @@ func (m message) failure() error {
 	case m.Permanent:
 		return Permanent(failure)
 	case m.RetryAfterMS != nil:
-		return RetryAfter(time.Duration(*m.RetryAfterMS)*time.Millisecond, failure)
+		return RetryAfter(milliseconds(*m.RetryAfterMS), failure)
 	}
 	return failure
+}
+
+// milliseconds is a duration of so many, or as many as one can hold.
+func milliseconds(n int64) time.Duration {
+	const most = math.MaxInt64 / int64(time.Millisecond)
+	return time.Duration(min(max(n, 0), most)) * time.Millisecond
+}
+
+// notNull turns JSON's null into nil, which is no value at all.
+func notNull(raw json.RawMessage) json.RawMessage {
+	if string(raw) == "null" {
+		return nil
+	}
+	return raw
 }
 
 // readLines calls line for each line until the end of r. Lines longer than maxMessage are cut.

@@ -59,10 +59,7 @@ func (t *Task[Args]) CompleteTx(ctx context.Context, tx pgx.Tx, result any) erro
 	if err != nil {
 		return fmt.Errorf("result: %w", err)
 	}
-	if string(raw) == "null" {
-		raw = nil
-	}
-	return t.attempt.completeTx(ctx, tx, raw)
+	return t.attempt.completeTx(ctx, tx, notNull(raw))
 }
 
 // Log adds a line to the task's log, cut to 8 KiB; at most 10,000 lines an attempt. Lines are written in batches, within
