@@ -91,7 +91,7 @@ func (d *demo) measure(ctx context.Context) (err error) {
 	for _, size := range d.found {
 		files += size.files
 	}
-	d.screen.field("input", "%s packages, %s files of %s", number(len(d.found)), number(files), d.version)
+	d.screen.field("input", "%s, %s of %s", plural(len(d.found), "package"), plural(files, "file"), d.version)
 	return nil
 }
 
@@ -172,7 +172,7 @@ func (d *demo) startWorkers(ctx context.Context) error {
 	}
 	for _, name := range []string{"w1", "w2"} {
 		cmd := exec.Command(self, "worker", "-name", name)
-		cmd.Env = environ("SCHEDULER_DATABASE_URL=" + d.database)
+		cmd.Env = environ("SCHEDULER_DATABASE_URL="+d.database, "PGAPPNAME="+applicationName(name))
 		w, err := start("worker "+name, cmd, nil)
 		if err != nil {
 			return err
@@ -196,6 +196,9 @@ func (d *demo) startWorkers(ctx context.Context) error {
 	d.screen.field("workers", "w1 (pid %d) and w2 (pid %d), each runs %d tasks at once", d.workers[0].pid(), d.workers[1].pid(), slots)
 	return nil
 }
+
+// applicationName is how the connections of a worker are told apart.
+func applicationName(worker string) string { return "stdlib " + worker }
 
 // pause waits, and returns early with an error when the demo can't go on.
 func (d *demo) pause(ctx context.Context, wait time.Duration) error {

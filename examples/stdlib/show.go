@@ -179,5 +179,13 @@ func number(n int) string {
 	return b.String()
 }
 
+// plural writes 1 task, 2 tasks.
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return number(n) + " " + noun + "s"
+}
+
 // seconds writes a duration as 1.2 s.
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }

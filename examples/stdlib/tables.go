@@ -29,11 +29,11 @@ insert into stdlib.counts (task_id, package, files, lines, functions, exported) 
 // readRegistered: one row, whether the worker process with the pid $1 is there.
 const readRegistered = `select exists (select from scheduler.workers where pid = $1)`
 
-// readProgress: one row, how the tasks of $1 kind stand.
+// readProgress: one row, how the tasks of kind $1 stand, and how many of any kind were given up.
 const readProgress = `
-select count(*) as tasks, count(*) filter (where state = 'completed') as completed,
+select count(*) filter (where kind = $1) as tasks, count(*) filter (where kind = $1 and state = 'completed') as completed,
   count(*) filter (where state in ('failed', 'cancelled')) as given_up
-from scheduler.tasks where kind = $1`
+from scheduler.tasks`
 
 // readRunning: one row a worker, with what it runs of $1 kind.
 const readRunning = `
@@ -43,6 +43,9 @@ select w.name as worker, w.pid, array_agg(t.payload ->> 'package' order by t.sta
 from scheduler.tasks t join scheduler.workers w on w.id = t.worker_id
 where t.state = 'running' and t.kind = $1
 group by w.id order by w.name`
+
+// readConnections: one row, how many connections the application $1 has.
+const readConnections = `select count(*) from pg_stat_activity where application_name = $1`
 
 // readRescued: the lost attempts whose tasks have started again, with the seconds since $1.
 const readRescued = `

@@ -20,7 +20,7 @@ const (
 type progress struct {
 	Tasks     int
 	Completed int
-	GivenUp   int
+	GivenUp   int // of any kind
 }
 
 func (p progress) done() bool { return p.Tasks > 0 && p.Completed == p.Tasks }
@@ -34,17 +34,6 @@ type running struct {
 	Total    int
 }
 
-// rescued is a lost attempt, and the one that followed it.
-type rescued struct {
-	ID          [16]byte
-	Package     string
-	LostWorker  string
-	LostAttempt int
-	Worker      string
-	Attempt     int
-	After       float64 // seconds from the kill to the start
-}
-
 // watch follows the tasks to their end, from the tables alone. Halfway it kills a worker.
 func (d *demo) watch(ctx context.Context) error {
 	var victim *casualty
@@ -55,7 +44,7 @@ func (d *demo) watch(ctx context.Context) error {
 			return err
 		}
 		if last.Tasks == 0 && now.Tasks > 0 {
-			d.screen.say("split: one transaction submitted %s tasks and completed their parent", number(now.Tasks))
+			d.screen.say("split: one transaction submitted %s and completed their parent", plural(now.Tasks, "task"))
 			d.screen.say("")
 		}
 		if now != last {
@@ -70,7 +59,7 @@ func (d *demo) watch(ctx context.Context) error {
 		}
 		switch {
 		case victim == nil && !now.done() && now.Tasks > 0 && 2*now.Completed >= now.Tasks:
-			victim, err = d.kill(ctx, busy)
+			victim, err = d.kill(ctx, busy, now)
 		case victim != nil:
 			err = d.showRescued(ctx, victim)
 		}
@@ -97,8 +86,8 @@ func (d *demo) watched(now progress, victim *casualty, took time.Duration) error
 	switch {
 	case victim == nil:
 		return errors.New("all packages were counted before a worker could be killed: the tree is too small for this demo")
-	case len(victim.held) > 0 && len(victim.rescued) == 0:
-		return fmt.Errorf("%s was killed, but no task of it started again", victim.worker.name)
+	case len(victim.rescued) < len(victim.held):
+		return fmt.Errorf("%s was killed in the middle of %d tasks, but %d started again", victim.worker.name, len(victim.held), len(victim.rescued))
 	}
 	d.screen.say("")
 	d.screen.say("all counted in %s", seconds(took))
@@ -110,7 +99,7 @@ func doing(busy []running, victim *casualty) string {
 	var words []string
 	for _, b := range busy {
 		if victim != nil && b.PID == victim.worker.pid() {
-			words = append(words, fmt.Sprintf("%s dead, %d tasks wait", b.Worker, len(b.Packages)))
+			words = append(words, fmt.Sprintf("%s dead, %s left", b.Worker, plural(len(victim.held), "task")))
 			continue
 		}
 		word := b.Worker + " " + short(b.Packages[0])
@@ -129,66 +118,6 @@ func short(name string) string {
 		return long
 	}
 	return base
-}
-
-// casualty is the worker that was killed.
-type casualty struct {
-	worker  *process
-	at      time.Time // of the database
-	held    []string  // packages that it was counting
-	width   int       // of their longest name
-	rescued map[[16]byte]bool
-}
-
-// kill ends the worker that runs most tasks with SIGKILL: it can't finish, hand back or say anything. nil: none runs any.
-func (d *demo) kill(ctx context.Context, busy []running) (*casualty, error) {
-	var most running
-	for _, b := range busy {
-		if len(b.Packages) > len(most.Packages) {
-			most = b
-		}
-	}
-	c := &casualty{rescued: map[[16]byte]bool{}}
-	for _, w := range d.workers {
-		if w.pid() == most.PID {
-			c.worker = w
-		}
-	}
-	if c.worker == nil {
-		return nil, nil
-	}
-	c.worker.kill()
-	if err := d.conn.QueryRow(ctx, `select clock_timestamp()`).Scan(&c.at); err != nil {
-		return nil, err
-	}
-	left, err := all[running](ctx, d.conn, readRunning, kindCount)
-	for _, b := range left {
-		if b.PID == most.PID {
-			c.held = b.Packages
-		}
-	}
-	d.screen.say("")
-	d.screen.say("kill -9 %d: worker %s dies in the middle of %d tasks", most.PID, most.Worker, len(c.held))
-	for _, name := range c.held {
-		d.screen.say("  %s", name)
-		c.width = max(c.width, len(name))
-	}
-	d.screen.say("Nobody is told. Once it has been silent for %s, whoever notices first gives its tasks back.", seconds(ttl))
-	d.screen.say("")
-	return c, err
-}
-
-// showRescued tells which lost tasks have started again since it was called last.
-func (d *demo) showRescued(ctx context.Context, c *casualty) error {
-	list, err := all[rescued](ctx, d.conn, readRescued, c.at)
-	for _, r := range list {
-		if !c.rescued[r.ID] {
-			c.rescued[r.ID] = true
-			d.screen.say("  %-*s  attempt %d on %s was lost; attempt %d started on %s %s after the kill", c.width, r.Package, r.LostAttempt,
-				r.LostWorker, r.Attempt, r.Worker, seconds(time.Duration(r.After*float64(time.Second))))
-		}
-	}
-	return err
 }
 
 // givenUp is the error when a task failed.
