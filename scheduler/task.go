@@ -221,7 +221,9 @@ func (c *Client) orUnknown(ctx context.Context, id TaskID, found int, err error)
 func (c *Client) Wait(ctx context.Context, id TaskID) (Task, error) {
 	const first, most = 20 * time.Millisecond, 250 * time.Millisecond
 	for pause := first; ; pause = min(pause*3/2, most) {
-		task, err := c.Task(context.WithoutCancel(ctx), id)
+		reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
+		task, err := c.Task(reading, id)
+		cancel()
 		if err != nil || task.State.Done() {
 			return task, err
 		}
