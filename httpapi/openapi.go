@@ -211,12 +211,19 @@ func asProblem(ctx huma.Context, _ string, v any) (any, error) {
 	return p, nil
 }
 
-// finish mends what huma derives from types: bodies sent to us have no further members, objects behind pointers may be
-// null, and its own error types are never sent.
+// finish mends what huma derives from types: bodies sent to us have no further members and the names of names.go, objects
+// behind pointers may be null, and its own error types are never sent.
 func finish(registry huma.Registry) {
 	schemas := registry.Map()
 	for _, name := range []string{"SubmitRequest", "CancelRequest", "ScheduleRequest"} {
-		schemas[name].AdditionalProperties = false
+		body := schemas[name]
+		body.AdditionalProperties = false
+		for field, rule := range map[string]*huma.Schema{"kind": kindName("").Schema(nil), "queue": queueName("").Schema(nil)} {
+			if property := body.Properties[field]; property != nil {
+				property.Pattern, property.PatternDescription = rule.Pattern, rule.PatternDescription
+				property.PrecomputeMessages()
+			}
+		}
 	}
 	for _, object := range []reflect.Type{reflect.TypeFor[Task](), reflect.TypeFor[Attempt]()} {
 		for i := range object.NumField() {

@@ -10,9 +10,9 @@ import (
 
 // SubmitRequest is the body of a submit. Only Kind is needed; null and absent mean the default.
 type SubmitRequest struct {
-	Kind           string          `json:"kind" minLength:"1" maxLength:"128" pattern:"^[A-Za-z0-9_][A-Za-z0-9_.:/\\\\-]*$" patternDescription:"letters, digits and _ . : / \\ -, not starting with punctuation" doc:"Names the handler: letters, digits and _ . : / \\ -" example:"report.generate"`
+	Kind           string          `json:"kind" doc:"Names the handler: letters, digits and _ . : / \\ -" example:"report.generate"`
 	Payload        json.RawMessage `json:"payload,omitempty" doc:"What the handler is given, any JSON of at most 262144 bytes. Default: {}"`
-	Queue          string          `json:"queue,omitempty" minLength:"1" maxLength:"128" pattern:"^[A-Za-z0-9_][A-Za-z0-9_.-]*$" patternDescription:"letters, digits and _ . -, not starting with punctuation" doc:"Letters, digits and _ . - Default: default" example:"reports"`
+	Queue          string          `json:"queue,omitempty" doc:"Letters, digits and _ . - Default: default" example:"reports"`
 	Priority       int             `json:"priority,omitempty" minimum:"-32768" maximum:"32767" doc:"Lower runs first. Default: 0"`
 	RunAt          *time.Time      `json:"run_at,omitempty" doc:"Not started before. Default: now"`
 	DelayMS        *int64          `json:"delay_ms,omitempty" minimum:"0" maximum:"3155760000000" doc:"Not started before so long from now. Not together with run_at"`
@@ -67,9 +67,9 @@ func (r SubmitRequest) faults(at string) []Detail {
 type ScheduleRequest struct {
 	Expression  string          `json:"expression" doc:"Five cron fields, six with leading seconds, @hourly and the like, or @every 30s" example:"0 3 * * *"`
 	Zone        string          `json:"zone,omitempty" doc:"IANA time zone in which the expression is read. Default: UTC" example:"Europe/Paris"`
-	Kind        string          `json:"kind" minLength:"1" maxLength:"128" pattern:"^[A-Za-z0-9_][A-Za-z0-9_.:/\\\\-]*$" patternDescription:"letters, digits and _ . : / \\ -, not starting with punctuation" doc:"Names the handler of the tasks"`
+	Kind        string          `json:"kind" doc:"Names the handler of the tasks"`
 	Payload     json.RawMessage `json:"payload,omitempty" doc:"Default: {}"`
-	Queue       string          `json:"queue,omitempty" minLength:"1" maxLength:"128" pattern:"^[A-Za-z0-9_][A-Za-z0-9_.-]*$" patternDescription:"letters, digits and _ . -, not starting with punctuation" doc:"Default: default"`
+	Queue       string          `json:"queue,omitempty" doc:"Default: default"`
 	Priority    int             `json:"priority,omitempty" minimum:"-32768" maximum:"32767" doc:"Lower runs first. Default: 0"`
 	MaxAttempts *int            `json:"max_attempts,omitempty" minimum:"1" maximum:"1000" doc:"Default: 10"`
 	TimeoutMS   *int64          `json:"timeout_ms,omitempty" minimum:"1" maximum:"31557600000" doc:"Default: no limit"`

@@ -72,12 +72,12 @@ func newServer(client *scheduler.Client, config Config) (*server, error) {
 		config.Version = "dev"
 	}
 	if strings.TrimSpace(config.Token) != config.Token {
-		return nil, errors.New("Token: it must not begin or end with white space")
+		return nil, errors.New("httpapi: Config.Token begins or ends with white space")
 	}
 	s := &server{client: client, logger: config.Logger, version: config.Version, gate: newGate(config.Token), mux: &routes{},
 		patience: 10 * time.Second, bodyWait: 30 * time.Second}
 	if err := s.register(); err != nil {
-		return nil, fmt.Errorf("describe the API: %w", err)
+		return nil, fmt.Errorf("httpapi: describe the API: %w", err)
 	}
 	return s, nil
 }
