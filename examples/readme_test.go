@@ -89,8 +89,8 @@ func TestQuickStart(t *testing.T) {
 		"the result":                     `(?m)^\{"slept": ?3\}\r?$`,
 		"progress":                       `slept [12]\.\d of 3 seconds`,
 		"why the task does not run":      `can run kind report\.generate; they can run: demo\.echo, demo\.sleep`,
-		"the list, with what completed":  `completed +demo\.sleep`,
-		"the list, with what cannot run": `ready +report\.generate`,
+		"the list, with what completed":  `(?m)\bcompleted\b.*\bdemo\.sleep\b`,
+		"the list, with what cannot run": `(?m)\bready\b.*\breport\.generate\b`,
 	} {
 		if !regexp.MustCompile(pattern).MatchString(said) {
 			t.Errorf("%s is missing (%s):\n%s", what, pattern, said)
