@@ -42,8 +42,8 @@ func TestMain(m *testing.M) {
 
 const (
 	testPackages  = 60
-	testFiles     = 2   // in each
-	testFunctions = 250 // in each
+	testFiles     = 4   // in each
+	testFunctions = 500 // in each
 )
 
 // smallTree is enough work for a worker to be killed in the middle of it.
@@ -90,7 +90,7 @@ func TestDemo(t *testing.T) {
 		"progress as lines":        `\n +\d+%  \d+/60 packages   w\d p\d\d`,
 		"the kill":                 `\nkill -9 \d+: worker (w1|w2) dies in the middle of [1-9]`,
 		"the rescue":               `\n  p\d\d  attempt 1 on w\d was lost; attempt 2 started on w\d \d`,
-		"the totals":               `\n +60 +120 +120,120 +30,000 +30,000\n`,
+		"the totals":               `\n +60 +240 +480,240 +120,000 +120,000\n`,
 		"the rows of the query":    `\n +stdlib.split +completed +1 +1 +0 .*\n +stdlib.count +completed +60 +6[1-9] +[1-9] `,
 		"the verdict, at the end":  `\nlost 0, counted twice 0\n$`,
 		"the query over the tasks": `\n  from scheduler.tasks group by kind, state`,

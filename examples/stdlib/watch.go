@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	lookEvery  = 100 * time.Millisecond
+	lookEvery  = 50 * time.Millisecond
 	stallLimit = 60 * time.Second // without a task completed
 )
 
