@@ -55,7 +55,7 @@ var (
 		{regexp.MustCompile(`"(revision|pid|running|duration_ms|oldest_ready_ms)":\d+`), `"$1":<n>`},
 		{regexp.MustCompile(`"next_cursor":"[^"]+"`), `"next_cursor":"<cursor>"`},
 		{regexp.MustCompile(`--cursor \S+,`), "--cursor <cursor>,"},
-		{regexp.MustCompile(`"host":"[^"]*"`), `"host":"<host>"`},
+		{regexp.MustCompile(`"(host|version)":"[^"]*"`), `"$1":"<$1>"`},
 		{regexp.MustCompile(`\b\d+/10  `), "<n>/10  "},
 		{regexp.MustCompile(`\b\d+(\.\d+)?(ms|s)\b`), "<span>"},
 		{regexp.MustCompile(`  +`), "  "},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -37,7 +38,7 @@ var exitCodes = []struct {
 	{exitOK, "success; a worker or server that was told to end has drained"},
 	{exitFailure, "failure of any other kind; doctor found one; a worker ended before it had drained"},
 	{exitUsage, "wrong usage: unknown command or flag, bad argument, bad value"},
-	{exitNotFound, "no such task, worker, queue or schedule"},
+	{exitNotFound, "no such task, worker or schedule"},
 	{exitAuth, "not authenticated, or not permitted"},
 	{exitConflict, "conflict: the task's state does not allow it, or a key is taken"},
 	{exitTimeout, "timed out waiting; what was waited for goes on"},
@@ -134,7 +135,7 @@ func judgeRequest(err error, p *problem) bool {
 
 // nounOf is what an action was about.
 func nounOf(what string) string {
-	for _, noun := range []string{"worker", "queue", "schedule"} {
+	for _, noun := range []string{"worker", "schedule"} {
 		if strings.Contains(what, " "+noun+" ") {
 			return noun
 		}
@@ -197,7 +198,10 @@ func judgeDatabase(err error, p *problem) bool {
 		}
 	}
 	var parse *pgconn.ParseConfigError
+	var file *fs.PathError
 	switch {
+	case errors.As(err, &file): // stdout, for one: Unavailable takes any error of the system's for one of the network
+		return false
 	case errors.As(err, &parse):
 		p.code, p.run = exitUsage, "the same command with --database-url postgres://user:password@host:5432/database"
 	case scheduler.Unavailable(err), errors.Is(err, context.DeadlineExceeded):

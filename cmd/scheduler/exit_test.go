@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -296,6 +297,28 @@ func TestInterrupted(t *testing.T) {
 			if got := watch.exit(); got != code {
 				t.Errorf("watch, %v: exit %d, want %d", signal, got, code)
 			}
+		}
+	})
+}
+
+// Data that cannot be written is a failure, and not the database's.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { _ = full.Close() })
+	bothDoors(t, func(t *testing.T, _ string, c cli) {
+		var stderr output
+		cmd := c.command("queues", "list")
+		cmd.Stdout, cmd.Stderr = full, &stderr
+		var exit *exec.ExitError
+		if err := cmd.Run(); !errors.As(err, &exit) {
+			t.Fatalf("it ended well: %v", err)
+		}
+		if code := cmd.ProcessState.ExitCode(); code != exitFailure || !threeLines.MatchString(stderr.String()) || !strings.Contains(stderr.String(), "no space") {
+			t.Errorf("exit %d\n%s", code, stderr.String())
 		}
 	})
 }
