@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -12,10 +13,14 @@ import (
 //go:embed sql/snapshot.sql
 var sqlSnapshot string
 
-const bloatSlices = 10
+const (
+	bloatSlices = 10
+	bloatMost   = 3 * time.Minute // of work; a queue may become slower and slower
+)
 
 // bloat works off many tasks while another connection holds a snapshot open, so that no dead row can be removed. Cases:
-// latency without it, the work in ten slices, latency with it afterwards.
+// latency without it (before), the work in ten slices (work), latency with it (after); the last one is left out when the
+// work did not end.
 func bloat(ctx context.Context, r *Run, emit Emit) (err error) {
 	Default(&r.Tasks, 500_000)
 	Default(&r.Slots, 100)
@@ -41,11 +46,12 @@ func bloat(ctx context.Context, r *Run, emit Emit) (err error) {
 	}
 	work, tally := Result{Workload: r.Name, Case: "work"}, NewTally()
 	tally.sliced(int64(r.Tasks), bloatSlices)
-	if err := r.workOff(ctx, s, &work, tally); err != nil {
+	ended, err := r.workAtMost(ctx, bloatMost, s, &work, tally)
+	if err != nil {
 		return err
 	}
 	work.Slices = tally.slices()
-	if err := emit(work); err != nil {
+	if err := emit(work); err != nil || !ended {
 		return err
 	}
 	after, err := r.latencyAlone(ctx, "after")

@@ -1,6 +1,10 @@
 package load
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"time"
+)
 
 // drain stores tasks, then works until all are completed: cases insert and work.
 func drain(ctx context.Context, r *Run, emit Emit) error {
@@ -42,29 +46,49 @@ func (r *Run) drain(ctx context.Context, s Subject, insertCase, workCase string,
 
 // workOff works until all of Tasks are completed, then closes the subject, and measures that.
 func (r *Run) workOff(ctx context.Context, s Subject, out *Result, tally *Tally) error {
+	ended, err := r.workAtMost(ctx, Most, s, out, tally)
+	if err == nil && !ended {
+		err = context.DeadlineExceeded
+	}
+	return err
+}
+
+// workAtMost is workOff that ends after so long in any case; what was done by then is measured.
+func (r *Run) workAtMost(ctx context.Context, most time.Duration, s Subject, out *Result, tally *Tally) (ended bool, err error) {
 	span, err := r.Gauge.Begin(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	goal := int64(r.Tasks)
 	defer r.Watch("work", goal, tally.Count)()
 	stop, err := s.Work(ctx, func(int64) { tally.Add() })
 	if err != nil {
-		return err
+		return false, err
 	}
-	finished := tally.Finish(ctx, s, goal)
+	limited, cancel := context.WithTimeout(ctx, most)
+	finished := tally.Finish(limited, s, goal)
+	ended = limited.Err() == nil || ctx.Err() != nil
+	cancel()
+	done := goal
+	if !ended {
+		finished, done = nil, tally.Count()
+	}
 	usage, err := r.Gauge.End(ctx, span)
 	if err := first(finished, stop(), err); err != nil {
-		return err
+		return ended, err
 	}
-	out.Rate(goal, usage.Took)
+	out.Rate(done, usage.Took)
 	out.PerTask(usage)
+	if !ended {
+		out.Note(fmt.Sprintf("stopped after %v: %d of %d tasks", most, done, goal))
+		return false, nil
+	}
 	if err := tally.Verify(ctx, s, out, goal); err != nil {
-		return err
+		return true, err
 	}
 	s.Close()
 	out.HOT, err = r.Gauge.HOT(ctx, usage)
-	return err
+	return true, err
 }
 
 // first returns the first error.

@@ -45,11 +45,14 @@ func (t *Tally) Add() {
 // Count returns how many were counted.
 func (t *Tally) Count() int64 { return t.n.Load() }
 
-// slices returns the rate of each part.
+// slices returns the rate of each part that was full.
 func (t *Tally) slices() (rates []float64) {
 	var before time.Duration
 	for i := range t.ends {
 		end := time.Duration(t.ends[i].Load())
+		if end == 0 {
+			break
+		}
 		rates = append(rates, Round(float64(t.slice)/(end-before).Seconds()))
 		before = end
 	}
