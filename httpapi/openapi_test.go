@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -87,6 +89,20 @@ func TestEveryRouteIsDocumented(t *testing.T) {
 	slices.Sort(documented)
 	if !slices.Equal(routes, documented) {
 		t.Errorf("the mux has\n%q\nthe document\n%q", routes, documented)
+	}
+}
+
+// TestEveryRouteIsInTheReference holds the page for people to the mux.
+func TestEveryRouteIsInTheReference(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/reference/http.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, route := range offline(t).mux.patterns {
+		if !regexp.MustCompile("`" + regexp.QuoteMeta(route) + "[`?]").Match(page) {
+			t.Errorf("docs/reference/http.md does not have %s", route)
+		}
 	}
 }
 
