@@ -245,7 +245,8 @@ func TestRunReturnsWithNothingLeftBehind(t *testing.T) { // not parallel: it loo
 		t.Error(err)
 	}
 	client.Close()
-	if err := goleak.Find(before); err != nil {
+	// A pool of the rig's may have had a slow write meanwhile; pgx then leaves a reader behind until more arrives.
+	if err := goleak.Find(before, goleak.IgnoreAnyFunction("github.com/jackc/pgx/v5/pgconn/internal/bgreader.(*BGReader).bgRead")); err != nil {
 		t.Error(err)
 	}
 }
