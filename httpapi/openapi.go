@@ -39,7 +39,7 @@ func (s *server) register() (err error) {
 	}
 	config.AllowAdditionalPropertiesByDefault = true // answers may grow
 	api := humago.New(s.mux, config)
-	api.UseMiddleware(checkQuery, s.limit)
+	api.UseMiddleware(checkQuery)
 	registry := api.OpenAPI().Components.Schemas
 	s.submits, s.cancels, s.plans = newDecoder[SubmitRequest](registry), newDecoder[CancelRequest](registry), newDecoder[ScheduleRequest](registry)
 	s.registerTasks(api)
@@ -79,8 +79,9 @@ func handle[I, O any](s *server, api huma.API, op operation, answer func(context
 		if op.limit == 0 {
 			op.limit = maxBody
 		}
-		op.Middlewares = huma.Middlewares{s.readBody(op.limit, op.optional, slices.Sorted(maps.Keys(content))...)}
+		op.Middlewares = append(op.Middlewares, s.readBody(op.limit, op.optional, slices.Sorted(maps.Keys(content))...))
 	}
+	op.Middlewares = append(op.Middlewares, s.limit) // behind the body, whose time is the client's
 	huma.Register(api, op.Operation, func(ctx context.Context, in *I) (*O, error) {
 		out, err := answer(ctx, in)
 		if err != nil {

@@ -1,12 +1,15 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -152,6 +155,30 @@ func TestPreferWaitNotApplied(t *testing.T) {
 	if read.task().Done || read.header.Get("Preference-Applied") != "wait=1" {
 		t.Errorf("done %t, headers %v", read.task().Done, read.header)
 	}
+}
+
+// lateReader gives its text only when a context has ended.
+type lateReader struct {
+	after context.Context
+	text  io.Reader
+}
+
+func (r lateReader) Read(b []byte) (int, error) {
+	<-r.after.Done()
+	return r.text.Read(b)
+}
+
+// TestSlowBody: the time that a client takes to send is not taken from the time that the database has.
+func TestSlowBody(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Config{}, func(s *server) { s.patience = 2 * time.Second })
+	after, cancel := context.WithTimeout(t.Context(), r.server.patience+100*time.Millisecond)
+	defer cancel()
+	response, err := http.Post(r.url+"/v1/tasks", mediaJSON, lateReader{after, strings.NewReader(`{"kind":"x"}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	received(t, response).want(202)
 }
 
 func TestBatch(t *testing.T) {
