@@ -266,8 +266,7 @@ func TestAKeyIsFreeAgainWhenItsFirstSubmitterRollsBack(t *testing.T) {
 	for _, d := range doors {
 		for _, commit := range []bool{true, false} {
 			task := scheduler.NewTask{Kind: "k", IdempotencyKey: fmt.Sprint(d.name, commit)}
-			tx, err := r.db.Begin(r.ctx)
-			must(t, err)
+			tx := r.begin()
 			first, err := r.client.SubmitTx(r.ctx, tx, task)
 			must(t, err)
 			got := make(chan scheduler.TaskID)

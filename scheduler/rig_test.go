@@ -242,6 +242,15 @@ func (r *rig) running(task scheduler.NewTask) scheduler.Lease {
 // tx runs f in a transaction past the client, which is rolled back when f returns an error.
 func (r *rig) tx(f func(tx pgx.Tx) error) error { return pgx.BeginFunc(r.ctx, r.db, f) }
 
+// begin opens a transaction past the client, which the test ends, or else its cleanup.
+func (r *rig) begin() pgx.Tx {
+	r.t.Helper()
+	tx, err := r.db.Begin(r.ctx)
+	must(r.t, err)
+	r.t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(r.ctx)) }) // an error: it has ended
+	return tx
+}
+
 // await polls a condition until it holds.
 func await(t testing.TB, what string, holds func() bool) {
 	t.Helper()

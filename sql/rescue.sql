@@ -1,28 +1,44 @@
 -- rescue: gives back the tasks of dead workers: those silent for their ttl, and lease rows without a worker.
 -- @max_crashes: a task that lost so many workers is failed. @limit: workers at most.
--- Rows: one for each task given back, with its state now. Locks: workers (skipping those locked), leases, tasks by id, side rows.
+-- Rows: one for each task given back, with its state now. Locks: workers, leases, tasks by id, then side rows; it skips those
+-- locked, for a worker that froze in a transaction of its own must not hold up the others' tasks. Those are left for the next rescue.
 with dead as (
   delete from scheduler.workers w
-  where w.id in (select d.id from scheduler.workers d where d.seen_at + d.ttl_ms * interval '1 ms' < now()
-                 limit @limit for update skip locked)
+  where w.id = any (array(
+    select d.id from scheduler.workers d where d.seen_at + d.ttl_ms * interval '1 ms' < now() limit @limit for update skip locked))
   returning w.id, w.name
 ), held as (
   delete from scheduler.leases l
-  where l.worker_id in (select id from dead)
-    or (l.leased_at < now() - interval '1 s' and not exists (select from scheduler.workers w where w.id = l.worker_id))
+  where l.ctid = any (array(
+    select c.ctid from scheduler.leases c
+    where c.worker_id in (select id from dead)
+      or (c.leased_at < now() - interval '1 s' and not exists (select from scheduler.workers w where w.id = c.worker_id))
+    for update skip locked))
   returning l.worker_id, l.queue, l.task_ids
+), named as (
+  select distinct unnest(h.task_ids) as id, h.worker_id, h.queue from held h
 ), requests as (
-  delete from scheduler.cancellations c where c.worker_id in (select worker_id from held)
+  delete from scheduler.cancellations r
+  where r.ctid = any (array(
+    select c.ctid from scheduler.cancellations c
+    where c.worker_id in (select id from dead)
+      or (c.requested_at < now() - interval '1 s' and not exists (select from scheduler.workers w where w.id = c.worker_id))
+    for update skip locked))
 ), lost as (
-  select l.*
-  from (select distinct unnest(h.task_ids) as id, h.worker_id, h.queue from held h order by 1) h,
-    lateral ( -- one look at the primary key for each, whatever the statistics say of running tasks
-      select t.id, t.attempt, t.worker_id, t.started_at,
-        case when t.cancel_requested_at is not null then 'cancelled'::scheduler.task_state
-             when t.crashes + 1 >= @max_crashes::integer then 'failed' else 'ready' end as state
-      from scheduler.tasks t
-      where t.id = h.id and t.queue = h.queue and t.worker_id = h.worker_id and t.state = 'running'
-      for no key update of t) l
+  select t.id, t.attempt, t.worker_id, t.started_at,
+    case when t.cancel_requested_at is not null then 'cancelled'::scheduler.task_state
+         when t.crashes + 1 >= @max_crashes::integer then 'failed' else 'ready' end as state
+  from named n
+  join scheduler.tasks t on t.id = n.id and t.queue = n.queue and t.worker_id = n.worker_id and t.state = 'running'
+  order by t.id
+  for no key update of t skip locked
+), left_over as (
+  insert into scheduler.leases (worker_id, queue, task_ids)
+  select n.worker_id, n.queue, array_agg(n.id)
+  from named n
+  join scheduler.tasks t on t.id = n.id and t.queue = n.queue and t.worker_id = n.worker_id and t.state = 'running'
+  where n.id not in (select id from lost)
+  group by n.worker_id, n.queue
 ), given as (
   update scheduler.tasks t
   set state = l.state, crashes = t.crashes + 1, revision = t.revision + 1,
