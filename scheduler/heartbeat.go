@@ -36,10 +36,9 @@ func (c *Client) Register(ctx context.Context, w WorkerInfo) error {
 
 // Beat is what a worker tells with its heartbeat.
 type Beat struct {
-	Running int      // tasks
-	Held    []int64  // LeasedTask.Group with tasks that have not ended
-	Ended   []int64  // LeasedTask.Group whose tasks have all ended
-	Dealt   []TaskID // cancellations that came with an earlier heartbeat and were dealt with
+	Running int     // tasks
+	Held    []int64 // LeasedTask.Group with tasks that have not ended
+	Ended   []int64 // LeasedTask.Group whose tasks have all ended
 }
 
 // Command is what a worker is asked to do.
@@ -55,14 +54,14 @@ const (
 // Orders is what a heartbeat brings back.
 type Orders struct {
 	Command   Command
-	Cancelled []TaskID // running tasks to cancel
+	Cancelled []TaskID // running tasks to cancel, again and again until they have ended
 	Paused    []Queue  // of the worker's queues
 	Strays    bool     // there are leases of which it did not tell: their answer was lost; call Reclaim
 }
 
 // Heartbeat renews all leases of a worker with one update. It returns ErrWorkerLost when the worker was declared dead.
 func (c *Client) Heartbeat(ctx context.Context, id WorkerID, beat Beat) (Orders, error) {
-	rows, err := c.vital.Query(ctx, sql.Heartbeat, id, beat.Running, beat.Ended, beat.Dealt, beat.Held)
+	rows, err := c.vital.Query(ctx, sql.Heartbeat, id, beat.Running, beat.Ended, beat.Held)
 	if err != nil {
 		return Orders{}, fmt.Errorf("heartbeat: %w", err)
 	}

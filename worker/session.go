@@ -17,17 +17,16 @@ type session struct {
 
 	mu      sync.Mutex
 	running map[scheduler.TaskID]*attempt
-	groups  map[int64]int      // lease rows, with how many of their tasks have not ended
-	ended   []int64            // lease rows to drop with the next heartbeat
-	dealt   []scheduler.TaskID // cancellations to drop with the next heartbeat
-	seen    time.Time          // when the last heartbeat that got through was sent
+	groups  map[int64]int // lease rows, with how many of their tasks have not ended
+	ended   []int64       // lease rows to drop with the next heartbeat
+	seen    time.Time     // when the last heartbeat that got through was sent
 	command scheduler.Command
 	lost    bool
 	strays  bool // the answer to a lease was lost: there may be tasks that we hold without knowing
 }
 
 func newSession(ttl time.Duration) *session {
-	return &session{id: scheduler.NewWorkerID(), ttl: ttl, command: scheduler.CommandRun, ended: []int64{}, dealt: []scheduler.TaskID{},
+	return &session{id: scheduler.NewWorkerID(), ttl: ttl, command: scheduler.CommandRun, ended: []int64{},
 		running: map[scheduler.TaskID]*attempt{}, groups: map[int64]int{}}
 }
 
@@ -93,7 +92,7 @@ func (s *session) cancelAll(cause error) (told int) {
 func (s *session) beat() scheduler.Beat {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return scheduler.Beat{Running: len(s.running), Held: s.held(), Ended: s.ended, Dealt: s.dealt}
+	return scheduler.Beat{Running: len(s.running), Held: s.held(), Ended: s.ended}
 }
 
 // obey takes in what a heartbeat brought back.
@@ -102,13 +101,10 @@ func (s *session) obey(sent time.Time, told scheduler.Beat, orders scheduler.Ord
 	defer s.mu.Unlock()
 	s.seen = sent
 	s.ended = s.ended[len(told.Ended):]
-	s.dealt = []scheduler.TaskID{}
 	s.command = orders.Command
 	for _, id := range orders.Cancelled {
-		if a := s.running[id]; a != nil {
+		if a := s.running[id]; a != nil { // else its lease is on its way, and the next heartbeat brings the request again
 			a.cancel(ErrCancelled)
-		} else {
-			s.dealt = append(s.dealt, id)
 		}
 	}
 }
