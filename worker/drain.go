@@ -48,6 +48,9 @@ func (w *Worker) handBack(ctx context.Context) {
 	}
 	call, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	if s.unsure() {
+		w.reclaim(call, s, s.beat().Held, 0) // the intake has ended: no lease is under way
+	}
 	for leases := s.leases(); len(leases) > 0; {
 		err := w.client.Release(call, leases)
 		if err == nil {
@@ -75,9 +78,15 @@ func (w *Worker) deregister(ctx context.Context) {
 	}
 }
 
-// untilAbort returns a context for one call: it ends with ctx, after writeTimeout, or when Abort is called.
-func (w *Worker) untilAbort(ctx context.Context) (context.Context, context.CancelFunc) {
+// nearAbort returns a context for one call: it ends with ctx, after writeTimeout, or soon after Abort was called.
+func (w *Worker) nearAbort(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
-	unlink := context.AfterFunc(w.abort, cancel)
+	unlink := context.AfterFunc(w.abort, func() {
+		select {
+		case <-ctx.Done():
+		case <-time.After(patience):
+			cancel()
+		}
+	})
 	return ctx, func() { unlink(); cancel() }
 }

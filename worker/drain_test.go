@@ -155,6 +155,7 @@ func TestHandBackThatFails(t *testing.T) {
 			other := worker.NewRegistry()
 			worker.Handle(other, "deaf", func(context.Context, *worker.Task[none]) (none, error) { return none{}, nil })
 			r.startOn(r.client, other, worker.Config{})
+			defer p.cut()
 			if task := r.final(id); task.State != scheduler.Completed || task.Attempt != 2 || task.Failures != 0 {
 				t.Errorf("%s at attempt %d with %d failures", task.State, task.Attempt, task.Failures)
 			}
@@ -208,6 +209,7 @@ func TestShutdownWithoutADatabase(t *testing.T) {
 				t.Errorf("%s at attempt %d with %d crashes", task.State, task.Attempt, task.Crashes)
 			}
 			p.thaw()
+			p.cut()
 		})
 	}
 }

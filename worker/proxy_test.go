@@ -22,6 +22,7 @@ type fate int
 const (
 	pass       fate = iota
 	loseAnswer      // PostgreSQL carries it out, but the connection breaks before the answer
+	loseRows        // the same, if the answer has rows
 	breakOff        // the connection breaks before PostgreSQL hears of it
 	hang            // it and all that follows on its connection gets nowhere; nobody hears of that
 )
@@ -34,6 +35,7 @@ type proxy struct {
 	links            sync.WaitGroup
 
 	mu    sync.Mutex
+	lost  int // answers
 	judge func(statement string) fate
 	open  map[*link]bool
 	gate  chan struct{} // closed while traffic flows
@@ -147,6 +149,13 @@ func (p *proxy) doom(name string, n int, f fate) (met func() int) {
 	}
 }
 
+// answersLost counts the answers that got lost so far.
+func (p *proxy) answersLost() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lost
+}
+
 func (p *proxy) fateOf(statement string) fate {
 	p.mu.Lock()
 	judge := p.judge
@@ -170,9 +179,10 @@ type link struct {
 	statements     map[string]string // text by name of the prepared statement
 	greeted        bool
 
-	mu    sync.Mutex
-	stuck bool
-	lost  bool // answers are
+	mu   sync.Mutex
+	fate fate   // of what is asked now
+	held []byte // the answer, until its fate is known
+	rows bool   // it has some
 }
 
 func (l *link) pump(step func() error) {
@@ -208,12 +218,12 @@ func (l *link) ask() error {
 			return io.EOF
 		default:
 			l.mu.Lock()
-			l.lost, l.stuck = f == loseAnswer, f == hang
+			l.fate = f
 			l.mu.Unlock()
 		}
 	}
 	l.mu.Lock()
-	stuck := l.stuck
+	stuck := l.fate == hang
 	l.mu.Unlock()
 	if stuck {
 		_, err := io.Copy(io.Discard, l.client)
@@ -237,7 +247,8 @@ func (l *link) judge(kind byte, body []byte) fate {
 	return pass
 }
 
-// answer passes one message of the server on. Once answers are lost, it waits for the end of the statement and hangs up.
+// answer passes one message of the server on. An answer that is to be lost is held until the server is ready for the next
+// statement: what was asked is committed then.
 func (l *link) answer() error {
 	m, err := readMessage(l.server, 5)
 	if err != nil {
@@ -245,13 +256,21 @@ func (l *link) answer() error {
 	}
 	<-l.proxy.flows()
 	l.mu.Lock()
-	lost := l.lost
-	l.mu.Unlock()
-	switch {
-	case lost && m[0] == 'Z': // ready for the next: what was asked is committed
-		return io.EOF
-	case lost:
-		return nil
+	defer l.mu.Unlock()
+	if l.fate == loseAnswer || l.fate == loseRows {
+		l.held = append(l.held, m...)
+		l.rows = l.rows || m[0] == 'D'
+		if m[0] != 'Z' {
+			return nil
+		}
+		if l.rows || l.fate == loseAnswer {
+			l.proxy.mu.Lock()
+			defer l.proxy.mu.Unlock()
+			l.proxy.lost++
+			return io.EOF
+		}
+		m = l.held
+		l.fate, l.held = pass, nil
 	}
 	_, err = l.client.Write(m)
 	return err

@@ -59,7 +59,7 @@ func (w *Worker) takeOnce(ctx, life context.Context) (more bool, err error) {
 		return false, nil
 	}
 	// Not cut off by the end of ctx: tasks that were leased must be known to be handed back.
-	call, cancel := w.untilAbort(life)
+	call, cancel := w.nearAbort(life)
 	defer cancel()
 	if s.unsure() {
 		w.reclaim(call, s, s.beat().Held, 0) // no lease is under way: this goroutine alone asks for them
