@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build test demo verify lint fmt
+.PHONY: help build test demo bench verify lint fmt
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s%s\n", $$1, $$2 }'
@@ -15,6 +15,10 @@ test: ## run all tests, on a private PostgreSQL and with the race detector
 demo: ## run an example: a slow task, watched live
 	@scripts/setup
 	go run ./examples/stdlib
+
+bench: ## compare with other queues on this machine; ARGS=--quick to try it
+	@scripts/setup
+	cd bench && go run ./run $(ARGS)
 
 verify: lint ## run all that CI runs
 	@$(MAKE) --no-print-directory test

@@ -1,0 +1,1 @@
+insert into task (id, queue, kind, payload) values ($1, 'default', 'noop', $2)
