@@ -97,12 +97,12 @@ func (c *Client) now(ctx context.Context) (now time.Time, err error) {
 
 // Schedules returns all schedules by name.
 func (c *Client) Schedules(ctx context.Context) ([]Schedule, error) {
-	return all[Schedule](ctx, c.pool, "list schedules", sql.Schedules, pgx.StrictNamedArgs{"name": nil})
+	return all[Schedule](ctx, c.reads, "list schedules", sql.Schedules, pgx.StrictNamedArgs{"name": nil})
 }
 
 // Schedule returns one schedule, or ErrNotFound.
 func (c *Client) Schedule(ctx context.Context, name string) (Schedule, error) {
-	return one[Schedule](ctx, c.pool, "read schedule", sql.Schedules, pgx.StrictNamedArgs{"name": name})
+	return one[Schedule](ctx, c.reads, "read schedule", sql.Schedules, pgx.StrictNamedArgs{"name": name})
 }
 
 // PauseSchedule stops a schedule from firing. ErrNotFound: there is none of that name.
@@ -112,23 +112,11 @@ func (c *Client) PauseSchedule(ctx context.Context, name string) error {
 	return err
 }
 
-// ResumeSchedule lets a schedule fire again, from its next tick on: ticks of the pause are not made up for. ErrNotFound:
-// there is none of that name.
+// ResumeSchedule lets a schedule fire again, from its next tick on: ticks of the pause are not made up for. Within a second
+// some process works out when that is. ErrNotFound: there is none of that name.
 func (c *Client) ResumeSchedule(ctx context.Context, name string) error {
-	s, err := c.Schedule(ctx, name)
-	if err != nil {
-		return err
-	}
-	now, err := c.now(ctx)
-	if err != nil {
-		return err
-	}
-	var next *time.Time // an expression that does not parse is left to fireDue, which says why
-	if cron, err := ParseCron(s.Expression, s.Zone); err == nil {
-		next = nullTime(cron.Next(now))
-	}
 	type row struct{ Name string }
-	_, err = one[row](ctx, c.pool, "resume schedule", sql.ScheduleResume, pgx.StrictNamedArgs{"name": name, "next_run_at": next})
+	_, err := one[row](ctx, c.pool, "resume schedule", sql.ScheduleResume, pgx.StrictNamedArgs{"name": name})
 	return err
 }
 
@@ -169,53 +157,67 @@ func (c *Client) fireDue(ctx context.Context) (next time.Duration, err error) {
 		return 0, err
 	}
 	next = c.config.Poll
+	var failed error
 	for _, s := range list {
 		switch {
 		case s.Name != nil:
 			next = 0
-			if err := c.fireOne(ctx, s); err != nil {
-				return 0, fmt.Errorf("schedule %s: %w", *s.Name, err)
+			if err := c.fireOne(ctx, s); err != nil { // the others shall fire all the same
+				failed = errors.Join(failed, fmt.Errorf("schedule %s: %w", *s.Name, err))
 			}
 		case s.NextMS != nil && next > 0:
 			next = min(next, time.Duration(*s.NextMS)*time.Millisecond)
 		}
 	}
-	return next, nil
+	return next, failed
 }
 
+// fireOne makes the task of a due tick, or plans the first one. A row that can do neither, whatever is tried, is marked with
+// the reason and left alone from then on, so that the others fire.
 func (c *Client) fireOne(ctx context.Context, s dueSchedule) error {
-	args := pgx.StrictNamedArgs{"name": s.Name, "expression": s.Expression, "zone": s.Zone, "due": s.TickAt}
 	cron, err := ParseCron(*s.Expression, *s.Zone)
-	if err != nil || s.TickAt == nil {
-		args["error"], args["next_run_at"] = nil, nil
-		if err != nil {
-			args["error"], args["next_run_at"] = err.Error(), s.TickAt
-			c.config.Logger.LogAttrs(ctx, slog.LevelError, "fire", slog.String("schedule", *s.Name), slog.Any("err", err))
-		} else {
-			args["next_run_at"] = nullTime(cron.Next(s.Now))
+	if err != nil {
+		return c.refuse(ctx, s, err)
+	}
+	if s.TickAt == nil {
+		next := nullTime(cron.Next(s.Now))
+		if next == nil {
+			return c.refuse(ctx, s, errors.New("it has no further tick"))
 		}
-		_, err := c.pool.Exec(ctx, sql.Plan, args)
-		return err
+		return c.plan(ctx, s, next, nil)
 	}
 	tick := *s.TickAt
-	args["next_run_at"] = nullTime(cron.Next(tick))
 	if s.Now.Sub(tick) > hiccup {
 		if latest, ok := cron.Latest(tick, s.Now); ok {
 			tick = latest
 		}
-		args["next_run_at"] = nullTime(cron.Next(tick))
 	}
-	args["tick_at"] = tick
 	type row struct {
 		ID    TaskID
 		Queue Queue
 	}
-	fired, err := one[row](ctx, c.pool, "fire", sql.Fire, args)
-	if errors.Is(err, ErrNotFound) {
+	fired, err := one[row](ctx, c.pool, "fire", sql.Fire, pgx.StrictNamedArgs{"name": s.Name, "expression": s.Expression, "zone": s.Zone,
+		"due": s.TickAt, "tick_at": tick, "next_run_at": nullTime(cron.Next(tick))})
+	switch {
+	case errors.Is(err, ErrNotFound):
 		return nil // another process was first, or the schedule changed
-	}
-	if err == nil {
+	case Refused(err):
+		return c.refuse(ctx, s, err)
+	case err == nil:
 		c.config.Logger.LogAttrs(ctx, slog.LevelDebug, "fire", slog.String("schedule", *s.Name), slog.String("task_id", fired.ID.String()))
 	}
+	return err
+}
+
+// refuse marks a schedule with why it can't fire.
+func (c *Client) refuse(ctx context.Context, s dueSchedule, reason error) error {
+	c.config.Logger.LogAttrs(ctx, slog.LevelError, "fire", slog.String("schedule", *s.Name), slog.Any("err", reason))
+	text := CleanText(reason.Error(), 1000)
+	return c.plan(ctx, s, s.TickAt, &text)
+}
+
+func (c *Client) plan(ctx context.Context, s dueSchedule, next *time.Time, reason *string) error {
+	_, err := c.pool.Exec(ctx, sql.Plan, pgx.StrictNamedArgs{"name": s.Name, "expression": s.Expression, "zone": s.Zone, "due": s.TickAt,
+		"next_run_at": next, "error": reason})
 	return err
 }
