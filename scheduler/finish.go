@@ -1,10 +1,13 @@
 package scheduler
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -91,8 +94,11 @@ func (c *Client) completeMany(ctx context.Context, in []completion) ([]answer[st
 	}
 	done := make(map[completed]bool, len(in))
 	var batch pgx.Batch
-	for _, list := range lanes {
-		batch.Queue(sql.Complete, completeArgs(list)...).Query(func(rows pgx.Rows) error {
+	inOrder := slices.SortedFunc(maps.Keys(lanes), func(a, b lane) int { // so that two batches never wait for each other
+		return cmp.Or(bytes.Compare(a.worker[:], b.worker[:]), cmp.Compare(a.queue, b.queue))
+	})
+	for _, l := range inOrder {
+		batch.Queue(sql.Complete, completeArgs(lanes[l])...).Query(func(rows pgx.Rows) error {
 			var row completed
 			_, err := pgx.ForEachRow(rows, []any{&row.ID, &row.Attempt}, func() error { done[row] = true; return nil })
 			return err
