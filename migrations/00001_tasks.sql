@@ -59,7 +59,8 @@ create table scheduler.tasks (
   fingerprint         bytea,
   schedule            text,
   tick_at             timestamptz,
-  constraint tasks_running_has_worker check (state <> 'running' or worker_id is not null)
+  constraint tasks_running_has_worker check (state <> 'running' or worker_id is not null),
+  constraint tasks_run_at_finite check (isfinite(run_at))
 ) with (
   fillfactor = 60,
   autovacuum_vacuum_scale_factor = 0.02,

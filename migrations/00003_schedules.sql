@@ -13,7 +13,7 @@ create table scheduler.schedules (
   timeout_ms   bigint,
   backoff_ms   bigint[],
   paused_at    timestamptz,
-  next_run_at  timestamptz,
+  next_run_at  timestamptz check (isfinite(next_run_at)),
   last_run_at  timestamptz,
   error        text,
   created_at   timestamptz not null default now(),

@@ -23,7 +23,7 @@ type Config struct {
 	DatabaseURL string
 
 	// MaxConns bounds the connections for submitting, leasing and finishing, 1 to 1000. 0: 8. Too few make slots wait for
-	// each other; PostgreSQL must allow this many, plus 4 for control, 2 for heartbeats and one for listening, for each process.
+	// each other; PostgreSQL must allow this many, plus 4 for control, 4 for reading, 2 for heartbeats and one for listening, for each process, each opened when first needed.
 	MaxConns int
 
 	// PollOnly never listens, for a database behind a pooler that can't: everything is found by polling, within a second.
@@ -44,7 +44,8 @@ type Client struct {
 	config Config
 	listen *pgx.ConnConfig
 	hot    *pgxpool.Pool // statements of the hot path, with pinned plans
-	pool   *pgxpool.Pool // everything else: control and reading
+	pool   *pgxpool.Pool // control
+	reads  *pgxpool.Pool // what people look at, which may take long and must not hold up the others
 	vital  *pgxpool.Pool // heartbeats, which must never wait for the others
 	hints  hinter
 
@@ -56,7 +57,11 @@ type Client struct {
 
 const (
 	statementTimeout = 15 * time.Second // of one statement, in the database
+	readTimeout      = 5 * time.Second  // of a statement that only reads
+	hotLockTimeout   = 2 * time.Second  // of waiting for a row or key that somebody else has locked
+	lockTimeout      = 5 * time.Second  // the same off the hot path
 	controlConns     = 4
+	readConns        = 4
 	vitalConns       = 2
 )
 
@@ -86,20 +91,24 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 	for _, p := range []struct {
 		pool  **pgxpool.Pool
 		conns int
-		hot   bool
-	}{{&c.hot, config.MaxConns, true}, {&c.pool, controlConns, false}, {&c.vital, vitalConns, false}} {
+		lock  time.Duration
+	}{{&c.hot, config.MaxConns, hotLockTimeout}, {&c.pool, controlConns, lockTimeout}, {&c.reads, readConns, lockTimeout}, {&c.vital, vitalConns, lockTimeout}} {
 		its := base.Copy()
 		its.MaxConns = int32(p.conns)
-		if p.hot {
+		its.ConnConfig.RuntimeParams["lock_timeout"] = fmt.Sprint(p.lock.Milliseconds())
+		switch p.pool {
+		case &c.hot:
 			pinPlans(its.ConnConfig.RuntimeParams)
+		case &c.reads:
+			its.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint(readTimeout.Milliseconds())
 		}
 		if *p.pool, err = pgxpool.NewWithConfig(ctx, its); err != nil { // connects when first used
 			return nil, fmt.Errorf("open: %w", err)
 		}
 	}
 	c.hints.send = c.notify
-	c.submits.run = c.submitEach
-	c.completions.run = c.completeMany
+	c.submits.run, c.submits.size = c.submitEach, func(s submission) int { return len(s.payload) }
+	c.completions.run, c.completions.size = c.completeMany, completion.size
 	if err := c.CheckSchema(ctx); err != nil {
 		c.Close()
 		return nil, err
@@ -147,6 +156,7 @@ func (c *Client) Close() {
 	c.hints.wait()
 	c.hot.Close()
 	c.pool.Close()
+	c.reads.Close()
 	c.vital.Close()
 }
 

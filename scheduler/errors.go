@@ -105,23 +105,36 @@ func (e *SchemaError) Is(target error) bool { return target == ErrSchema }
 
 // Unavailable reports whether err says that the database can't be reached or can't serve now, so that the same call may
 // succeed later: lost or refused connections, shutdown and start-up, too many connections, a read-only standby, time-outs,
-// deadlocks and serialization failures.
+// locks held by others, deadlocks and serialization failures.
 func Unavailable(err error) bool {
-	if err == nil {
-		return false
+	var connect *pgconn.ConnectError
+	if err == nil || errors.As(err, &connect) {
+		return err != nil
 	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		switch pg.Code {
-		case "25006", "40001", "40P01", "55P03", "57014", "57P01", "57P02", "57P03", "57P05":
+		case "25006", "40001", "40P01", "55000", "55P03", "57014", "57P01", "57P02", "57P03", "57P05":
 			return true
 		}
 		return strings.HasPrefix(pg.Code, "08") || strings.HasPrefix(pg.Code, "53") || strings.HasPrefix(pg.Code, "58")
 	}
-	var connect *pgconn.ConnectError
-	var network net.Error
-	return errors.As(err, &connect) || errors.As(err, &network) || pgconn.SafeToRetry(err) || pgconn.Timeout(err) ||
+	var network *net.OpError
+	return errors.As(err, &network) || pgconn.SafeToRetry(err) || pgconn.Timeout(err) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, net.ErrClosed) || isEOF(err)
+}
+
+// Refused reports whether the database refused a statement for what it holds (data, a constraint, a limit): the same call
+// will be refused again.
+func Refused(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23") || strings.HasPrefix(pg.Code, "54"))
+}
+
+// blocked reports whether a statement gave up waiting for what somebody else has locked.
+func blocked(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && (pg.Code == "55P03" || pg.Code == "57014")
 }
 
 func isEOF(err error) bool {

@@ -41,16 +41,17 @@ func (c *Client) CompleteLater(lease Lease, result json.RawMessage, done func(er
 // CompleteTx is Complete within the caller's transaction: what the transaction writes and the completion commit together
 // or not at all. On ErrLeaseLost roll back: another attempt is doing the same work.
 func (c *Client) CompleteTx(ctx context.Context, tx pgx.Tx, lease Lease, result json.RawMessage) error {
-	one := []completion{newCompletion(lease, result)}
-	rows, err := tx.Query(ctx, sql.Complete, completeArgs(one)...)
-	if err != nil {
-		return fmt.Errorf("complete: %w", err)
-	}
-	done, err := pgx.CollectRows(rows, pgx.RowToStructByName[completed])
+	return guarded(ctx, tx, "complete", sql.CompleteTx, lease, null(string(result)))
+}
+
+// guarded runs a statement on one attempt within tx; it takes worker, queue, id and attempt first, then args. No row means
+// that the lease is lost.
+func guarded(ctx context.Context, tx pgx.Tx, verb, statement string, lease Lease, args ...any) error {
+	tag, err := tx.Exec(ctx, statement, append([]any{lease.Worker, lease.Queue, lease.Task, lease.Attempt}, args...)...)
 	switch {
 	case err != nil:
-		return fmt.Errorf("complete: %w", err)
-	case len(done) == 0:
+		return fmt.Errorf("%s: %w", verb, err)
+	case tag.RowsAffected() == 0:
 		return ErrLeaseLost
 	}
 	return nil
@@ -68,6 +69,13 @@ type completed struct {
 
 func newCompletion(lease Lease, result json.RawMessage) completion {
 	return completion{lease, null(string(result))}
+}
+
+func (c completion) size() int {
+	if c.result == nil {
+		return 0
+	}
+	return len(*c.result)
 }
 
 // completeArgs returns the arguments for completions of one worker and queue, which it sorts by task.

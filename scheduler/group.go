@@ -8,6 +8,7 @@ import (
 
 const (
 	groupMost    = 1000             // calls in one statement
+	groupBytes   = 8 << 20          // what they carry, unless one alone carries more
 	groupFlights = 2                // statements under way at once
 	groupTimeout = 2 * time.Minute  // of one run, in case the database neither answers nor hangs up
 	groupAlone   = 30 * time.Second // of one call that is run alone after its group failed
@@ -19,6 +20,8 @@ const (
 type group[In, Out any] struct {
 	// run answers each call, or fails as a whole with nothing done.
 	run func(ctx context.Context, in []In) ([]answer[Out], error)
+	// size is how many bytes a call carries.
+	size func(In) int
 
 	mu      sync.Mutex
 	waiting []call[In, Out]
@@ -63,7 +66,7 @@ func (g *group[In, Out]) later(in In, done func(answer[Out])) {
 func (g *group[In, Out]) fly() {
 	for {
 		g.mu.Lock()
-		n := min(len(g.waiting), groupMost)
+		n := g.next()
 		calls := g.waiting[:n:n]
 		g.waiting = g.waiting[n:]
 		if n == 0 {
@@ -78,15 +81,28 @@ func (g *group[In, Out]) fly() {
 	}
 }
 
-// serve runs the calls together. When the statement is refused for what one of them holds, each is run alone, so that it
-// fails alone; when the database is not to be had, all fail.
+// next is how many of those that wait go together. g.mu is held.
+func (g *group[In, Out]) next() int {
+	n, bytes := 0, 0
+	for n < min(len(g.waiting), groupMost) {
+		bytes += g.size(g.waiting[n].in)
+		if n > 0 && bytes > groupBytes {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// serve runs the calls together. When the statement is refused for what one of them holds, or waits in vain for a row that
+// somebody has locked, each is run alone, so that it fails alone; when the database is not to be had, all fail.
 func (g *group[In, Out]) serve(calls []call[In, Out]) {
 	answers, err := g.attempt(calls, groupTimeout)
 	for i, c := range calls {
 		switch {
 		case err == nil:
 			c.done(answers[i])
-		case Unavailable(err) || len(calls) == 1:
+		case len(calls) == 1 || Unavailable(err) && !blocked(err):
 			c.done(answer[Out]{err: err})
 		default:
 			alone, err := g.attempt(calls[i:i+1], groupAlone)

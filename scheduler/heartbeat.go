@@ -112,7 +112,7 @@ type Worker struct {
 
 // Workers returns all workers, oldest first.
 func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
-	return all[Worker](ctx, c.pool, "list workers", sql.Workers, nil)
+	return all[Worker](ctx, c.reads, "list workers", sql.Workers, nil)
 }
 
 // Command tells a worker to run, be quiet or stop; it hears at once when notifications flow, else with its next heartbeat.

@@ -15,6 +15,9 @@ import (
 // attempts of an insert whose row in the way vanishes before it can be looked at
 const maxContention = 100
 
+// insertMost is how many rows one statement inserts.
+const insertMost = 1000
+
 var errContended = errors.New("the keys are too contended")
 
 // database is a pool or a transaction.
@@ -118,8 +121,9 @@ type inserted struct {
 	CreatedAt time.Time
 }
 
-// insert stores the rows that meet no key, one statement a queue in one round trip, fills list and returns the others. Keys
-// are inserted in one order everywhere, so that two inserts wait for each other's keys and never in a circle.
+// insert stores the rows that meet no key, a statement for each queue and each insertMost in one round trip, fills list and
+// returns the others. Keys are inserted in one order everywhere, so that two inserts wait for each other's keys and never in
+// a circle.
 func insert(ctx context.Context, db database, rows []submission, list []Submitted) (missing []submission, err error) {
 	sorted := slices.Clone(rows)
 	slices.SortStableFunc(sorted, func(a, b submission) int {
@@ -132,9 +136,9 @@ func insert(ctx context.Context, db database, rows []submission, list []Submitte
 	var batch pgx.Batch
 	for len(sorted) > 0 {
 		queue := sorted[0].queue
-		n := slices.IndexFunc(sorted, func(r submission) bool { return r.queue != queue })
+		n := slices.IndexFunc(sorted[:min(len(sorted), insertMost)], func(r submission) bool { return r.queue != queue })
 		if n < 0 {
-			n = len(sorted)
+			n = min(len(sorted), insertMost)
 		}
 		batch.Queue(sql.Submit, columns(queue, sorted[:n])...).Query(func(r pgx.Rows) error {
 			var row inserted

@@ -17,6 +17,8 @@ const (
 	rescueEvery   = 2 * time.Second        // how often dead workers are looked for
 	dueJitter     = 5 * time.Millisecond   // so that many processes do not all look at the same instant
 	slowdown      = 500 * time.Millisecond // pause after an error
+	rescueBatch   = 3                      // workers that one statement looks after; each may have held thousands of tasks
+	rescuePause   = 5 * time.Second        // after not having seen the database for a while: so have the workers
 )
 
 // Maintain does what is due, with whichever other processes do the same and without a leader: it promotes delayed tasks,
@@ -26,7 +28,7 @@ func (c *Client) Maintain(ctx context.Context) error {
 	var g errgroup.Group
 	g.Go(func() error { c.repeat(ctx, "promote", c.due, c.promote); return nil })
 	g.Go(func() error { c.repeat(ctx, "fire", nil, c.fireDue); return nil })
-	g.Go(func() error { c.repeat(ctx, "rescue", nil, c.rescue); return nil })
+	g.Go(func() error { c.repeat(ctx, "rescue", nil, c.rescuer()); return nil })
 	return g.Wait()
 }
 
@@ -101,6 +103,26 @@ type promoted struct {
 	NextMS *int64
 }
 
+// rescuer returns rescue, made careful: when this process could not look for a while, the workers may have been cut off from
+// the database as well, and get a moment to send their heartbeats before they are judged by them.
+func (c *Client) rescuer() func(context.Context) (time.Duration, error) {
+	last := time.Now()
+	return func(ctx context.Context) (time.Duration, error) {
+		if time.Since(last) > 3*rescueEvery {
+			if err := c.Ping(ctx); err != nil {
+				return 0, err
+			}
+			last = time.Now()
+			return rescuePause, nil
+		}
+		next, err := c.rescue(ctx)
+		if err == nil {
+			last = time.Now()
+		}
+		return next, err
+	}
+}
+
 // rescue gives back the tasks of dead workers.
 func (c *Client) rescue(ctx context.Context) (next time.Duration, err error) {
 	type row struct {
@@ -111,13 +133,16 @@ func (c *Client) rescue(ctx context.Context) (next time.Duration, err error) {
 		Attempt  int
 		WorkerID WorkerID
 	}
-	list, err := all[row](ctx, c.hot, "rescue", sql.Rescue, pgx.StrictNamedArgs{"max_crashes": c.config.MaxCrashes, "limit": 10})
+	list, err := all[row](ctx, c.hot, "rescue", sql.Rescue, pgx.StrictNamedArgs{"max_crashes": c.config.MaxCrashes, "limit": rescueBatch})
 	if err != nil {
 		return 0, err
 	}
 	for _, r := range list {
 		c.config.Logger.LogAttrs(ctx, slog.LevelWarn, "rescue", slog.String("task_id", r.ID.String()), slog.String("queue", string(r.Queue)),
 			slog.String("kind", r.Kind), slog.Int("attempt", r.Attempt), slog.String("worker_id", r.WorkerID.String()), slog.String("state", string(r.State)))
+	}
+	if len(list) > 0 {
+		return 0, nil // there may be more
 	}
 	return rescueEvery - rand.N(rescueEvery/4), nil
 }

@@ -17,7 +17,7 @@ type QueueStatus struct {
 	Name          Queue      `db:"name"`
 	PausedAt      *time.Time `db:"paused_at"`
 	Ready         int        `db:"ready"`
-	Scheduled     int        `db:"scheduled"`
+	Scheduled     int        `db:"scheduled"` // among the 10 * CountCap of all queues that are due first
 	Running       int        `db:"running"`
 	Failed        int        `db:"failed"`
 	Workers       int        `db:"workers"`         // live ones that take from it
@@ -27,7 +27,7 @@ type QueueStatus struct {
 
 // Queues returns every queue that has tasks that are not final, failed tasks, workers or settings.
 func (c *Client) Queues(ctx context.Context) ([]QueueStatus, error) {
-	return all[QueueStatus](ctx, c.pool, "list queues", sql.Queues, pgx.StrictNamedArgs{"cap": CountCap})
+	return all[QueueStatus](ctx, c.reads, "list queues", sql.Queues, pgx.StrictNamedArgs{"cap": CountCap})
 }
 
 // PauseQueue stops leasing from a queue, at once; what runs goes on. It returns since when the queue is paused.

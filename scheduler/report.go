@@ -53,14 +53,19 @@ func (c *Client) Report(ctx context.Context, reports []Report) (lost []Lease, lo
 }
 
 // ReportTx writes the progress of one attempt within the caller's transaction. It returns ErrLeaseLost when the lease is
-// lost: roll back. When another transaction has the row locked at this moment nothing is written, which is no error:
-// progress is replaced by the next report.
+// lost: roll back. The transaction has the task's row locked from then on: keep it short, since a Cancel of the task waits
+// for it.
 func (c *Client) ReportTx(ctx context.Context, tx pgx.Tx, r Report) error {
-	rows, err := report(ctx, tx, []Report{r})
-	if err == nil && !rows[r.Task].Held {
-		return ErrLeaseLost
+	message, data := r.columns()
+	return guarded(ctx, tx, "report", sql.ReportTx, r.Lease, r.Current, null(r.Total), message, data)
+}
+
+// columns returns what can be stored of message and data.
+func (p Progress) columns() (message, data *string) {
+	if p.Data != nil && CheckJSON(p.Data) == nil {
+		data = null(string(p.Data))
 	}
-	return err
+	return null(CleanText(p.Message, maxLine)), data
 }
 
 type reported struct {
@@ -76,10 +81,7 @@ func report(ctx context.Context, db querier, list []Report) (map[TaskID]reported
 	messages, data := make([]*string, n), make([]*string, n)
 	for i, r := range list {
 		ids[i], attempts[i], current[i], total[i] = r.Task, r.Attempt, r.Current, null(r.Total)
-		messages[i] = null(CleanText(r.Message, maxLine))
-		if r.Data != nil && CheckJSON(r.Data) == nil {
-			data[i] = null(string(r.Data))
-		}
+		messages[i], data[i] = r.columns()
 	}
 	rows, err := db.Query(ctx, sql.Report, list[0].Worker, list[0].Queue, ids, attempts, current, total, messages, data)
 	if err != nil {

@@ -51,7 +51,7 @@ type Task struct {
 
 // Task returns the task, or ErrNotFound.
 func (c *Client) Task(ctx context.Context, id TaskID) (Task, error) {
-	return one[Task](ctx, c.pool, "read task", sql.Task, pgx.StrictNamedArgs{"id": id})
+	return one[Task](ctx, c.reads, "read task", sql.Task, pgx.StrictNamedArgs{"id": id})
 }
 
 // Filter chooses tasks. Zero fields choose all.
@@ -88,7 +88,7 @@ func (c *Client) Tasks(ctx context.Context, f Filter) (tasks []Task, more bool, 
 	}
 	args := pgx.StrictNamedArgs{"queue": null(string(f.Queue)), "kind": null(f.Kind), "state": null(string(f.State)),
 		"before": null(f.Before), "limit": f.Limit + 1}
-	tasks, err = all[Task](ctx, c.pool, "list tasks", statement, args)
+	tasks, err = all[Task](ctx, c.reads, "list tasks", statement, args)
 	if err == nil && len(tasks) > f.Limit {
 		return tasks[:f.Limit], true, nil
 	}
@@ -172,7 +172,7 @@ type Attempt struct {
 
 // Attempts returns the attempts of a task, oldest first, or ErrNotFound.
 func (c *Client) Attempts(ctx context.Context, id TaskID) ([]Attempt, error) {
-	list, err := all[Attempt](ctx, c.pool, "list attempts", sql.Attempts, pgx.StrictNamedArgs{"id": id})
+	list, err := all[Attempt](ctx, c.reads, "list attempts", sql.Attempts, pgx.StrictNamedArgs{"id": id})
 	return list, c.orUnknown(ctx, id, len(list), err)
 }
 
@@ -190,7 +190,7 @@ func (c *Client) Logs(ctx context.Context, id TaskID, after int64, limit int) ([
 	if limit < 1 || limit > 1000 {
 		return nil, invalid("limit", "1 to 1000")
 	}
-	list, err := all[LogLine](ctx, c.pool, "list logs", sql.Logs, pgx.StrictNamedArgs{"id": id, "after": after, "limit": limit})
+	list, err := all[LogLine](ctx, c.reads, "list logs", sql.Logs, pgx.StrictNamedArgs{"id": id, "after": after, "limit": limit})
 	return list, c.orUnknown(ctx, id, len(list), err)
 }
 
@@ -203,7 +203,7 @@ type Reason struct {
 
 // Explain returns the reasons why a task does not run, the one to mend first on top, or ErrNotFound.
 func (c *Client) Explain(ctx context.Context, id TaskID) ([]Reason, error) {
-	list, err := all[Reason](ctx, c.pool, "explain", sql.Explain, pgx.StrictNamedArgs{"id": id})
+	list, err := all[Reason](ctx, c.reads, "explain", sql.Explain, pgx.StrictNamedArgs{"id": id})
 	return list, c.orUnknown(ctx, id, len(list), err)
 }
 

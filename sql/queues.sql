@@ -1,4 +1,5 @@
 -- queues: every queue with its counts, each counted to @cap at most: a backlog of millions must not cost seconds.
+-- Waiting tasks have no index by queue: of those of all queues, the 10 * @cap that are due first are looked at.
 -- @cap. Rows: one a queue that has tasks not final, failed tasks, workers or settings; oldest_ready_ms NULL: nothing ready. Locks: none.
 with recursive walk as (
   (select t.queue from scheduler.tasks t where t.ready order by t.queue limit 1)
@@ -6,9 +7,17 @@ with recursive walk as (
   select (select t.queue from scheduler.tasks t where t.ready and t.queue > walk.queue order by t.queue limit 1)
   from walk where walk.queue is not null
 ), waiting as (
-  select s.queue, count(*) as tasks from (select t.queue from scheduler.tasks t where t.waiting limit @cap::bigint) s group by s.queue
+  select s.queue, least(count(*), @cap::bigint) as tasks
+  from (select t.queue from scheduler.tasks t where t.waiting order by t.run_at limit 10 * @cap::bigint) s group by s.queue
+), dead_walk as (
+  (select t.queue from scheduler.tasks t where t.dead order by t.queue limit 1)
+  union all
+  select (select t.queue from scheduler.tasks t where t.dead and t.queue > dead_walk.queue order by t.queue limit 1)
+  from dead_walk where dead_walk.queue is not null
 ), dead as (
-  select s.queue, count(*) as tasks from (select t.queue from scheduler.tasks t where t.dead limit @cap::bigint) s group by s.queue
+  select w.queue, c.tasks from dead_walk w,
+    lateral (select count(*) as tasks from (select from scheduler.tasks t where t.dead and t.queue = w.queue limit @cap::bigint) c) c
+  where w.queue is not null
 ), running as (
   select t.queue, count(*) as tasks
   from (select distinct unnest(l.task_ids) as id from scheduler.leases l) h

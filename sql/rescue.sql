@@ -25,19 +25,21 @@ with dead as (
       or (c.requested_at < now() - interval '1 s' and not exists (select from scheduler.workers w where w.id = c.worker_id))
     for update skip locked))
 ), lost as (
-  select t.id, t.attempt, t.worker_id, t.started_at,
-    case when t.cancel_requested_at is not null then 'cancelled'::scheduler.task_state
-         when t.crashes + 1 >= @max_crashes::integer then 'failed' else 'ready' end as state
-  from named n
-  join scheduler.tasks t on t.id = n.id and t.queue = n.queue and t.worker_id = n.worker_id and t.state = 'running'
-  order by t.id
-  for no key update of t skip locked
+  select l.*
+  from (select * from named order by id) n,
+    lateral ( -- one look at the primary key for each, whatever the statistics say of running tasks
+      select t.id, t.attempt, t.worker_id, t.started_at,
+        case when t.cancel_requested_at is not null then 'cancelled'::scheduler.task_state
+             when t.crashes + 1 >= @max_crashes::integer then 'failed' else 'ready' end as state
+      from scheduler.tasks t
+      where t.id = n.id and t.queue = n.queue and t.worker_id = n.worker_id and t.state = 'running'
+      for no key update of t skip locked) l
 ), left_over as (
   insert into scheduler.leases (worker_id, queue, task_ids)
   select n.worker_id, n.queue, array_agg(n.id)
   from named n
-  join scheduler.tasks t on t.id = n.id and t.queue = n.queue and t.worker_id = n.worker_id and t.state = 'running'
   where n.id not in (select id from lost)
+    and exists (select from scheduler.tasks t where t.id = n.id and t.queue = n.queue and t.worker_id = n.worker_id and t.state = 'running' offset 0)
   group by n.worker_id, n.queue
 ), given as (
   update scheduler.tasks t

@@ -21,6 +21,8 @@ var (
 	Clock string
 	//go:embed complete.sql
 	Complete string
+	//go:embed complete_tx.sql
+	CompleteTx string
 	//go:embed delete.sql
 	Delete string
 	//go:embed deregister.sql
@@ -67,6 +69,8 @@ var (
 	Release string
 	//go:embed report.sql
 	Report string
+	//go:embed report_tx.sql
+	ReportTx string
 	//go:embed rescue.sql
 	Rescue string
 	//go:embed retry.sql

@@ -27,6 +27,10 @@ func (w *Worker) run(ctx context.Context, a *attempt) {
 		w.journal.forget(a)
 		w.vacate()
 	}()
+	if a.ctx.Err() != nil { // it was so long on its way that the lease may be over, or its time is
+		out = outcome{failure: failureOf(context.Cause(a.ctx))}
+		return
+	}
 	out = call(a, w.registry.handlers[a.task.Kind])
 }
 
@@ -87,9 +91,9 @@ func (w *Worker) settle(ctx context.Context, a *attempt, out outcome) bool {
 		if pause == first {
 			w.logAttempt(a, slog.LevelWarn, "settle", out, err)
 		}
-		if scheduler.Unavailable(err) {
+		if !scheduler.Refused(err) {
 			unsure = true
-		} else { // refused for what it holds: say that instead
+		} else { // for what it holds: say that instead
 			write = w.failer(a, out, scheduler.Failure{Code: "bad_result", Message: "the outcome could not be stored: " + err.Error()})
 		}
 		select {

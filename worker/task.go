@@ -44,7 +44,7 @@ func (t *Task[Args]) Report(current, total int64, message string) error {
 // ReportData is Report with any JSON value beside it.
 func (t *Task[Args]) ReportData(p scheduler.Progress) error { return t.attempt.report(p) }
 
-// ReportTx writes progress within the handler's own transaction: it is seen when that commits. It returns
+// ReportTx writes progress within the handler's own transaction: it is seen when that commits. Keep the transaction short from here on: a cancel of the task waits for it. It returns
 // scheduler.ErrLeaseLost when the lease is lost: roll back.
 func (t *Task[Args]) ReportTx(ctx context.Context, tx pgx.Tx, current, total int64, message string) error {
 	return t.attempt.reportTx(ctx, tx, scheduler.Progress{Current: current, Total: total, Message: message})
