@@ -20,18 +20,44 @@ func (w *Worker) run(ctx context.Context, a *attempt) {
 		Stack: "goroutine ended by runtime.Goexit"}}
 	defer func() { // runs after Goexit too
 		out.cause, out.took = context.Cause(a.ctx), time.Since(began)
-		if w.settle(ctx, a, out) {
-			a.session.remove(a) // else drain hands it back
-		}
-		a.cancel(context.Canceled)
-		w.journal.forget(a)
 		w.vacate()
+		if w.plain(a, out) {
+			w.completeLater(ctx, a, out)
+		} else {
+			w.end(a, w.settle(ctx, a, out))
+		}
 	}()
 	if a.ctx.Err() != nil { // it was so long on its way that the lease may be over, or its time is
 		out = outcome{failure: failureOf(context.Cause(a.ctx))}
 		return
 	}
 	out = call(a, w.registry.handlers[a.task.Kind])
+}
+
+// end takes leave of an attempt: settled, or to be handed back by drain.
+func (w *Worker) end(a *attempt, settled bool) {
+	if settled {
+		a.session.remove(a)
+	}
+	a.cancel(context.Canceled)
+	w.journal.forget(a)
+	w.close()
+}
+
+// plain reports whether the attempt only has to be completed: most do.
+func (w *Worker) plain(a *attempt, out outcome) bool {
+	return out.failure == nil && !a.calledCompleteTx() && !a.noted.Load() && (out.result == nil || scheduler.CheckJSON(out.result) == nil)
+}
+
+// completeLater completes an attempt together with others, without holding a slot or a goroutine meanwhile.
+func (w *Worker) completeLater(ctx context.Context, a *attempt, out outcome) {
+	w.client.CompleteLater(a.task.Lease, out.result, func(err error) {
+		if err == nil {
+			w.end(a, true)
+			return
+		}
+		go func() { w.end(a, w.settleAgain(ctx, a, out, err)) }() // ends with the settling that Run waits for
+	})
 }
 
 // call runs a handler and reads its error; after that no method of the handler's is called any more, so that one which
@@ -63,6 +89,11 @@ type outcome struct {
 // settle writes the outcome until the database has taken or refused it, and reports whether it did. Only Abort, or the end
 // of Run, makes it give up: then the task is handed back, or rescued by others when the lease has run out.
 func (w *Worker) settle(ctx context.Context, a *attempt, out outcome) bool {
+	return w.settleAgain(ctx, a, out, nil)
+}
+
+// settleAgain is settle after a first try that ended with failed; nil: there was none.
+func (w *Worker) settleAgain(ctx context.Context, a *attempt, out outcome, failed error) bool {
 	const first, most = 50 * time.Millisecond, 2 * time.Second
 	if !w.enterSettling() {
 		return false
@@ -71,7 +102,10 @@ func (w *Worker) settle(ctx context.Context, a *attempt, out outcome) bool {
 	write := w.writer(a, out)
 	unsure := false // an earlier try may have been carried out
 	for pause := first; ; pause = min(2*pause, most) {
-		err := w.try(ctx, a, write)
+		err := failed
+		if failed = nil; err == nil {
+			err = w.try(ctx, a, write)
+		}
 		if errors.Is(err, scheduler.ErrLeaseLost) && unsure {
 			if settled, serr := w.settled(ctx, a); serr != nil {
 				err = serr

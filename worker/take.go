@@ -32,7 +32,7 @@ func (w *Worker) take(ctx, life context.Context) {
 			more, err := w.takeOnce(ctx, life)
 			if err == nil {
 				pause, failing = first, false
-				if !more {
+				if !more || !w.gather(ctx) {
 					break
 				}
 				continue
@@ -48,6 +48,32 @@ func (w *Worker) take(ctx, life context.Context) {
 			case <-time.After(pause/2 + rand.N(pause)):
 			}
 			pause = min(2*pause, most)
+		}
+	}
+}
+
+// gather waits, for a moment, until a good part of the slots are free: in a backlog, leases of many tasks cost a fraction of
+// leases of few. It reports whether any are.
+func (w *Worker) gather(ctx context.Context) bool {
+	const moment = 2 * time.Millisecond
+	enough := max(1, w.config.Concurrency/4)
+	if w.free() >= enough {
+		return true
+	}
+	timer := time.NewTimer(moment)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-w.abort.Done():
+			return false
+		case <-timer.C:
+			return w.free() > 0
+		case <-w.wake:
+			if w.free() >= enough {
+				return true
+			}
 		}
 	}
 }

@@ -29,10 +29,11 @@ type Worker struct {
 	settling sync.WaitGroup // attempts whose handlers have returned and whose outcomes are being written
 
 	mu      sync.Mutex
-	session *session // nil: not registered
-	ended   bool     // nothing more is written
-	running int
-	idle    chan struct{} // closed when running is 0; nil while nobody waits
+	session *session      // nil: not registered
+	ended   bool          // nothing more is written
+	running int           // handlers
+	open    int           // attempts whose outcome is not written yet, running ones among them
+	idle    chan struct{} // closed when open is 0; nil while nobody waits
 }
 
 // New returns a Worker that runs the kinds of the registry. It returns an error that names the field for a bad Config, or
@@ -127,11 +128,12 @@ func (w *Worker) current() *session {
 	return w.session
 }
 
-// free returns how many slots have no task.
+// free returns how many tasks may be taken: a slot is free once its handler has returned, but outcomes that are not written
+// yet, which a crash would repeat, are never more than slots.
 func (w *Worker) free() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.config.Concurrency - w.running
+	return min(w.config.Concurrency-w.running, 2*w.config.Concurrency-w.open)
 }
 
 // occupy counts n tasks as running.
@@ -139,14 +141,23 @@ func (w *Worker) occupy(n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.running += n
+	w.open += n
 }
 
-// vacate counts one task as ended.
+// vacate counts one handler as returned.
 func (w *Worker) vacate() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.running--
-	if w.running == 0 && w.idle != nil {
+	nudge(w.wake)
+}
+
+// close counts one attempt as written, or given up.
+func (w *Worker) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open--
+	if w.open == 0 && w.idle != nil {
 		close(w.idle)
 		w.idle = nil
 	}
@@ -173,12 +184,12 @@ func (w *Worker) leaveSettling() {
 	w.settling.Wait()
 }
 
-// allEnded returns a channel that is closed once no task runs.
+// allEnded returns a channel that is closed once no task runs and every outcome is written.
 func (w *Worker) allEnded() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	ended := make(chan struct{})
-	if w.running == 0 {
+	if w.open == 0 {
 		close(ended)
 	} else {
 		w.idle = ended
