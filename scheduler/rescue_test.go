@@ -391,3 +391,19 @@ func TestDeregister(t *testing.T) {
 	}
 	must(t, r.client.Deregister(r.ctx, worker)) // again
 }
+
+// Dead workers that held nothing stand in nobody's way, however many there are.
+func TestIdleDeadWorkersDelayNoRescue(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	var idle []scheduler.WorkerID
+	for range 50 {
+		idle = append(idle, r.worker())
+	}
+	lease := r.running(scheduler.NewTask{})
+	r.kill(append(idle, lease.Worker)...)
+	r.rescue()
+	if state := r.state(lease.Task); state != scheduler.Ready {
+		t.Errorf("%s", state)
+	}
+}

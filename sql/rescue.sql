@@ -5,7 +5,9 @@
 with dead as (
   delete from scheduler.workers w
   where w.id = any (array(
-    select d.id from scheduler.workers d where d.seen_at + d.ttl_ms * interval '1 ms' < now() limit @limit for update skip locked))
+    select d.id from scheduler.workers d where d.seen_at + d.ttl_ms * interval '1 ms' < now()
+    order by not exists (select from scheduler.leases l where l.worker_id = d.id), d.id -- those that held something first
+    limit @limit for update skip locked))
   returning w.id, w.name
 ), held as (
   delete from scheduler.leases l
