@@ -1,0 +1,150 @@
+package crash
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pgscheduler/scheduler/internal/pgtest"
+	"github.com/pgscheduler/scheduler/scheduler"
+)
+
+// The short lease of tests that cannot wait for the default one.
+const heartbeat, ttl = 300 * time.Millisecond, time.Second
+
+// 20,000 tasks, four worker processes, one of them killed every 3 s: each task completes once, and leaves one effect.
+func TestWorkersKilledUnderLoad(t *testing.T) {
+	t.Parallel()
+	const total, crew, slots, every = 20_000, 4, 20, 3 * time.Second
+	l := openLedger(t, pgtest.DB(t))
+	for range total / 1000 {
+		batch := make([]scheduler.NewTask, 1000)
+		for i := range batch {
+			batch[i] = scheduler.NewTask{Kind: "tx", MaxAttempts: 1, Payload: job{Milliseconds: rand.N(240)}}
+		}
+		l.submit(batch...)
+	}
+	var workers []*process
+	for n := range crew {
+		workers = append(workers, start(t, orders{URL: l.url, Name: fmt.Sprintf("crew-%d", n), Concurrency: slots,
+			Heartbeat: heartbeat, TTL: ttl, MaxCrashes: 1000}))
+	}
+	began, kills, busy := time.Now(), 0, 0
+	next := began.Add(every)
+	look := time.NewTicker(100 * time.Millisecond)
+	defer look.Stop()
+	for l.effects() < total {
+		<-look.C
+		if time.Since(began) > 5*time.Minute {
+			t.Fatalf("%d of %d effects after %s, %d kills", l.effects(), total, time.Since(began), kills)
+		}
+		if time.Now().Before(next) {
+			continue
+		}
+		next = time.Now().Add(every)
+		victim := kills % crew
+		held := read[int](l, `select count(*) from scheduler.tasks t join scheduler.workers w on w.id = t.worker_id where w.name = $1 and t.state = 'running'`,
+			workers[victim].orders.Name)
+		workers[victim].kill()
+		workers[victim] = workers[victim].again()
+		kills++
+		if held > 0 {
+			busy++
+		}
+	}
+	took := time.Since(began)
+	await(t, "the last completion", func() bool {
+		return read[int](l, `select count(*) from scheduler.tasks where state <> 'completed'`) == 0
+	})
+	t.Logf("%d tasks in %s; %d workers killed, %d of them at work; attempts besides the completing ones: %s; most crashes of a task: %d", total,
+		took.Round(time.Second/10), kills, busy, l.outcomes(), read[int](l, `select max(crashes) from scheduler.tasks`))
+	if busy < 8 {
+		t.Errorf("only %d workers were killed at work", busy)
+	}
+	l.mustBalance()
+}
+
+// With all settings at their defaults, a killed worker's task starts again elsewhere; the documentation promises 20 s.
+func TestKilledWorkersTaskStartsAgainByDefault(t *testing.T) {
+	t.Parallel()
+	l := openLedger(t, pgtest.DB(t))
+	victim := start(t, orders{URL: l.url, Name: "victim"})
+	id := l.submit(scheduler.NewTask{Kind: "wait"})[0]
+	await(t, "the first attempt", func() bool {
+		return read[string](l, `select state::text from scheduler.tasks where id = $1`, id) == "running"
+	})
+	start(t, orders{URL: l.url, Name: "heir"})
+	await(t, "two workers", func() bool { return read[int](l, `select count(*) from scheduler.workers`) == 2 })
+	victim.kill()
+	killed := time.Now()
+	await(t, "the second attempt", func() bool { return read[int](l, `select attempt from scheduler.tasks where id = $1`, id) == 2 })
+	took := time.Since(killed)
+	t.Logf("the task started again %s after its worker was killed", took.Round(time.Millisecond))
+	if took > 30*time.Second {
+		t.Errorf("it took %s", took)
+	}
+}
+
+// A task that kills each process that runs it is given up; the tasks beside it complete.
+func TestPoisonTask(t *testing.T) {
+	t.Parallel()
+	l := openLedger(t, pgtest.DB(t))
+	poison, err := l.client.Submit(t.Context(), scheduler.NewTask{Kind: "poison", MaxAttempts: 1, Priority: -1, Payload: job{Milliseconds: 50}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const neighbours = 200
+	batch := make([]scheduler.NewTask, neighbours)
+	for i := range batch {
+		batch[i] = scheduler.NewTask{Kind: "tx", Payload: job{Milliseconds: 10}}
+	}
+	l.submit(batch...)
+	p := start(t, orders{URL: l.url, Name: "supervised", Concurrency: 4, Heartbeat: heartbeat, TTL: ttl})
+	deaths := 0
+	await(t, "the end of all", func() bool {
+		if p.ended() {
+			deaths++
+			p = p.again()
+		}
+		return read[int](l, `select count(*) from scheduler.tasks where state not in ('completed', 'failed')`) == 0
+	})
+	task, err := l.client.Task(t.Context(), poison.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if task.State != scheduler.Failed || *task.ErrorCode != "worker_lost" || task.Crashes != 3 || task.Failures != 0 || deaths != 3 {
+		t.Errorf("the poison is %s (%s), %d crashes, %d failures; %d processes died", task.State, *task.ErrorCode, task.Crashes, task.Failures, deaths)
+	}
+	attempts, err := l.client.Attempts(t.Context(), poison.ID)
+	if err != nil || len(attempts) != 3 {
+		t.Errorf("attempts %+v, %v", attempts, err)
+	}
+	for _, a := range attempts {
+		if a.Outcome != "crashed" {
+			t.Errorf("attempt %d %s", a.Attempt, a.Outcome)
+		}
+	}
+	t.Logf("attempts besides the completing ones: %s", l.outcomes())
+	l.mustBalance()
+}
+
+// The process that a killed worker had started for a task does not outlive it.
+func TestCommandDiesWithItsWorker(t *testing.T) {
+	t.Parallel()
+	l := openLedger(t, pgtest.DB(t))
+	p := start(t, orders{URL: l.url, Name: "parent", Exec: []string{"sh", "-c", "echo $$; exec sleep 1000"}})
+	id := l.submit(scheduler.NewTask{Kind: "exec"})[0]
+	await(t, "the command's line", func() bool {
+		return read[int](l, `select count(*) from scheduler.task_logs where task_id = $1`, id) == 1
+	})
+	pid := read[string](l, `select message from scheduler.task_logs where task_id = $1`, id)
+	p.signal(syscall.SIGKILL)
+	await(t, "the death of "+pid, func() bool {
+		state, err := exec.Command("ps", "-o", "stat=", "-p", pid).Output()
+		return err != nil || strings.HasPrefix(string(state), "Z")
+	})
+}
