@@ -7,11 +7,10 @@ import (
 )
 
 const (
-	groupMost    = 1000             // calls in one statement
-	groupBytes   = 8 << 20          // what they carry, unless one alone carries more
-	groupFlights = 2                // statements under way at once
-	groupTimeout = 2 * time.Minute  // of one run, in case the database neither answers nor hangs up
-	groupAlone   = 30 * time.Second // of one call that is run alone after its group failed
+	groupMost    = 1000                           // calls in one statement
+	groupBytes   = 8 << 20                        // what they carry, unless one alone carries more
+	groupFlights = 2                              // statements under way at once
+	groupTimeout = statementTimeout + time.Second // of one run, in case the database neither answers nor hangs up
 )
 
 // group lets calls that arrive together travel in one statement and one commit. Nobody waits for a window to fill: a call
@@ -97,7 +96,7 @@ func (g *group[In, Out]) next() int {
 // serve runs the calls together. When the statement is refused for what one of them holds, or waits in vain for a row that
 // somebody has locked, each is run alone, so that it fails alone; when the database is not to be had, all fail.
 func (g *group[In, Out]) serve(calls []call[In, Out]) {
-	answers, err := g.attempt(calls, groupTimeout)
+	answers, err := g.attempt(calls)
 	for i, c := range calls {
 		switch {
 		case err == nil:
@@ -105,7 +104,7 @@ func (g *group[In, Out]) serve(calls []call[In, Out]) {
 		case len(calls) == 1 || Unavailable(err) && !blocked(err):
 			c.done(answer[Out]{err: err})
 		default:
-			alone, err := g.attempt(calls[i:i+1], groupAlone)
+			alone, err := g.attempt(calls[i : i+1])
 			if err != nil {
 				alone = []answer[Out]{{err: err}}
 			}
@@ -114,8 +113,8 @@ func (g *group[In, Out]) serve(calls []call[In, Out]) {
 	}
 }
 
-func (g *group[In, Out]) attempt(calls []call[In, Out], timeout time.Duration) ([]answer[Out], error) {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout) // the run serves many callers, none of them owns it
+func (g *group[In, Out]) attempt(calls []call[In, Out]) ([]answer[Out], error) {
+	ctx, cancel := context.WithTimeout(context.Background(), groupTimeout) // the run serves many callers, none of them owns it
 	defer cancel()
 	in := make([]In, len(calls))
 	for i, c := range calls {
