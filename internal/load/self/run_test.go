@@ -157,7 +157,7 @@ func TestDrain(t *testing.T) {
 			t.Errorf("%s: %+v", name, result)
 		}
 	}
-	if hot := results["work"].HOT; hot == nil || *hot < 0 || *hot > 50 {
+	if hot := results["work"].HOT; hot == nil || *hot < 0 || *hot > 55 { // leases never are, completions may be; heartbeats are few
 		t.Errorf("HOT updates: %v", hot)
 	}
 	equal(t, "states", r.states(), map[string]int{"completed": 1200})
