@@ -36,7 +36,8 @@ begin
   field := case
     when kind is null or kind !~ '^[A-Za-z0-9_][A-Za-z0-9_.:/\\-]*$' or octet_length(kind) > 128 then 'kind'
     when queue is null or queue !~ '^[A-Za-z0-9_][A-Za-z0-9_.-]*$' or octet_length(queue) > 128 then 'queue'
-    when payload is null or octet_length(payload::text) > 262144 then 'payload'
+    when payload is null or octet_length(payload::text) > 262144
+      or jsonb_path_exists(payload, 'strict $.**{64} ? (@.type() == "array" || @.type() == "object")') then 'payload'
     when priority is null or priority not between -32768 and 32767 then 'priority'
     when run_at is not null and not (isfinite(run_at) and run_at between '1970-01-01Z' and '9999-12-31Z') then 'run_at'
     when delay_ms is not null and delay_ms not between 0 and 3155760000000 then 'delay_ms'
@@ -56,7 +57,7 @@ begin
   rule := case field
     when 'kind' then '1 to 128 letters, digits and _ . : / \ -, not starting with punctuation'
     when 'queue' then '1 to 128 letters, digits and _ . -, not starting with punctuation'
-    when 'payload' then 'JSON of at most 262144 bytes, not SQL NULL'
+    when 'payload' then 'JSON of at most 262144 bytes and 64 levels, not SQL NULL'
     when 'priority' then '-32768 to 32767'
     when 'run_at' then 'a time between the years 1970 and 9999'
     when 'delay_ms' then '0 to 3155760000000, and not together with run_at'
