@@ -3,13 +3,25 @@ package scheduler
 import (
 	"context"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 )
+
+// PinPlans sets what connections of the hot path are opened with.
+func PinPlans(params map[string]string) { pinPlans(params) }
 
 // ForgetPositions makes the next lease of each queue look from the beginning.
 func (c *Client) ForgetPositions() {
 	c.positions.mu.Lock()
 	defer c.positions.mu.Unlock()
 	clear(c.positions.queues)
+}
+
+// ResetConnections closes all idle connections.
+func (c *Client) ResetConnections() {
+	for _, pool := range []*pgxpool.Pool{c.hot, c.pool, c.reads, c.vital} {
+		pool.Reset()
+	}
 }
 
 // What Maintain does again and again, until there is nothing left to do at once.
