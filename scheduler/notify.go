@@ -23,8 +23,8 @@ const (
 )
 
 const (
-	hintEvery  = 10 * time.Millisecond // at most one notification a queue and process in so long
-	pingEvery  = 10 * time.Second      // a silent listening connection is tried this often
+	hintEvery  = 4 * time.Millisecond // at most one notification a queue and process in so long
+	pingEvery  = 10 * time.Second     // a silent listening connection is tried this often
 	pingWithin = 5 * time.Second
 )
 

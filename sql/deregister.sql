@@ -3,7 +3,8 @@
 with gone as (
   delete from scheduler.workers where id = @worker
 ), leases as (
-  delete from scheduler.leases l where l.worker_id = @worker and not exists (select from scheduler.tasks t
-    where t.id = any (l.task_ids) and t.queue = l.queue and t.worker_id = @worker and t.state = 'running')
+  delete from scheduler.leases l where l.worker_id = @worker and not exists (
+    select from unnest(l.task_ids) h(id),
+      lateral (select from scheduler.tasks t where t.id = h.id and t.queue = l.queue and t.worker_id = @worker and t.state = 'running' offset 0) r)
 )
 delete from scheduler.cancellations where worker_id = @worker

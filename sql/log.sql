@@ -5,5 +5,5 @@ select d.task_id, $2::text, d.attempt, now() - d.age_ms * interval '1 ms', d.str
 from unnest($3::uuid[], $4::integer[], $5::bigint[], $6::text[], $7::text[]) with ordinality
   as d(task_id, attempt, age_ms, stream, message, n)
 where exists (select from scheduler.tasks t where t.id = d.task_id and t.queue = $2::text and t.worker_id = $1::uuid
-  and t.attempt = d.attempt and t.state = 'running')
+  and t.attempt = d.attempt and t.state = 'running' offset 0) -- looked up one by one, never joined
 order by d.n

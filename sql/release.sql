@@ -8,8 +8,8 @@ with ended as (
       worker_id = case when t.cancel_requested_at is not null then t.worker_id end,
       finished_at = case when t.cancel_requested_at is not null then now() end,
       revision = t.revision + 1
-  from unnest(@ids::uuid[], @attempts::integer[]) as d(id, attempt)
-  where t.id = d.id and t.queue = @queue and t.worker_id = @worker and t.attempt = d.attempt and t.state = 'running'
+  where t.id = any (@ids::uuid[]) and t.queue = @queue and t.worker_id = @worker and t.state = 'running'
+    and t.attempt = (@attempts::integer[])[width_bucket(t.id, @ids::uuid[])] -- the id's place in the sorted array
   returning t.id, t.state, t.attempt, t.kind, t.started_at
 ), history as (
   insert into scheduler.attempts (task_id, attempt, queue, kind, outcome, worker_id, worker, started_at, error)
