@@ -1,0 +1,93 @@
+package scheduler
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// sent records what a hinter sends.
+type sent struct {
+	mu   sync.Mutex
+	list []string
+	hold chan struct{} // each send waits for it to be closed; nil: none does
+}
+
+func (s *sent) send(channel string, payloads []string) {
+	slices.Sort(payloads)
+	s.mu.Lock()
+	s.list = append(s.list, fmt.Sprint(channel, payloads))
+	hold := s.hold
+	s.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
+}
+
+// The first hint goes at once; those that come while it is under way go together, each queue once, and of due times the soonest.
+func TestHintsTravelTogether(t *testing.T) {
+	t.Parallel()
+	s := &sent{hold: make(chan struct{})}
+	h := hinter{send: s.send}
+	h.hint("a")
+	for began := time.Now(); ; {
+		s.mu.Lock()
+		n := len(s.list)
+		s.mu.Unlock()
+		if n == 1 {
+			break
+		}
+		if time.Since(began) > 10*time.Second {
+			t.Fatal("the first hint was not sent")
+		}
+	}
+	for i := range 1000 {
+		h.hint(Queue(fmt.Sprint("q", i%3)))
+		h.hintDue(fmt.Sprint(1000 - i))
+	}
+	h.hintDue("99")
+	close(s.hold)
+	h.wait()
+	want := []string{"scheduler_ready[a]", "scheduler_ready[q0 q1 q2]", "scheduler_due[1]"}
+	if diff := cmp.Diff(want, s.list); diff != "" {
+		t.Error(diff)
+	}
+	h.hint("b")
+	h.hintDue("5")
+	h.wait()
+	if diff := cmp.Diff([]string{"scheduler_ready[b]", "scheduler_due[5]"}, s.list[3:]); diff != "" {
+		t.Errorf("after a pause:\n%s", diff)
+	}
+}
+
+// However many hints come from however many hands, the last of each queue is followed by a notification.
+func TestNoHintIsForgotten(t *testing.T) {
+	t.Parallel()
+	s := &sent{}
+	h := hinter{send: s.send}
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for range 2000 {
+				h.hint(Queue(fmt.Sprint("q", i)))
+			}
+			h.hint(Queue(fmt.Sprint("last", i)))
+		})
+	}
+	all.Wait()
+	h.wait()
+	text := fmt.Sprint(s.list)
+	for i := range 8 {
+		if !strings.Contains(text, fmt.Sprint("last", i)) {
+			t.Errorf("last%d was not sent", i)
+		}
+	}
+	if len(s.list) > 200 {
+		t.Errorf("%d notifications for 16,000 hints", len(s.list))
+	}
+}

@@ -1,0 +1,157 @@
+package scheduler_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgscheduler/scheduler/scheduler"
+)
+
+// ear is somebody who listens.
+type ear struct {
+	mu    sync.Mutex
+	heard []string
+}
+
+func (e *ear) on(channel, payload string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.heard = append(e.heard, channel+" "+payload)
+}
+
+func (e *ear) count(what string) (n int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, h := range e.heard {
+		if h == what {
+			n++
+		}
+	}
+	return n
+}
+
+// listen lets a client listen until the test ends.
+func (r *rig) listen(client *scheduler.Client) *ear {
+	e := &ear{}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.ctx))
+	var done sync.WaitGroup
+	done.Go(func() { // ends with ctx; the cleanup waits
+		if err := client.Listen(ctx, []string{scheduler.ChannelReady, scheduler.ChannelControl}, e.on); err != nil {
+			r.t.Errorf("Listen returned %v", err)
+		}
+	})
+	r.t.Cleanup(func() { cancel(); done.Wait() })
+	return e
+}
+
+const connected = " " // what Listen says after each connect
+
+// listener returns the process id of the connection that listens, 0 when there is none.
+func (r *rig) listener() int {
+	r.t.Helper()
+	return read[int](r, `select coalesce(max(pid), 0) from pg_stat_activity where datname = current_database() and application_name = 'scheduler'
+		and (query like 'listen %' or query like '-- ping%')`)
+}
+
+// The connection is cut off: it is made anew, whoever listens is told to look at everything, and hears what comes then.
+func TestListenSurvivesItsConnection(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	e := r.listen(r.open(scheduler.Config{}))
+	await(t, "listening", func() bool { return e.count(connected) == 1 })
+	for cut := 1; cut <= 3; cut++ {
+		payload := fmt.Sprint("queue", cut)
+		r.exec(`select pg_notify('scheduler_ready', $1)`, payload)
+		r.exec(`select pg_notify('scheduler_due', 'not listened to')`)
+		await(t, "a notification", func() bool { return e.count("scheduler_ready "+payload) == 1 })
+		pid := r.listener()
+		if n := read[bool](r, `select pg_terminate_backend($1)`, pid); !n {
+			t.Fatalf("there is no connection %d to cut", pid)
+		}
+		await(t, "listening again", func() bool { return e.count(connected) == cut+1 })
+	}
+	r.exec(`notify scheduler_control, '*'`)
+	await(t, "a notification on the other channel", func() bool { return e.count("scheduler_control *") == 1 })
+	if e.count("scheduler_due not listened to") != 0 {
+		t.Error("heard a channel that was not asked for")
+	}
+	log := r.logs.String()
+	if lost, back := strings.Count(log, "listen: connection lost"), strings.Count(log, "listen: connection is back"); lost != 3 || back != 3 {
+		t.Errorf("logged %d times that it was lost, %d times that it is back, want 3 and 3", lost, back)
+	}
+}
+
+// A silent connection is tried every ten seconds, stays the same, and still hears.
+func TestListenStaysThroughSilence(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 25 seconds")
+	}
+	t.Parallel()
+	r := newRig(t)
+	e := r.listen(r.open(scheduler.Config{}))
+	await(t, "listening", func() bool { return e.count(connected) == 1 })
+	pid := r.listener()
+	began := read[time.Time](r, `select query_start from pg_stat_activity where pid = $1`, pid)
+	await(t, "two tries", func() bool {
+		return read[time.Time](r, `select query_start from pg_stat_activity where pid = $1`, pid).Sub(began) > 15*time.Second
+	})
+	r.exec(`notify scheduler_ready, 'q'`)
+	await(t, "a notification", func() bool { return e.count("scheduler_ready q") == 1 })
+	if e.count(connected) != 1 {
+		t.Errorf("connected %d times", e.count(connected))
+	}
+}
+
+func TestPollOnlyNeverListens(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	client := r.open(scheduler.Config{PollOnly: true})
+	ctx, cancel := context.WithCancel(r.ctx)
+	returned := make(chan error)
+	e := &ear{}
+	go func() { returned <- client.Listen(ctx, []string{scheduler.ChannelReady}, e.on) }() // received below
+	r.exec(`notify scheduler_ready, 'q'`)
+	must(t, second(client.Submit(r.ctx, scheduler.NewTask{Kind: "k"})))
+	if r.listener() != 0 {
+		t.Error("it listens")
+	}
+	cancel()
+	if err := <-returned; err != nil || len(e.heard) != 0 {
+		t.Errorf("returned %v, heard %v", err, e.heard)
+	}
+}
+
+// Many submits make few notifications, and the last one is followed by one.
+func TestSubmitsAreHintedAtTogether(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	conn, err := pgx.Connect(r.ctx, r.url)
+	must(t, err)
+	defer conn.Close(r.ctx)
+	_, err = conn.Exec(r.ctx, "listen "+scheduler.ChannelReady)
+	must(t, err)
+	began := time.Now()
+	for range 300 {
+		r.submit(scheduler.NewTask{})
+	}
+	took := time.Since(began)
+	r.submit(scheduler.NewTask{Queue: "last"})
+	heard := 0
+	for {
+		n, err := conn.WaitForNotification(r.ctx)
+		must(t, err)
+		heard++
+		if n.Payload == "last" {
+			break
+		}
+	}
+	if most := int(took/(4*time.Millisecond)) + 4; heard > most {
+		t.Errorf("%d notifications for 300 submits in %s, want at most %d", heard, took, most)
+	}
+}
