@@ -93,7 +93,7 @@ func TestOutcomes(t *testing.T) {
 		{"snooze beyond any bound", "{}", func() (any, error) { return nil, worker.Snooze(1<<63 - 1) }, want{scheduler.Scheduled, 0, "", "", "snoozed", ""}},
 		{"panic", "{}", func() (any, error) { panic("out of cheese") }, want{scheduler.Scheduled, 1, "panic", "panic: out of cheese", "failed", ""}},
 		{"panic with an error", "{}", func() (any, error) { panic(errBoom) }, want{scheduler.Scheduled, 1, "panic", "panic: boom", "failed", ""}},
-		{"nil map write", "{}", func() (any, error) { var m map[int]int; m[1] = 1; return nil, nil },
+		{"nil map write", "{}", func() (any, error) { nilMap()[1] = 1; return nil, nil },
 			want{scheduler.Scheduled, 1, "panic", "assignment to entry in nil map", "failed", ""}},
 		{"goexit", "{}", func() (any, error) { runtime.Goexit(); return nil, nil }, want{scheduler.Scheduled, 1, "panic", "Goexit", "failed", ""}},
 		{"error that panics", "{}", func() (any, error) { var e *brokenError; return nil, e },
@@ -271,3 +271,5 @@ func TestNewNamesTheBadField(t *testing.T) {
 		t.Errorf("error %v, the caller's own list became %+v", err, shares)
 	}
 }
+
+func nilMap() map[int]int { return nil }
