@@ -158,7 +158,7 @@ func (j *journal) sendLines(ctx context.Context, mine func(scheduler.Line) bool)
 	for len(chosen) > 0 {
 		n := batchOf(chosen)
 		if err := j.client.Log(ctx, chosen[:n]); err != nil {
-			if ctx.Err() != nil || scheduler.Unavailable(err) {
+			if !scheduler.Refused(err) {
 				j.mu.Lock()
 				j.lines = append(chosen, j.lines...)
 				j.mu.Unlock()
@@ -220,7 +220,7 @@ func (j *journal) sendSession(ctx context.Context, attempts []*attempt) error {
 		return nil
 	}
 	lost, again, err := j.client.Report(ctx, reports)
-	if ctx.Err() != nil || scheduler.Unavailable(err) {
+	if err != nil && !scheduler.Refused(err) {
 		again = reports // what was written is written again
 	}
 	for _, lease := range lost {

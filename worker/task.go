@@ -44,8 +44,8 @@ func (t *Task[Args]) Report(current, total int64, message string) error {
 // ReportData is Report with any JSON value beside it.
 func (t *Task[Args]) ReportData(p scheduler.Progress) error { return t.attempt.report(p) }
 
-// ReportTx writes progress within the handler's own transaction: it is seen when that commits. Keep the transaction short from here on: a cancel of the task waits for it. It returns
-// scheduler.ErrLeaseLost when the lease is lost: roll back.
+// ReportTx writes progress within the handler's own transaction: it is seen when that commits. Keep the transaction short
+// from here on: a cancel of the task waits for it. It returns scheduler.ErrLeaseLost when the lease is lost: roll back.
 func (t *Task[Args]) ReportTx(ctx context.Context, tx pgx.Tx, current, total int64, message string) error {
 	return t.attempt.reportTx(ctx, tx, scheduler.Progress{Current: current, Total: total, Message: message})
 }
@@ -53,7 +53,7 @@ func (t *Task[Args]) ReportTx(ctx context.Context, tx pgx.Tx, current, total int
 // CompleteTx completes the task within the handler's own transaction: what it wrote there and the completion commit
 // together or not at all, so that the effect happens exactly once. Commit, then return nil; the handler's own result is not
 // stored. It returns scheduler.ErrLeaseLost when the lease is lost: roll back. A handler that returns without having
-// committed has failed its attempt.
+// committed has failed its attempt. What is reported or logged after it may be dropped.
 func (t *Task[Args]) CompleteTx(ctx context.Context, tx pgx.Tx, result any) error {
 	raw, err := json.Marshal(result)
 	if err != nil {
