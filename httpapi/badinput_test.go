@@ -72,6 +72,10 @@ var badInputs = []struct {
 	{"priority 1e399", "POST /v1/tasks", `{"kind":"x","priority":1e399}`, nil, CodeValidationFailed, "/priority"},
 	{"run_at in year 9999999", "POST /v1/tasks", `{"kind":"x","run_at":"9999999-01-01T00:00:00Z"}`, nil, CodeValidationFailed, "/run_at"},
 	{"run_at in year 0", "POST /v1/tasks", `{"kind":"x","run_at":"0000-01-01T00:00:00Z"}`, nil, CodeValidationFailed, "/run_at"},
+	{"run_at is Go's zero time", "POST /v1/tasks", `{"kind":"x","run_at":"0001-01-01T00:00:00Z"}`, nil, CodeValidationFailed, "/run_at"},
+	{"expires_at is Go's zero time", "POST /v1/tasks", `{"kind":"x","expires_at":"0001-01-01T00:00:00Z"}`, nil, CodeValidationFailed, "/expires_at"},
+	{"Go's zero time by another zone", "POST /v1/tasks", `{"kind":"x","expires_at":"0001-01-01T01:00:00+01:00"}`, nil, CodeValidationFailed, "/expires_at"},
+	{"expires_at in 1969", "POST /v1/tasks", `{"kind":"x","expires_at":"1969-12-31T23:59:59Z"}`, nil, CodeValidationFailed, "/expires_at"},
 	{"run_at is no time", "POST /v1/tasks", `{"kind":"x","run_at":"tomorrow"}`, nil, CodeValidationFailed, "/run_at"},
 	{"run_at without zone", "POST /v1/tasks", `{"kind":"x","run_at":"2030-01-01T00:00:00"}`, nil, CodeValidationFailed, "/run_at"},
 	{"run_at of the 30th of February", "POST /v1/tasks", `{"kind":"x","run_at":"2030-02-30T00:00:00Z"}`, nil, CodeValidationFailed, "/run_at"},
@@ -84,7 +88,10 @@ var badInputs = []struct {
 	{"max_attempts 1001", "POST /v1/tasks", `{"kind":"x","max_attempts":1001}`, nil, CodeValidationFailed, "/max_attempts"},
 	{"timeout 0", "POST /v1/tasks", `{"kind":"x","timeout_ms":0}`, nil, CodeValidationFailed, "/timeout_ms"},
 	{"negative timeout", "POST /v1/tasks", `{"kind":"x","timeout_ms":-5}`, nil, CodeValidationFailed, "/timeout_ms"},
-	{"negative backoff", "POST /v1/tasks", `{"kind":"x","backoff_ms":[-1]}`, nil, CodeValidationFailed, "/backoff_ms"},
+	{"negative backoff", "POST /v1/tasks", `{"kind":"x","backoff_ms":[-1]}`, nil, CodeValidationFailed, "/backoff_ms/0"},
+	{"backoff beyond its bound", "POST /v1/tasks", `{"kind":"x","backoff_ms":[0,31557600001]}`, nil, CodeValidationFailed, "/backoff_ms/1"},
+	{"backoff beyond 64 bits", "POST /v1/tasks", `{"kind":"x","backoff_ms":[9223372036854775808]}`, nil, CodeValidationFailed, "/backoff_ms/0"},
+	{"1.0 in backoff", "POST /v1/tasks", `{"kind":"x","backoff_ms":[1.0]}`, nil, CodeValidationFailed, "/backoff_ms"},
 	{"empty backoff", "POST /v1/tasks", `{"kind":"x","backoff_ms":[]}`, nil, CodeValidationFailed, "/backoff_ms"},
 	{"backoff of 101", "POST /v1/tasks", `{"kind":"x","backoff_ms":[` + strings.Repeat("1,", 100) + `1]}`, nil, CodeValidationFailed, "/backoff_ms"},
 	{"empty unique_key", "POST /v1/tasks", `{"kind":"x","unique_key":""}`, nil, CodeValidationFailed, "/unique_key"},
@@ -115,6 +122,7 @@ var badInputs = []struct {
 	{"batch with a bad element", "POST /v1/tasks/batch", `[{"kind":"x"},{"kind":"x"},{"kind":"x"},{"kind":"x","payload":"\u0000"}]`, nil, CodeMalformedJSON, "/3/payload"},
 	{"batch with a bad field", "POST /v1/tasks/batch", `[{"kind":"x"},{"kind":"x","priority":"high"}]`, nil, CodeValidationFailed, "/1/priority"},
 	{"batch with a bad name", "POST /v1/tasks/batch", `[{"kind":"x"},{"kind":"a b"}]`, nil, CodeValidationFailed, "/1/kind"},
+	{"batch with Go's zero time", "POST /v1/tasks/batch", `[{"kind":"x"},{"kind":"x","run_at":"0001-01-01T00:00:00Z"}]`, nil, CodeValidationFailed, "/1/run_at"},
 	{"batch with a great payload", "POST /v1/tasks/batch", `[{"kind":"x"},{"kind":"x","payload":"` + strings.Repeat("p", 300<<10) + `"}]`, nil, CodeValidationFailed, "/1/payload"},
 	{"batch of one great payload", "POST /v1/tasks/batch", `[{"kind":"x","payload":"` + strings.Repeat("p", 300<<10) + `"}]`, nil, CodeValidationFailed, "/0/payload"},
 	{"batch with a bad line", "POST /v1/tasks/batch", "{\"kind\":\"x\"}\n\n{\"kind\":\n", []string{"Content-Type", "application/x-ndjson"}, CodeMalformedJSON, "/1"},
@@ -146,6 +154,28 @@ var badInputs = []struct {
 	{"unknown path", "GET /v1/nothing", "", nil, CodeNotFound, ""},
 	{"path with a slash too many", "GET /v1/tasks/", "", nil, CodeNotFound, ""},
 	{"method of no use", "PATCH /v1/tasks", "", nil, CodeMethodNotAllowed, ""},
+	{"GET of a path that only takes POST", "GET /v1/tasks/batch", "", nil, CodeMethodNotAllowed, ""},
+	{"DELETE of a path that only takes POST", "DELETE /v1/tasks/batch", "", nil, CodeMethodNotAllowed, ""},
+	{"path with an empty segment", "GET /v1//tasks", "", nil, CodeNotFound, ""},
+	{"path that begins with an empty segment", "POST //v1/tasks", `{"kind":"x"}`, nil, CodeNotFound, ""},
+	{"path with a dot", "GET /v1/./tasks", "", nil, CodeNotFound, ""},
+	{"path that climbs", "GET /v1/queues/../tasks", "", nil, CodeNotFound, ""},
+	{"path of slashes", "GET //", "", nil, CodeNotFound, ""},
+	{"root", "GET /", "", nil, CodeNotFound, ""},
+	// Bodies where none belongs.
+	{"retry with a member", "POST /v1/tasks/" + unknownID + "/retry", `{"reason":"x"}`, nil, CodeValidationFailed, "/reason"},
+	{"retry with an array", "POST /v1/tasks/" + unknownID + "/retry", `[]`, nil, CodeValidationFailed, ""},
+	{"retry with junk", "POST /v1/tasks/" + unknownID + "/retry", `reason`, nil, CodeMalformedJSON, ""},
+	{"retry with 2 MB", "POST /v1/tasks/" + unknownID + "/retry", strings.Repeat(" ", 2<<20), nil, CodePayloadTooLarge, ""},
+	{"retry with nothing in an object", "POST /v1/tasks/" + unknownID + "/retry", ` {} `, nil, CodeNotFound, ""},
+	{"pause with a member", "POST /v1/queues/q/pause", `{"until":"tomorrow"}`, nil, CodeValidationFailed, "/until"},
+	{"resume with null", "POST /v1/queues/q/resume", `null`, nil, CodeValidationFailed, ""},
+	{"quiet with a member", "POST /v1/workers/" + unknownID + "/quiet", `{"x":1}`, nil, CodeValidationFailed, "/x"},
+	{"stop with a member", "POST /v1/workers/" + unknownID + "/stop", `{"x":1}`, nil, CodeValidationFailed, "/x"},
+	{"run with a member", "POST /v1/workers/" + unknownID + "/run", `{"x":1}`, nil, CodeValidationFailed, "/x"},
+	{"pause of a schedule with a member", "POST /v1/schedules/x/pause", `{"x":1}`, nil, CodeValidationFailed, "/x"},
+	{"resume of a schedule with a member", "POST /v1/schedules/x/resume", `{"x":1}`, nil, CodeValidationFailed, "/x"},
+	{"trigger with a payload", "POST /v1/schedules/x/trigger", `{"payload":1}`, nil, CodeValidationFailed, "/payload"},
 	// Queries.
 	{"limit 0", "GET /v1/tasks?limit=0", "", nil, CodeValidationFailed, "limit"},
 	{"limit 501", "GET /v1/tasks?limit=501", "", nil, CodeValidationFailed, "limit"},
@@ -218,6 +248,29 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
+// TestWording has the messages that tell a person what to send instead.
+func TestWording(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Config{})
+	for _, test := range []struct{ path, body, detail string }{
+		{"/v1/tasks", `[]`, "expected an object"},
+		{"/v1/tasks", `null`, "expected an object"},
+		{"/v1/tasks", `5`, "expected an object"},
+		{"/v1/tasks/batch", `5`, "expected an array of 1 to 10000 tasks, or as many lines of application/x-ndjson"},
+		{"/v1/tasks/batch", `[5]`, "/0: expected an object"},
+		{"/v1/tasks", `{"kind":"x","delay_ms":9223372036854775808}`, "/delay_ms: expected number <= 3155760000000"},
+		{"/v1/tasks", `{"kind":"x","timeout_ms":31557600001}`, "/timeout_ms: expected number <= 31557600000"},
+		{"/v1/tasks", `{"kind":"x","backoff_ms":[9223372036854775808]}`, "/backoff_ms/0: expected number <= 31557600000"},
+		{"/v1/tasks", `{"kind":"x","backoff_ms":[1.0]}`, "/backoff_ms: expected array of integers"},
+		{"/v1/tasks", `{"kind":"x","backoff_ms":[1e399]}`, "/backoff_ms: a number out of range"},
+		{"/v1/tasks", `{"kind":"x","expires_at":"0001-01-01T00:00:00Z"}`, "/expires_at: a time between the years 1970 and 9999"},
+	} {
+		if p := r.post(test.path, test.body).problem(CodeValidationFailed); p.Detail != test.detail {
+			t.Errorf("%s says %q, want %q", test.body, p.Detail, test.detail)
+		}
+	}
+}
+
 // TestManyFaults names them all, up to a bound.
 func TestManyFaults(t *testing.T) {
 	t.Parallel()
@@ -282,4 +335,22 @@ func TestChunkedBody(t *testing.T) {
 	chunk := fmt.Sprintf("%x\r\n%s\r\n", 64<<10, strings.Repeat(" ", 64<<10))
 	a := r.raw("POST /v1/tasks HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + strings.Repeat(chunk, 17))
 	a.problem(CodePayloadTooLarge)
+}
+
+// TestBelowTheAPI has the answers that docs/problems.md says net/http gives by itself, without an X-Request-Id.
+func TestBelowTheAPI(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Config{})
+	for request, status := range map[string]int{
+		"nonsense\r\n\r\n":                                                              400,
+		"GET /v1/tasks HTTP/1.1\r\n\r\n":                                                400,
+		"GET /v1/tasks/%zz HTTP/1.1\r\nHost: localhost\r\n\r\n":                         400,
+		"POST /v1/tasks HTTP/1.1\r\nHost: localhost\r\nExpect: cake\r\n\r\n":            417,
+		"POST /v1/tasks HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip\r\n\r\n": 501,
+		"GET /v1/tasks HTTP/3.0\r\nHost: localhost\r\n\r\n":                             505,
+	} {
+		if a := r.raw(request); a.status != status || a.header.Get("X-Request-Id") != "" {
+			t.Errorf("%q was answered with %d, want %d", request, a.status, status)
+		}
+	}
 }

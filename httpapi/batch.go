@@ -104,7 +104,7 @@ func split(raw []byte, contentType string) (list []json.RawMessage, err error) {
 }
 
 func wrongCount() error {
-	return invalid(Detail{Detail: fmt.Sprintf("an array of 1 to %d tasks, or as many lines of %s", maxBatch, mediaNDJSON)})
+	return invalid(Detail{Detail: fmt.Sprintf("expected an array of 1 to %d tasks, or as many lines of %s", maxBatch, mediaNDJSON)})
 }
 
 func (s *server) batch(list []json.RawMessage) ([]scheduler.NewTask, error) {

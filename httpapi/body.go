@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -43,6 +44,39 @@ func (s *server) readBody(limit int64, optional bool, types ...string) func(huma
 		r.Body = io.NopCloser(bytes.NewReader(raw))
 		next(ctx)
 	}
+}
+
+// noBody is the step before an operation that takes no body: none passes, and so does {}, which many clients always send.
+// Anything else was meant for something, and would be lost without a word.
+func (s *server) noBody(ctx huma.Context, next func(huma.Context)) {
+	r, w := humago.Unwrap(ctx)
+	raw, problem := s.body(w, r, maxBody)
+	if problem == nil && len(raw) > 0 {
+		problem = refuseBody(r.Context(), raw)
+	}
+	if problem != nil {
+		problem.write(w, r)
+		return
+	}
+	next(ctx)
+}
+
+func refuseBody(ctx context.Context, raw []byte) *Problem {
+	if err := checkJSON(raw, ""); err != nil {
+		return problemOf(ctx, err)
+	}
+	list, ok := members(raw)
+	if !ok {
+		return invalid(Detail{Detail: "expected no body, or an object without members"})
+	}
+	var faults []Detail
+	for _, m := range list[:min(len(list), maxDetails)] {
+		faults = append(faults, Detail{Pointer: "/" + escapePointer(m.name), Detail: "unknown; this request takes no members"})
+	}
+	if faults == nil {
+		return nil
+	}
+	return invalid(faults...)
 }
 
 // hurry bounds the time for a request's body, also for a body that nobody reads: net/http reads on before it answers.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -51,7 +53,7 @@ func (d decoder[T]) one(raw []byte) (value T, err error) {
 func (d decoder[T]) object(raw []byte, at string) (value T, faults []Detail, err error) {
 	list, ok := members(raw)
 	if !ok {
-		return value, []Detail{{Pointer: at, Detail: "an object"}}, nil
+		return value, []Detail{{Pointer: at, Detail: "expected an object"}}, nil
 	}
 	into := reflect.ValueOf(&value).Elem()
 	seen, given := map[string]bool{}, map[string]bool{}
@@ -105,12 +107,30 @@ func (d decoder[T]) field(into reflect.Value, m member, pointer string) []Detail
 		if errors.As(err, &detail) {
 			where, rule = pointer+locationPointer(detail.Location), detail.Message
 		}
-		faults = append(faults, Detail{Pointer: where, Detail: rule})
+		faults = append(faults, Detail{Pointer: where, Detail: wholeNumbers(rule)})
 	}
-	if len(faults) == 0 && json.Unmarshal(m.value, into.Addr().Interface()) != nil {
-		faults = append(faults, Detail{Pointer: pointer, Detail: "expected " + d.schema.Properties[m.name].Type})
+	if len(faults) == 0 && json.Unmarshal(m.value, into.Addr().Interface()) != nil { // 1.0 for an integer, for one
+		schema := d.schema.Properties[m.name]
+		rule := "expected " + schema.Type
+		if schema.Items != nil {
+			rule += " of " + schema.Items.Type + "s"
+		}
+		faults = append(faults, Detail{Pointer: pointer, Detail: rule})
 	}
 	return faults
+}
+
+var exponent = regexp.MustCompile(`\d(\.\d+)?e\+\d+`)
+
+// wholeNumbers writes the bounds that huma says as 3.15576e+10 without an exponent.
+func wholeNumbers(rule string) string {
+	return exponent.ReplaceAllStringFunc(rule, func(number string) string {
+		f, err := strconv.ParseFloat(number, 64)
+		if err != nil {
+			return number
+		}
+		return strconv.FormatFloat(f, 'f', -1, 64)
+	})
 }
 
 func (d decoder[T]) names() []string {

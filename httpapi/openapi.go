@@ -80,6 +80,8 @@ func handle[I, O any](s *server, api huma.API, op operation, answer func(context
 			op.limit = maxBody
 		}
 		op.Middlewares = append(op.Middlewares, s.readBody(op.limit, op.optional, slices.Sorted(maps.Keys(content))...))
+	} else if op.Method == http.MethodPost {
+		op.Middlewares = append(op.Middlewares, s.noBody)
 	}
 	op.Middlewares = append(op.Middlewares, s.limit) // behind the body, whose time is the client's
 	huma.Register(api, op.Operation, func(ctx context.Context, in *I) (*O, error) {
@@ -115,6 +117,8 @@ func (op operation) problems(registry huma.Registry) map[string]*huma.Response {
 	responses := map[string]*huma.Response{"default": {Description: "Any other problem", Content: content}}
 	if op.accepts != nil {
 		op.codes = append(op.codes, CodeMalformedJSON, CodePayloadTooLarge, CodeUnsupportedMediaType, CodeValidationFailed)
+	} else if op.Method == http.MethodPost {
+		op.codes = append(op.codes, CodeMalformedJSON, CodePayloadTooLarge)
 	}
 	for _, code := range op.codes {
 		status := strconv.Itoa(codes[code].status)
@@ -224,6 +228,11 @@ func finish(registry huma.Registry) {
 				property.Pattern, property.PatternDescription = rule.Pattern, rule.PatternDescription
 				property.PrecomputeMessages()
 			}
+		}
+		if backoff := body.Properties["backoff_ms"]; backoff != nil { // tags have no way to bound elements
+			least, most := 0.0, 31557600000.0
+			backoff.Items.Minimum, backoff.Items.Maximum = &least, &most
+			backoff.Items.PrecomputeMessages()
 		}
 	}
 	for _, object := range []reflect.Type{reflect.TypeFor[Task](), reflect.TypeFor[Attempt]()} {

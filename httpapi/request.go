@@ -55,13 +55,21 @@ func (r SubmitRequest) NewTask() scheduler.NewTask {
 	return task
 }
 
-// faults returns what NewTask would hide: a delay of nothing is one too, as in SQL.
-func (r SubmitRequest) faults(at string) []Detail {
+// faults returns what NewTask would hide: a delay of nothing is one too, as in SQL, and so is Go's zero time.
+func (r SubmitRequest) faults(at string) (faults []Detail) {
 	if r.RunAt != nil && r.DelayMS != nil {
-		return []Detail{{Pointer: at + "/delay_ms", Detail: "not together with run_at"}}
+		faults = append(faults, Detail{Pointer: at + "/delay_ms", Detail: "not together with run_at"})
 	}
-	return nil
+	if r.RunAt != nil && r.RunAt.IsZero() {
+		faults = append(faults, Detail{Pointer: at + "/run_at", Detail: timeRule})
+	}
+	if r.ExpiresAt != nil && r.ExpiresAt.IsZero() {
+		faults = append(faults, Detail{Pointer: at + "/expires_at", Detail: timeRule})
+	}
+	return faults
 }
+
+const timeRule = "a time between the years 1970 and 9999" // as package scheduler says it
 
 // ScheduleRequest is the body that makes or replaces a schedule. Expression and Kind are needed.
 type ScheduleRequest struct {

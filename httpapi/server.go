@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path"
 	"regexp"
 	"runtime/debug"
 	"strings"
@@ -47,11 +48,23 @@ type server struct {
 type routes struct {
 	http.ServeMux
 	patterns []string
+	literal  map[string]bool // paths without a wildcard
 }
 
 func (r *routes) HandleFunc(pattern string, handle func(http.ResponseWriter, *http.Request)) {
 	r.patterns = append(r.patterns, pattern)
+	if _, path, _ := strings.Cut(pattern, " "); !strings.Contains(path, "{") {
+		r.literal[path] = true
+	}
 	r.ServeMux.HandleFunc(pattern, handle)
+}
+
+// takes reports whether a route takes the request. A path that is a route's own, as /v1/tasks/batch, is never taken for
+// one with a wildcard, as /v1/tasks/{id}.
+func (r *routes) takes(request *http.Request) bool {
+	_, pattern := r.Handler(request)
+	_, path, _ := strings.Cut(pattern, " ")
+	return pattern != "" && (path == request.URL.Path || !r.literal[request.URL.Path])
 }
 
 // New returns a handler that serves the API of a client's database. The handler never touches the database by itself; the
@@ -74,7 +87,7 @@ func newServer(client *scheduler.Client, config Config) (*server, error) {
 	if strings.TrimSpace(config.Token) != config.Token {
 		return nil, errors.New("httpapi: Config.Token begins or ends with white space")
 	}
-	s := &server{client: client, logger: config.Logger, version: config.Version, gate: newGate(config.Token), mux: &routes{},
+	s := &server{client: client, logger: config.Logger, version: config.Version, gate: newGate(config.Token), mux: &routes{literal: map[string]bool{}},
 		patience: 10 * time.Second, bodyWait: 30 * time.Second}
 	if err := s.register(); err != nil {
 		return nil, fmt.Errorf("httpapi: describe the API: %w", err)
@@ -112,14 +125,17 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // misrouted returns the problem of a request that no route takes.
 func (s *server) misrouted(r *http.Request) *Problem {
-	if _, pattern := s.mux.Handler(r); pattern != "" {
+	if !clean(r.URL.EscapedPath()) {
+		return newProblem(CodeNotFound, "there is nothing at a path with empty segments, . or ..; /openapi.json lists what there is")
+	}
+	if s.mux.takes(r) {
 		return nil
 	}
 	var allowed []string
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete} {
 		other := *r
 		other.Method = method
-		if _, pattern := s.mux.Handler(&other); pattern != "" {
+		if s.mux.takes(&other) {
 			allowed = append(allowed, method)
 		}
 	}
@@ -129,6 +145,11 @@ func (s *server) misrouted(r *http.Request) *Problem {
 	problem := newProblem(CodeMethodNotAllowed, "the path knows only "+strings.Join(allowed, ", "))
 	problem.header = http.Header{"Allow": {strings.Join(allowed, ", ")}}
 	return problem
+}
+
+// clean reports whether a path is one that ServeMux takes as it is, rather than redirect to another.
+func clean(escaped string) bool {
+	return escaped == "/" || strings.HasPrefix(escaped, "/") && path.Clean(escaped) == strings.TrimSuffix(escaped, "/")
 }
 
 // recovered answers a request whose handler panicked. A client that is gone is no reason to log one.
