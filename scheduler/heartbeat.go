@@ -116,8 +116,12 @@ func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
 }
 
 // Command tells a worker to run, be quiet or stop; it hears at once when notifications flow, else with its next heartbeat.
-// It returns ErrNotFound for an unknown worker and for one told to stop that is told otherwise.
+// It returns ErrNotFound for an unknown worker and for one told to stop that is told otherwise, *InvalidError for an unknown
+// command.
 func (c *Client) Command(ctx context.Context, id WorkerID, command Command) error {
+	if command != CommandRun && command != CommandQuiet && command != CommandStop {
+		return invalid("command", "run, quiet or stop")
+	}
 	type row struct{ ID string }
 	_, err := one[row](ctx, c.pool, string(command), sql.WorkerCommand, pgx.StrictNamedArgs{"id": id, "command": command})
 	return err

@@ -33,7 +33,7 @@ func (c *Client) Queues(ctx context.Context) ([]QueueStatus, error) {
 // PauseQueue stops leasing from a queue, at once; what runs goes on. It returns since when the queue is paused.
 func (c *Client) PauseQueue(ctx context.Context, queue Queue) (time.Time, error) {
 	if !ValidQueue(queue) {
-		return time.Time{}, invalid("queue", "1 to 128 letters, digits and _ . -, not starting with punctuation")
+		return time.Time{}, invalid("queue", queueRule)
 	}
 	type row struct{ PausedAt time.Time }
 	r, err := one[row](ctx, c.pool, "pause queue", sql.QueuePause, pgx.StrictNamedArgs{"queue": queue})
@@ -42,6 +42,9 @@ func (c *Client) PauseQueue(ctx context.Context, queue Queue) (time.Time, error)
 
 // ResumeQueue undoes PauseQueue. It reports whether the queue was paused.
 func (c *Client) ResumeQueue(ctx context.Context, queue Queue) (bool, error) {
+	if !ValidQueue(queue) {
+		return false, invalid("queue", queueRule)
+	}
 	type row struct{ Resumed bool }
 	r, err := one[row](ctx, c.pool, "resume queue", sql.QueueResume, pgx.StrictNamedArgs{"queue": queue})
 	return r.Resumed, err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgscheduler/scheduler/sql"
 )
@@ -102,13 +103,22 @@ func (c *Client) Schedules(ctx context.Context) ([]Schedule, error) {
 
 // Schedule returns one schedule, or ErrNotFound.
 func (c *Client) Schedule(ctx context.Context, name string) (Schedule, error) {
-	return one[Schedule](ctx, c.reads, "read schedule", sql.Schedules, pgx.StrictNamedArgs{"name": name})
+	return named[Schedule](ctx, c.reads, "read schedule", sql.Schedules, name)
+}
+
+// named runs a statement on the schedule of a name.
+func named[T any](ctx context.Context, pool *pgxpool.Pool, verb, statement, name string) (T, error) {
+	if !storable(name) {
+		var none T
+		return none, ErrNotFound
+	}
+	return one[T](ctx, pool, verb, statement, pgx.StrictNamedArgs{"name": name})
 }
 
 // PauseSchedule stops a schedule from firing. ErrNotFound: there is none of that name.
 func (c *Client) PauseSchedule(ctx context.Context, name string) error {
 	type row struct{ PausedAt time.Time }
-	_, err := one[row](ctx, c.pool, "pause schedule", sql.SchedulePause, pgx.StrictNamedArgs{"name": name})
+	_, err := named[row](ctx, c.pool, "pause schedule", sql.SchedulePause, name)
 	return err
 }
 
@@ -116,14 +126,14 @@ func (c *Client) PauseSchedule(ctx context.Context, name string) error {
 // some process works out when that is. ErrNotFound: there is none of that name.
 func (c *Client) ResumeSchedule(ctx context.Context, name string) error {
 	type row struct{ Name string }
-	_, err := one[row](ctx, c.pool, "resume schedule", sql.ScheduleResume, pgx.StrictNamedArgs{"name": name})
+	_, err := named[row](ctx, c.pool, "resume schedule", sql.ScheduleResume, name)
 	return err
 }
 
 // DeleteSchedule removes a schedule; tasks that it made stay. ErrNotFound: there is none of that name.
 func (c *Client) DeleteSchedule(ctx context.Context, name string) error {
 	type row struct{ Name string }
-	_, err := one[row](ctx, c.pool, "delete schedule", sql.ScheduleDelete, pgx.StrictNamedArgs{"name": name})
+	_, err := named[row](ctx, c.pool, "delete schedule", sql.ScheduleDelete, name)
 	return err
 }
 
@@ -131,7 +141,7 @@ func (c *Client) DeleteSchedule(ctx context.Context, name string) error {
 // name.
 func (c *Client) TriggerSchedule(ctx context.Context, name string) (TaskID, error) {
 	type row struct{ ID TaskID }
-	r, err := one[row](ctx, c.pool, "trigger schedule", sql.Trigger, pgx.StrictNamedArgs{"name": name})
+	r, err := named[row](ctx, c.pool, "trigger schedule", sql.Trigger, name)
 	return r.ID, err
 }
 

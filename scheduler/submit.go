@@ -56,6 +56,8 @@ const (
 	maxDelay   = 100 * 365.25 * 24 * time.Hour
 	maxTimeout = 365.25 * 24 * time.Hour
 	maxBackoff = 100 // elements
+
+	queueRule = "1 to 128 letters, digits and _ . -, not starting with punctuation"
 )
 
 // Submit stores a task and returns once it is durable: it then survives the death of any process. Submits that arrive
@@ -220,7 +222,7 @@ func (t *NewTask) prepare() (row submission, bad []FieldError) {
 		t.MaxAttempts = 10
 	}
 	check(ValidKind(t.Kind), "kind", `1 to 128 letters, digits and _ . : / \ -, not starting with punctuation`)
-	check(ValidQueue(t.Queue), "queue", "1 to 128 letters, digits and _ . -, not starting with punctuation")
+	check(ValidQueue(t.Queue), "queue", queueRule)
 	payload, err := encode(t.Payload, "{}")
 	if err == nil {
 		err = CheckJSON(payload)
@@ -261,9 +263,7 @@ func BackoffFits(list []time.Duration) bool {
 	return len(list) <= maxBackoff && !slices.ContainsFunc(list, func(d time.Duration) bool { return d < 0 || d > time.Duration(maxTimeout) })
 }
 
-func keyFits(key string) bool {
-	return len(key) <= 255 && strings.ToValidUTF8(key, "") == key && !strings.Contains(key, "\x00")
-}
+func keyFits(key string) bool { return len(key) <= 255 && storable(key) }
 
 func nullTime(t time.Time) *time.Time {
 	if t.IsZero() {

@@ -75,6 +75,9 @@ func (c *Client) Tasks(ctx context.Context, f Filter) (tasks []Task, more bool, 
 	if f.State != "" && !f.State.Valid() {
 		return nil, false, invalid("state", fmt.Sprintf("one of %v", States))
 	}
+	if !storable(string(f.Queue)) || !storable(f.Kind) {
+		return []Task{}, false, nil // nothing has such a name
+	}
 	statement := sql.Tasks
 	switch f.State {
 	case Ready:

@@ -150,6 +150,9 @@ func numberFits(number string) (exponent int, fits bool) {
 	return exponent, err == nil && exponent <= maxNumber
 }
 
+// storable reports whether PostgreSQL can hold s as a text.
+func storable(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
+
 // CleanText makes s storable: invalid UTF-8 and NUL become U+FFFD, and it is cut to limit bytes with a mark. What ends a
 // task can then never fail on its content.
 func CleanText(s string, limit int) string {
