@@ -214,6 +214,39 @@ func TestShutdownWithoutADatabase(t *testing.T) {
 	}
 }
 
+func TestRunThatCannotBegin(t *testing.T) {
+	t.Parallel()
+	registry := worker.NewRegistry()
+	worker.Handle(registry, "k", func(context.Context, *worker.Task[none]) (none, error) { return none{}, nil })
+	t.Run("no database", func(t *testing.T) {
+		t.Parallel()
+		r, p := newProxiedRig(t, scheduler.Config{})
+		p.listener.Close()
+		p.cut()
+		if err := r.start(registry, worker.Config{}).wait(); err == nil || !scheduler.Unavailable(err) {
+			t.Errorf("error %v", err)
+		}
+	})
+	t.Run("aborted before", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t)
+		w, err := worker.New(r.works, registry, worker.Config{Logger: r.logs.logger()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := r.submit(scheduler.NewTask{Kind: "k"})
+		w.Abort()
+		w.Abort()
+		if err := w.Run(t.Context()); !errors.Is(err, worker.ErrAborted) {
+			t.Errorf("error %v", err)
+		}
+		if task := r.task(id); task.State != scheduler.Ready {
+			t.Errorf("%s", task.State)
+		}
+		r.expectNoTrace()
+	})
+}
+
 func TestRunReturnsWithNothingLeftBehind(t *testing.T) { // not parallel: it looks at all goroutines of the process
 	r := newRig(t)
 	before := goleak.IgnoreCurrent()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,6 +72,36 @@ func TestHandlersStopBeforeTheLeaseRunsOut(t *testing.T) {
 		if !errors.Is(x.cause, scheduler.ErrLeaseLost) || x.err != nil || x.left <= 0 {
 			t.Errorf("told %s before the lease ran out, cause %v (%v)", x.left, x.cause, x.err)
 		}
+	}
+}
+
+// Heartbeats vanish while a lease is on its way; its answer comes when the lease may be over: no handler begins.
+func TestLeaseThatIsAnsweredTooLate(t *testing.T) {
+	t.Parallel()
+	r, p := newProxiedRig(t, scheduler.Config{})
+	registry := worker.NewRegistry()
+	began := make(chan none, 10)
+	worker.Handle(registry, "k", func(context.Context, *worker.Task[none]) (none, error) { began <- none{}; return none{}, nil })
+	id := r.submit(scheduler.NewTask{Kind: "k"})
+	p.decide(func(statement string) fate {
+		switch {
+		case strings.HasPrefix(statement, "-- heartbeat:"):
+			return hang
+		case strings.HasPrefix(statement, "-- lease:"):
+			return late
+		}
+		return pass
+	})
+	r.start(registry, worker.Config{Heartbeat: 200 * time.Millisecond, DrainTimeout: -1})
+	defer p.cut()
+	r.reach(id, scheduler.Running)
+	await(t, "the cutoff", func() bool { return strings.Contains(r.logs.String(), "stopped all handlers") })
+	p.deliver()
+	other := worker.NewRegistry()
+	worker.Handle(other, "k", func(context.Context, *worker.Task[none]) (none, error) { return none{}, nil })
+	r.startOn(r.client, other, worker.Config{})
+	if task := r.final(id); task.State != scheduler.Completed || task.Attempt != 2 || len(began) != 0 {
+		t.Errorf("%s at attempt %d; %d handlers began too late", task.State, task.Attempt, len(began))
 	}
 }
 

@@ -23,6 +23,7 @@ const (
 	pass       fate = iota
 	loseAnswer      // PostgreSQL carries it out, but the connection breaks before the answer
 	loseRows        // the same, if the answer has rows
+	late            // the answer waits for deliver
 	breakOff        // the connection breaks before PostgreSQL hears of it
 	hang            // it and all that follows on its connection gets nowhere; nobody hears of that
 )
@@ -39,6 +40,7 @@ type proxy struct {
 	judge func(statement string) fate
 	open  map[*link]bool
 	gate  chan struct{} // closed while traffic flows
+	post  chan struct{} // closed when late answers are delivered
 }
 
 // newProxy returns a proxy for the database, and its URL there.
@@ -52,7 +54,7 @@ func newProxy(t *testing.T, databaseURL string) (*proxy, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{dir: dir, open: map[*link]bool{}, gate: make(chan struct{})}
+	p := &proxy{dir: dir, open: map[*link]bool{}, gate: make(chan struct{}), post: make(chan struct{})}
 	p.network, p.address = pgconn.NetworkAddress(config.Host, config.Port)
 	close(p.gate)
 	if p.listener, err = net.Listen("unix", filepath.Join(dir, ".s.PGSQL.5432")); err != nil {
@@ -90,6 +92,7 @@ func (p *proxy) accept() {
 func (p *proxy) close() {
 	p.listener.Close()
 	p.thaw()
+	p.deliver()
 	p.cut()
 	p.links.Wait()
 	os.RemoveAll(p.dir)
@@ -119,6 +122,17 @@ func (p *proxy) thaw() {
 	case <-p.gate:
 	default:
 		close(p.gate)
+	}
+}
+
+// deliver lets late answers through.
+func (p *proxy) deliver() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.post:
+	default:
+		close(p.post)
 	}
 }
 
@@ -255,6 +269,12 @@ func (l *link) answer() error {
 		return err
 	}
 	<-l.proxy.flows()
+	l.mu.Lock()
+	tardy := l.fate == late
+	l.mu.Unlock()
+	if tardy {
+		<-l.proxy.post
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.fate == loseAnswer || l.fate == loseRows {

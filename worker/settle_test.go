@@ -2,10 +2,15 @@ package worker_test
 
 import (
 	"context"
+	"errors"
+	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/pgscheduler/scheduler/scheduler"
 	"github.com/pgscheduler/scheduler/worker"
@@ -108,6 +113,52 @@ func TestOutcomesWhoseAnswersAreLost(t *testing.T) {
 				t.Error("it was taken for a lost lease")
 			}
 		})
+	}
+}
+
+// The handler's own connection breaks after the commit of CompleteTx and before the answer: the handler sees an error, and
+// the task is completed, once.
+func TestCommitWhoseAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	r := newRig(t).withEffects()
+	p, url := newProxy(t, r.url)
+	own := r.pool(url)
+	registry := worker.NewRegistry()
+	var errs atomic.Int64
+	worker.Handle(registry, "k", func(ctx context.Context, task *worker.Task[none]) (none, error) {
+		err := pgx.BeginFunc(ctx, own, func(tx pgx.Tx) error {
+			return errors.Join(effect(ctx, tx, task.Info), task.CompleteTx(ctx, tx, nil))
+		})
+		if err != nil {
+			errs.Add(1)
+		}
+		return none{}, err
+	})
+	p.decide(func(statement string) fate {
+		if statement == "commit" && rand.N(2) == 0 {
+			return loseAnswer
+		}
+		return pass
+	})
+	x := r.start(registry, worker.Config{Concurrency: 5})
+	const tasks = 100
+	for range tasks {
+		r.submit(scheduler.NewTask{Kind: "k"})
+	}
+	await(t, "all completed", func() bool {
+		return read[int](r, `select count(*) from scheduler.tasks where state = 'completed' and attempt = 1`) == tasks
+	})
+	if err := x.stop(); err != nil {
+		t.Error(err)
+	}
+	if n, failed := read[int](r, `select count(*) from effects`), read[int](r, `select count(*) from scheduler.attempts`); n != tasks || failed != 0 {
+		t.Errorf("%d effects of %d tasks, %d failed attempts", n, tasks, failed)
+	}
+	if errs.Load() == 0 || int(errs.Load()) != p.answersLost() {
+		t.Errorf("handlers saw %d errors, %d answers were lost", errs.Load(), p.answersLost())
+	}
+	if strings.Contains(r.logs.String(), "lease lost") {
+		t.Error("it was taken for a lost lease")
 	}
 }
 
