@@ -12,7 +12,7 @@ test: ## run all tests, on a private PostgreSQL and with the race detector
 	go vet ./...
 	go run ./internal/pgtest/withpg -- go test $$(scripts/setup race) ./... -timeout 20m
 
-demo: ## run an example: a slow task, watched live
+demo: ## count the Go standard library with two workers, one of which is killed
 	@scripts/setup
 	go run ./examples/stdlib
 

@@ -140,6 +140,34 @@ func TestInterruptLeavesNothingBehind(t *testing.T) {
 	nothingLeft(t, said.String())
 }
 
+// A reader that goes away, as head does, is an end like any other.
+func TestClosedOutputLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	cmd := demoCommand(t)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	for in := bufio.NewScanner(stdout); !strings.Contains(said.String(), "(pid ") && in.Scan(); {
+		said.WriteString(in.Text() + "\n")
+	}
+	if err := stdout.Close(); err != nil {
+		t.Fatal(err)
+	}
+	err = cmd.Wait()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(stderr.String(), "broken pipe; workers, API and PostgreSQL are stopped") {
+		t.Errorf("after its reader had gone: %v, want exit status 1\n%s\n%s", err, said.String(), stderr.String())
+	}
+	nothingLeft(t, said.String())
+}
+
 // nothingLeft checks that the processes and the server's directory, which the demo named, are gone.
 func nothingLeft(t *testing.T, said string) {
 	t.Helper()

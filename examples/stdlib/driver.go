@@ -31,7 +31,7 @@ type demo struct {
 	options
 	screen   *screen
 	found    map[string]size
-	dir      string // temporary, for the binary
+	dir      string // temporary, for the binary; "": it is kept, or was given
 	version  string // of Go
 	database string // its URL
 	api      string // its URL
@@ -46,7 +46,12 @@ func tell(ctx context.Context, o options, s *screen) error {
 	err := d.run(ctx)
 	s.clear()
 	ended := d.end(err == nil)
-	if ctx.Err() != nil && ended == nil {
+	var unheard *outputError
+	switch {
+	case ended != nil || ctx.Err() == nil:
+	case errors.As(context.Cause(ctx), &unheard):
+		return unheard
+	default:
 		return errInterrupted
 	}
 	return errors.Join(err, ended)
@@ -100,17 +105,35 @@ func (d *demo) build(ctx context.Context) (err error) {
 	if d.binary != "" {
 		return nil
 	}
-	if d.dir, err = os.MkdirTemp("", "scheduler-demo-"); err != nil {
-		return err
-	}
 	began := time.Now()
 	d.screen.wait("building scheduler")
-	d.binary = filepath.Join(d.dir, "scheduler")
+	if d.binary, err = d.place(ctx); err != nil {
+		return err
+	}
 	if _, err := output(ctx, "go", "build", "-o", d.binary, "github.com/pgscheduler/scheduler/cmd/scheduler"); err != nil {
 		return fmt.Errorf("build the scheduler (run this inside its repository): %w", err)
 	}
 	d.screen.field("build", "scheduler, in %s", seconds(time.Since(began)))
 	return nil
+}
+
+// place returns where the binary goes: always the same file below the module, so that demos that are killed don't pile them
+// up and the next build is quick; into a temporary directory when the module can't be written.
+func (d *demo) place(ctx context.Context) (string, error) {
+	module, err := output(ctx, "go", "env", "GOMOD")
+	if err != nil {
+		return "", err
+	}
+	if filepath.Base(module) == "go.mod" { // else it is none, which the build says better
+		kept := filepath.Join(filepath.Dir(module), ".demo")
+		if err := os.MkdirAll(kept, 0o755); err == nil {
+			if probe, err := os.CreateTemp(kept, "probe-"); err == nil {
+				return filepath.Join(kept, "scheduler"), errors.Join(probe.Close(), os.Remove(probe.Name()))
+			}
+		}
+	}
+	d.dir, err = os.MkdirTemp("", "scheduler-demo-")
+	return filepath.Join(d.dir, "scheduler"), err
 }
 
 // startDev starts the private PostgreSQL and the API.

@@ -19,6 +19,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"runtime"
@@ -50,7 +51,35 @@ func command(args []string) int {
 		}
 		return 2
 	}
-	return exit(tell(ctx, o, newScreen(os.Stdout)))
+	// Told of SIGPIPE, the process outlives a reader that has gone, as of "| head", and ends in order; nobody reads the channel.
+	// Ignoring the signal would do too, but pass on to the children.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	s := newScreen(os.Stdout)
+	s.out = &reader{os.Stdout, end}
+	return exit(tell(ctx, o, s))
+}
+
+// reader is whom the demo tells its story: it ends when nobody listens any more.
+type reader struct {
+	io.Writer
+	end context.CancelCauseFunc
+}
+
+func (r *reader) Write(p []byte) (int, error) {
+	n, err := r.Writer.Write(p)
+	if err != nil {
+		r.end(&outputError{err})
+	}
+	return n, err
+}
+
+// outputError is why a demo ended that had nobody to tell.
+type outputError struct{ err error }
+
+func (e *outputError) Error() string {
+	return "cannot write the output: " + e.err.Error() + "; workers, API and PostgreSQL are stopped, their files removed"
 }
 
 // exit says what went wrong and returns the exit code.
