@@ -82,6 +82,10 @@ func (a *app) database(cmd *cobra.Command) (url string, ok bool, err error) {
 // needDatabase is database, and an error when there is none.
 func (a *app) needDatabase(cmd *cobra.Command) (string, error) {
 	url, ok, err := a.database(cmd)
+	if err == nil && !ok && a.env("SCHEDULER_URL") != "" {
+		return "", &problem{exitUsage, "no database given", "SCHEDULER_URL names a server, and " + cmd.CommandPath() + " talks to the database only",
+			cmd.CommandPath() + " --database-url postgres://user:password@host:5432/database, or set SCHEDULER_DATABASE_URL"}
+	}
 	if err == nil && !ok {
 		err = &problem{exitUsage, "no database given", "neither --database-url nor SCHEDULER_DATABASE_URL, DATABASE_URL, PGHOST or PGDATABASE is set",
 			"scheduler dev, which starts a database of its own, or set SCHEDULER_DATABASE_URL"}

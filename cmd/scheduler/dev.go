@@ -103,7 +103,7 @@ func (a *app) dev(cmd *cobra.Command, f devFlags) (err error) {
 	if !f.noWorker {
 		if d.worker, err = worker.New(client, registry, config); err != nil {
 			listener.Close()
-			return usage(cmd.CommandPath(), "bad flags", "%v", err)
+			return usage(cmd.CommandPath(), "bad flags", "%s", flagNames.Replace(err.Error()))
 		}
 		d.kinds, d.slots = registry.Kinds(), f.concurrency
 	}
@@ -138,7 +138,10 @@ func (a *app) devPostgres(cmd *cobra.Command, f devFlags) (p devPostgres, err er
 	if !f.ephemeral && f.dataDir == "" {
 		major, err := privatepg.Major(cmd.Context(), config)
 		if err == nil {
-			config.Dir, err = privatepg.DefaultDir(major)
+			if config.Dir, err = privatepg.DefaultDir(major); err != nil {
+				return p, &problem{exitUsage, "cannot tell where to keep the data", oneLine(errors.Unwrap(err)),
+					"scheduler dev --data-dir DIR, or scheduler dev --ephemeral to keep nothing"}
+			}
 		}
 		if err != nil {
 			return p, a.startProblem(cmd.Context(), err)

@@ -237,9 +237,18 @@ func TestDevAsAnOrdinaryUser(t *testing.T) {
 	if err := os.Chown(home, uid, gid); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(binary, "dev", "-o", "json", "--listen", "127.0.0.1:0")
-	cmd.Dir, cmd.Env = home, []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+	asOther := func(env ...string) *exec.Cmd {
+		cmd := exec.Command(binary, "dev", "-o", "json", "--listen", "127.0.0.1:0")
+		cmd.Dir, cmd.Env = home, append(env, "PATH="+os.Getenv("PATH"))
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+		return cmd
+	}
+	homeless := asOther()
+	said, _ := homeless.CombinedOutput() // its exit code says it
+	if homeless.ProcessState.ExitCode() != exitUsage || !strings.Contains(string(said), "--data-dir") || !strings.Contains(string(said), "--ephemeral") {
+		t.Errorf("without HOME: %s\n%s", homeless.ProcessState, said)
+	}
+	cmd := asOther("HOME=" + home)
 	d := awaitDev(t, (cli{t: t}).startCommand(cmd))
 	if d.ready.DataDir == nil || !strings.HasPrefix(*d.ready.DataDir, filepath.Join(home, ".local", "share", "scheduler", "dev")+"/") {
 		t.Errorf("%+v", d.ready)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -60,7 +61,7 @@ func (a *app) examine(ctx context.Context, url string) []finding {
 			{"schema", statusFail, schemaReason(schema), schemaRemedy(schema)}}
 	case err != nil:
 		p := explain(doing(err, "connect"))
-		return []finding{{"connection", statusFail, p.why, p.run}}
+		return []finding{{"connection", statusFail, p.why, otherAdvice(p)}}
 	}
 	defer client.Close()
 	found := []finding{{"connection", statusOK, "connected in " + screen.Span(time.Since(began)), ""},
@@ -69,11 +70,23 @@ func (a *app) examine(ctx context.Context, url string) []finding {
 	h, err := client.Doctor(limited)
 	if err != nil {
 		p := explain(doing(err, "look at the database"))
-		return append(found, finding{"database", statusFail, p.why, p.run})
+		return append(found, finding{"database", statusFail, p.why, otherAdvice(p)})
 	}
 	answered := time.Now()
 	return append(found, checkServer(h), checkStandby(h), checkDurability(h), checkClock(h, asked, answered), checkWorkers(h), checkLeases(h),
 		checkPromotion(h), checkSnapshot(h), checkNotifications(h), checkDeadRows(h))
+}
+
+// otherAdvice is what to do about a problem besides what is being done: asking doctor.
+func otherAdvice(p *problem) string {
+	advice, mine := strings.CutPrefix(p.run, "scheduler doctor")
+	switch {
+	case !mine:
+		return p.run
+	case advice == "":
+		return "look into the log of PostgreSQL"
+	}
+	return strings.TrimPrefix(advice, ", or ")
 }
 
 func (a *app) showFindings(found []finding) error {
@@ -182,7 +195,7 @@ func checkPromotion(h scheduler.Health) finding {
 }
 
 func checkSnapshot(h scheduler.Health) finding {
-	age := time.Duration(h.OldestSnapshotS * float64(time.Second))
+	age := max(0, time.Duration(h.OldestSnapshotS*float64(time.Second))) // one that began since the question is younger than it
 	return judged("snapshots", "the oldest open transaction is "+screen.Span(age)+" old", age > time.Hour, age > 5*time.Minute,
 		"dead rows cannot be removed meanwhile; find it: select pid, xact_start, query from pg_stat_activity order by xact_start")
 }

@@ -80,8 +80,16 @@ func TestDoctorWithoutSchemaOrDatabase(t *testing.T) {
 		t.Errorf("no schema: %+v", found)
 	}
 	found = examined(t, sqlDoor(t, "postgres:///x?host=/nonexistent"), exitFailure)
-	if found["connection"].Status != statusFail || len(found) != 1 {
+	if fix := found["connection"].Fix; found["connection"].Status != statusFail || len(found) != 1 || fix == "" || strings.Contains(fix, "doctor") {
 		t.Errorf("no database: %+v", found)
+	}
+}
+
+// A transaction that began after the question was asked has an age below zero.
+func TestDoctorSnapshotYoungerThanTheQuestion(t *testing.T) {
+	t.Parallel()
+	if f := checkSnapshot(scheduler.Health{OldestSnapshotS: -0.003}); !strings.Contains(f.Detail, " 0ms old") || f.Status != statusOK {
+		t.Errorf("%+v", f)
 	}
 }
 

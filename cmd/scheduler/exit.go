@@ -93,6 +93,10 @@ func explain(err error) *problem {
 	if errors.As(err, &signalled) {
 		return &problem{signalled.exitCode(), "stopped", "this command got the signal " + signalled.Error(), "the same command again; it is safe"}
 	}
+	var output *screen.OutputError
+	if errors.As(err, &output) { // of any command, whatever it was doing
+		return &problem{exitFailure, "cannot write the output", oneLine(output.Err), "the same command with its output somewhere else, or once there is room"}
+	}
 	p = &problem{code: exitFailure, what: "this did not work", run: "scheduler doctor"}
 	var a *action
 	if errors.As(err, &a) {
@@ -200,7 +204,7 @@ func judgeDatabase(err error, p *problem) bool {
 	var parse *pgconn.ParseConfigError
 	var file *fs.PathError
 	switch {
-	case errors.As(err, &file): // stdout, for one: Unavailable takes any error of the system's for one of the network
+	case errors.As(err, &file): // Unavailable takes any error of the system's for one of the network
 		return false
 	case errors.As(err, &parse):
 		p.code, p.run = exitUsage, "the same command with --database-url postgres://user:password@host:5432/database"

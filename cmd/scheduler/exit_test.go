@@ -36,7 +36,7 @@ func TestWrongUsage(t *testing.T) {
 		{`tasks list --limit 0`, `bad --limit 0`},
 		{`tasks list --limit 5 --all`, `exclude each other`},
 		{`tasks list --frobnicate`, `unknown flag: --frobnicate`},
-		{`tasks list --limit many`, `invalid argument "many"`},
+		{`tasks list --limit many`, `bad --limit "many"`},
 		{`tasks list -o yaml`, `bad --output "yaml"`},
 		{`tasks list --log-level loud`, `bad --log-level "loud"`},
 		{`tasks list --log-format xml`, `bad --log-format "xml"`},
@@ -53,11 +53,15 @@ func TestWrongUsage(t *testing.T) {
 		{`submit a --at tomorrow`, `bad --at "tomorrow"`},
 		{`submit a --expires-at 1h`, `bad --expires-at "1h"`},
 		{`submit a --in 1h --at 2030-01-01T00:00:00Z`, `--at and --in exclude each other`},
-		{`submit a --backoff 1s,x`, `invalid argument "1s,x"`},
+		{`submit a --backoff 1s,x`, `bad --backoff "1s,x"`},
 		{`worker`, `neither --exec nor --demo is given`},
 		{`worker --demo --queue a:0`, `bad --queue "a:0"`},
 		{`worker --demo --queue a:x`, `bad --queue "a:x"`},
 		{`worker --demo --concurrency 0`, `bad --concurrency 0`},
+		{`worker --demo --concurrency many`, `bad --concurrency "many"`},
+		{`worker --demo --heartbeat 5`, `it is a duration, as 500ms`},
+		{`worker --demo --poll 1ms`, `bad --poll 1ms`},
+		{`migrate down --to x`, `bad --to "x"`},
 		{`worker --exec nothing`, `it has the form kind='command args…'`},
 		{`worker --exec 'k='`, `there is no command`},
 		{`worker --exec 'k="'`, `is not closed`},
@@ -92,6 +96,17 @@ func TestNothingToTalkTo(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{"tasks list", "migrate", "doctor", "worker --demo", "serve"} {
 		if stderr := (cli{t: t}).fails(exitUsage, strings.Fields(command)...); !strings.Contains(stderr, "SCHEDULER_DATABASE_URL") || !strings.Contains(stderr, "scheduler dev") {
+			t.Errorf("%s: %s", command, stderr)
+		}
+	}
+}
+
+// A server alone is not enough for what needs the database itself.
+func TestServerWhereADatabaseIsNeeded(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"migrate", "doctor", "worker --demo"} {
+		stderr := (cli{t: t, env: []string{"SCHEDULER_URL=http://127.0.0.1:1"}}).fails(exitUsage, strings.Fields(command)...)
+		if !strings.Contains(stderr, "talks to the database only") || !strings.Contains(stderr, "--database-url postgres://") {
 			t.Errorf("%s: %s", command, stderr)
 		}
 	}
@@ -317,7 +332,8 @@ func TestFullDisk(t *testing.T) {
 		if err := cmd.Run(); !errors.As(err, &exit) {
 			t.Fatalf("it ended well: %v", err)
 		}
-		if code := cmd.ProcessState.ExitCode(); code != exitFailure || !threeLines.MatchString(stderr.String()) || !strings.Contains(stderr.String(), "no space") {
+		if code := cmd.ProcessState.ExitCode(); code != exitFailure || !threeLines.MatchString(stderr.String()) || !strings.Contains(stderr.String(), "no space") ||
+			!strings.Contains(stderr.String(), "cannot write the output") {
 			t.Errorf("exit %d\n%s", code, stderr.String())
 		}
 	})

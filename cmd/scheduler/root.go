@@ -1,12 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // rootCommand builds the tree of commands.
@@ -121,6 +123,17 @@ func group(c *cobra.Command) *cobra.Command {
 }
 
 func flagProblem(cmd *cobra.Command, err error) error {
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		why := invalid.Unwrap().Error() // of slices, which say what they are of
+		switch invalid.GetFlag().Value.Type() {
+		case "int", "int64":
+			why = "it is a whole number"
+		case "duration":
+			why = "it is a duration, as 500ms, 30s or 2h"
+		}
+		return usage(cmd.CommandPath(), fmt.Sprintf("bad --%s %q", invalid.GetFlag().Name, invalid.GetValue()), "%s", why)
+	}
 	return usage(cmd.CommandPath(), err.Error(), "the flags of %q do not allow that", cmd.CommandPath())
 }
 

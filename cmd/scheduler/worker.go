@@ -86,10 +86,14 @@ func (a *app) runWorker(cmd *cobra.Command, f workerFlags) error {
 	defer client.Close()
 	w, err := worker.New(client, registry, config)
 	if err != nil {
-		return usage(cmd.CommandPath(), "bad flags", "%v", err)
+		return usage(cmd.CommandPath(), "bad flags", "%s", flagNames.Replace(err.Error()))
 	}
 	return a.drainWorker(cmd.Context(), w)
 }
+
+// flagNames says what package worker refuses in the words of the command line.
+var flagNames = strings.NewReplacer("worker: ", "", "Config.Queues", "--queue", "Config.Concurrency", "--concurrency", "Config.Heartbeat", "--heartbeat",
+	"Config.TTL", "--lease-ttl", "Config.Poll", "--poll", "Config.DrainTimeout", "--drain-timeout", "Config.Name", "--name")
 
 // drainWorker runs a worker until it has drained; the second signal cuts that short.
 func (a *app) drainWorker(ctx context.Context, w *worker.Worker) error {
@@ -118,6 +122,9 @@ func (f workerFlags) config(path string) (worker.Config, error) {
 	}
 	if f.concurrency < 1 {
 		return config, usage(path, fmt.Sprintf("bad --concurrency %d", f.concurrency), "it is 1 to 10000")
+	}
+	if f.poll < 10*time.Millisecond || f.poll > time.Minute {
+		return config, usage(path, "bad --poll "+f.poll.String(), "it is 10ms to 1m")
 	}
 	for _, entry := range f.queues {
 		name, weight, weighted := strings.Cut(entry, ":")

@@ -107,8 +107,11 @@ func TestQueuesAndNotificationsOff(t *testing.T) {
 func TestBadWorkerSettings(t *testing.T) {
 	t.Parallel()
 	url := pgtest.DB(t)
-	for _, args := range []string{"--heartbeat 5s --lease-ttl 6s", "--concurrency 20000", "--queue a,a", "--queue ?", "--poll 1ms"} {
-		sqlDoor(t, url).fails(exitUsage, append([]string{"worker", "--demo"}, strings.Fields(args)...)...)
+	for _, args := range []string{"--lease-ttl 6s --heartbeat 5s", "--concurrency 20000", "--queue a,a", "--queue ?", "--poll 1ms", "--heartbeat 1ms"} {
+		stderr := sqlDoor(t, url).fails(exitUsage, append([]string{"worker", "--demo"}, strings.Fields(args)...)...)
+		if flag, _, _ := strings.Cut(args, " "); !strings.Contains(stderr, flag) || strings.Contains(stderr, "Config") {
+			t.Errorf("%s: %s", args, stderr)
+		}
 	}
 }
 

@@ -32,8 +32,20 @@ func (s *Screen) Printf(format string, args ...any) error {
 
 // PrintRaw writes a line of data as it is.
 func (s *Screen) PrintRaw(line string) error {
-	_, err := io.WriteString(s.Out, line+"\n")
-	return err
+	return s.write([]byte(line + "\n"))
+}
+
+// OutputError is the error of a write to Out, as when the disk is full.
+type OutputError struct{ Err error }
+
+func (e *OutputError) Error() string { return "write the output: " + e.Err.Error() }
+func (e *OutputError) Unwrap() error { return e.Err }
+
+func (s *Screen) write(data []byte) error {
+	if _, err := s.Out.Write(data); err != nil {
+		return &OutputError{err}
+	}
+	return nil
 }
 
 // Hintf writes a line that is not data. Strings and errors among args are cleaned.
@@ -70,8 +82,7 @@ func (s *Screen) PrintJSON(v any) error {
 	if err := encoder.Encode(v); err != nil {
 		return err
 	}
-	_, err := s.Out.Write(SafeJSON(b.Bytes()))
-	return err
+	return s.write(SafeJSON(b.Bytes()))
 }
 
 // SafeJSON writes what Clean would escape as \u escapes. In JSON such characters can stand in strings only, besides the

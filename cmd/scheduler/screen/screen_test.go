@@ -131,6 +131,20 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// One long name takes no room from the others.
+func TestTableCutsCells(t *testing.T) {
+	t.Parallel()
+	s, out, _ := terminal(60)
+	table := s.Table("QUEUE", "STATE")
+	table.Row(strings.Repeat("q", 128), "ready")
+	if err := table.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if want := "QUEUE" + strings.Repeat(" ", 33) + "STATE\n" + strings.Repeat("q", 35) + "…  ready\n"; out.String() != want {
+		t.Errorf("%q, want %q", out.String(), want)
+	}
+}
+
 func TestBar(t *testing.T) {
 	t.Parallel()
 	half := Progress{Label: "report", State: "running", Current: 420, Total: 1000, Message: "Page 42\nof 100", Left: 91 * time.Second}

@@ -8,12 +8,16 @@ import (
 )
 
 // Table lines up rows under a header. Put the column that may be long or hold any characters last: on a terminal lines are
-// cut at its right edge, and tabwriter takes every character for one column wide.
+// cut at its right edge, cells before the last at cellWidth, so that one long name does not push every row apart, and
+// tabwriter takes every character for one column wide.
 type Table struct {
 	screen *Screen
 	buffer bytes.Buffer
 	tabs   *tabwriter.Writer
 }
+
+// cellWidth is enough for an id.
+const cellWidth = 36
 
 // Table returns an empty table with a header.
 func (s *Screen) Table(header ...string) *Table {
@@ -30,6 +34,9 @@ func (t *Table) Row(cells ...string) {
 			cell = "-"
 		}
 		cells[i] = Clean(cell)
+		if t.screen.Interactive() && i < len(cells)-1 {
+			cells[i] = Cut(cells[i], cellWidth)
+		}
 	}
 	fmt.Fprintln(t.tabs, strings.Join(cells, "\t")) //nolint:errcheck // into memory
 }
