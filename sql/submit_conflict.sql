@@ -1,5 +1,6 @@
 -- submit_conflict: finds the task that holds the key of a task that was not inserted.
--- @queue, @idempotency_key, @unique_key (either may be NULL), and what was submitted, for the fingerprint.
+-- @queue, @idempotency_key, @unique_key (either may be NULL); what was submitted, for the fingerprint: @kind, @payload (JSON text),
+-- @priority, @run_at, @delay_ms, @max_attempts, @timeout_ms, @expires_at, @backoff_ms (array literal).
 -- Rows: 0: the holder is gone by now, insert again. 1: the holder; by_key: found by the idempotency key; same: the same request.
 -- Locks: none.
 select t.id, t.state, t.run_at, t.created_at, h.by_key,
