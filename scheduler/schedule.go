@@ -122,12 +122,23 @@ func (c *Client) PauseSchedule(ctx context.Context, name string) error {
 	return err
 }
 
-// ResumeSchedule lets a schedule fire again, from its next tick on: ticks of the pause are not made up for. Within a second
-// some process works out when that is. ErrNotFound: there is none of that name.
+// ResumeSchedule lets a schedule fire again, from its next tick on: ticks of the pause are not made up for. ErrNotFound:
+// there is none of that name.
 func (c *Client) ResumeSchedule(ctx context.Context, name string) error {
 	type row struct{ Name string }
-	_, err := named[row](ctx, c.pool, "resume schedule", sql.ScheduleResume, name)
-	return err
+	if _, err := named[row](ctx, c.pool, "resume schedule", sql.ScheduleResume, name); err != nil {
+		return err
+	}
+	s, err := c.Schedule(ctx, name)
+	if err != nil || s.NextRunAt != nil {
+		return err
+	}
+	now, err := c.now(ctx)
+	if err != nil {
+		return err
+	}
+	// Guarded by what was read, like that of every process that sees a schedule without a next tick.
+	return c.fireOne(ctx, dueSchedule{Name: &s.Name, Expression: &s.Expression, Zone: &s.Zone, Now: now})
 }
 
 // DeleteSchedule removes a schedule; tasks that it made stay. ErrNotFound: there is none of that name.

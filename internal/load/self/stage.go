@@ -80,13 +80,27 @@ func Enter(ctx context.Context, config Config) (*Stage, error) {
 	return s, nil
 }
 
-func (s *Stage) enter(ctx context.Context) error {
-	var locked bool
-	if err := s.conn.QueryRow(ctx, sqlLock).Scan(&locked); err != nil {
-		return err
+// lock makes this the only stage on the database. The server may take a moment to notice that the one before has gone.
+func (s *Stage) lock(ctx context.Context) error {
+	for until := time.Now().Add(2 * time.Second); ; {
+		var locked bool
+		if err := s.conn.QueryRow(ctx, sqlLock).Scan(&locked); err != nil || locked {
+			return err
+		}
+		if time.Now().After(until) {
+			return ErrBusy
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
-	if !locked {
-		return ErrBusy
+}
+
+func (s *Stage) enter(ctx context.Context) error {
+	if err := s.lock(ctx); err != nil {
+		return err
 	}
 	found, err := s.schema(ctx)
 	if err != nil {
