@@ -186,6 +186,8 @@ language sql volatile as $$
         revision = t.revision + 1
     where t.id = retry.id and t.state in ('failed', 'cancelled')
     returning t.id, t.state, t.queue
+  ), forgotten as ( -- the request was for an attempt that has ended; it must not reach the next one
+    delete from scheduler.cancellations c using retried r where c.task_id = r.id
   )
   select r.id, r.state from retried r, lateral (select pg_notify('scheduler_ready', r.queue)) n
 $$;

@@ -111,13 +111,13 @@ func TestARequestDoesNotReachTheNextAttempt(t *testing.T) {
 	}
 }
 
-// Requests come with every heartbeat until what they are for has ended, and are removed then.
-func TestRequestsAreForgottenByHeartbeats(t *testing.T) {
+// Requests come with every heartbeat until what they are for has ended, and are removed then by whoever rescues.
+func TestRequestsAreForgottenWhenTheAttemptHasEnded(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	worker := r.worker()
-	r.submitN(2, scheduler.NewTask{})
-	leased := r.lease(worker, 2)
+	r.submitN(3, scheduler.NewTask{})
+	leased := r.lease(worker, 3)
 	for _, task := range leased {
 		must(t, second(r.client.Cancel(r.ctx, task.Task, "")))
 	}
@@ -128,10 +128,13 @@ func TestRequestsAreForgottenByHeartbeats(t *testing.T) {
 				t.Errorf("heartbeat brought %+v, %v, while %d run", orders, err, len(leased)-i)
 			}
 		}
-		must(t, r.client.Complete(r.ctx, leased[i].Lease, nil))
-	}
-	if orders, err := r.client.Heartbeat(r.ctx, worker, scheduler.Beat{}); err != nil || len(orders.Cancelled) != 0 {
-		t.Errorf("heartbeat brought %+v, %v", orders, err)
+		if i == 2 {
+			must(t, second(r.client.Fail(r.ctx, leased[i].Lease, scheduler.Failure{})))
+			must(t, r.client.Delete(r.ctx, leased[i].Task))
+		} else {
+			must(t, r.client.Complete(r.ctx, leased[i].Lease, nil))
+		}
+		r.rescue()
 	}
 	if n := read[int](r, `select count(*) from scheduler.cancellations`); n != 0 {
 		t.Errorf("%d requests are left", n)

@@ -118,9 +118,6 @@ func TestRescueCancelsWhatWasAskedFor(t *testing.T) {
 	if task := r.task(lease.Task); task.State != scheduler.Cancelled || text(task.ErrorCode) != "cancelled" || text(task.Error) != "enough" || task.Crashes != 1 || task.FinishedAt == nil {
 		t.Errorf("%+v", task)
 	}
-	if n := read[int](r, `select count(*) from scheduler.cancellations`); n != 0 {
-		t.Errorf("%d requests are left", n)
-	}
 }
 
 // Requests to workers that are gone do not pile up, whenever they came.
@@ -134,9 +131,10 @@ func TestRequestsToTheDeadAreForgotten(t *testing.T) {
 	must(t, r.client.Complete(r.ctx, ended, nil))
 	r.exec(`delete from scheduler.leases where worker_id = $1`, ended.Worker) // as its heartbeat does
 	r.exec(`delete from scheduler.workers where id = $1`, lost.Worker)
-	r.exec(`update scheduler.cancellations set requested_at = requested_at - interval '1 min'`)
 	r.kill(ended.Worker)
-	r.rescue()
+	r.ageLeases()
+	r.rescue() // gives the task back
+	r.rescue() // and finds that nothing runs that the request is for
 	if n := read[int](r, `select count(*) from scheduler.cancellations`); n != 0 {
 		t.Errorf("%d requests are left", n)
 	}

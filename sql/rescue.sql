@@ -19,12 +19,12 @@ with dead as (
   returning l.worker_id, l.queue, l.task_ids
 ), named as (
   select distinct unnest(h.task_ids) as id, h.worker_id, h.queue from held h
-), requests as (
+), requests as ( -- to cancel what has ended by now
   delete from scheduler.cancellations r
   where r.ctid = any (array(
     select c.ctid from scheduler.cancellations c
-    where c.worker_id in (select id from dead)
-      or (c.requested_at < now() - interval '1 s' and not exists (select from scheduler.workers w where w.id = c.worker_id))
+    where not exists (select from scheduler.tasks t where t.id = c.task_id and t.queue = c.queue and t.worker_id = c.worker_id
+      and t.attempt = c.attempt and t.state = 'running')
     for update skip locked))
 ), lost as (
   select l.*
