@@ -33,6 +33,7 @@ create table ledger.effects (task_id uuid not null, attempt integer not null, un
 create table ledger.changes (n bigint generated always as identity, task_id uuid not null, attempt integer not null,
   old scheduler.task_state not null, new scheduler.task_state not null);
 create table ledger.gate (open boolean);
+create table ledger.begun (task_id uuid not null);
 create table ledger.verdicts (task_id uuid not null, verb text not null, error text, cause text);
 create function ledger.note() returns trigger language plpgsql as $$ begin
   insert into ledger.changes (task_id, attempt, old, new) values (new.id, new.attempt, old.state, new.state);

@@ -149,6 +149,9 @@ func (h *hands) zombie(ctx context.Context, task *worker.Task[job]) (any, error)
 	if task.Args.Verb == "hold" {
 		return nil, h.hold(free, task)
 	}
+	if _, err := h.pool.Exec(free, `insert into ledger.begun values ($1)`, task.ID); err != nil {
+		return nil, err
+	}
 	if err := h.open(free); err != nil {
 		return nil, err
 	}
