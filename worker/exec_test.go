@@ -333,11 +333,18 @@ func TestExecIsHandedBackAtShutdown(t *testing.T) {
 			await(t, "both pids", func() bool { return len(r.lines(id, "stdout")) == 2 })
 			pids := r.lines(id, "stdout")
 			_ = end(x)
+			// The group had 5 s from its SIGTERM on; Run does not leave it alone for so long.
+			soon, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			for _, pid := range pids {
+				for !dead(t, pid) && pause(soon, 5*time.Millisecond) == nil {
+				}
+				if !dead(t, pid) {
+					t.Errorf("process %s outlived Run", pid)
+				}
+			}
 			if task, attempts := r.task(id), r.attempts(id); task.State != scheduler.Ready || task.Failures != 0 || len(attempts) != 1 || attempts[0].Outcome != "released" {
 				t.Errorf("%s with %d failures, attempts %+v", task.State, task.Failures, attempts)
-			}
-			for _, pid := range pids {
-				await(t, "the death of "+pid, func() bool { return dead(t, pid) })
 			}
 		})
 	}

@@ -27,6 +27,25 @@ func TestHeartbeatsRenewTheLease(t *testing.T) {
 	}
 }
 
+// Lease rows go with the tasks that they name, while the worker lives: none of them is a stray.
+func TestLeaseRowsAreDropped(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	registry := worker.NewRegistry()
+	worker.Handle(registry, "k", func(context.Context, *worker.Task[none]) (none, error) { return none{}, nil })
+	r.start(registry, worker.Config{Concurrency: 3, Heartbeat: 10 * time.Millisecond, TTL: 10 * time.Second})
+	for range 300 {
+		r.submit(scheduler.NewTask{Kind: "k"})
+	}
+	await(t, "the end of all", func() bool {
+		return read[int](r, `select count(*) from scheduler.tasks where state = 'completed'`) == 300
+	})
+	await(t, "no leases", func() bool { return read[int](r, `select count(*) from scheduler.leases`) == 0 })
+	if strings.Contains(r.logs.String(), "reclaim") || strings.Contains(r.logs.String(), "rescue") {
+		t.Error("some were strays")
+	}
+}
+
 // Heartbeats vanish, and nobody hears of that: handlers are told before the lease runs out by the database's clock. Twenty
 // workers, each cut off at a moment of its own.
 func TestHandlersStopBeforeTheLeaseRunsOut(t *testing.T) {

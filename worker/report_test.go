@@ -66,6 +66,37 @@ func TestReportIsSeenWhileTheHandlerRuns(t *testing.T) {
 	}
 }
 
+// Reports and lines that could not be written at first are written later, in order, while the handler still runs.
+func TestReportOutlivesAnOutage(t *testing.T) {
+	t.Parallel()
+	r, p := newProxiedRig(t, scheduler.Config{})
+	registry := worker.NewRegistry()
+	release := make(chan none)
+	worker.Handle(registry, "k", func(_ context.Context, task *worker.Task[none]) (none, error) {
+		for i := range 3 {
+			task.Log("%d", i)
+		}
+		err := task.Report(7, 9, "said once")
+		<-release
+		return none{}, err
+	})
+	lines := p.every(1, "log", breakOff)
+	r.start(registry, worker.Config{})
+	id := r.submit(scheduler.NewTask{Kind: "k"})
+	await(t, "two vain tries to write lines", func() bool { return lines() >= 2 })
+	reports := p.every(1, "report", breakOff)
+	await(t, "two vain tries to report", func() bool { return reports() >= 2 })
+	p.decide(nil)
+	await(t, "the report", func() bool { return number(r.task(id).ProgressCurrent) == 7 })
+	if diff := cmp.Diff([]string{"0", "1", "2"}, r.lines(id, "log")); diff != "" {
+		t.Error(diff)
+	}
+	close(release)
+	if task := r.final(id); task.State != scheduler.Completed {
+		t.Errorf("%s: %s", task.State, text(task.Error))
+	}
+}
+
 func TestReportRefusesDataThatCannotBeStored(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -193,6 +193,30 @@ func TestOutcomeWhoseStatementHangs(t *testing.T) {
 	}
 }
 
+// While no outcome can be written, not more tasks begin than there are slots for outcomes beside those for handlers: what is
+// not written would be repeated after a crash.
+func TestOutcomesThatWaitAreBounded(t *testing.T) {
+	t.Parallel()
+	r, p := newProxiedRig(t, scheduler.Config{})
+	registry := worker.NewRegistry()
+	began := make(chan none, 1000)
+	worker.Handle(registry, "k", func(context.Context, *worker.Task[none]) (none, error) { began <- none{}; return none{}, nil })
+	p.doom("complete", 1000, hang)
+	defer p.cut()
+	const slots = 5
+	for range 20 * slots {
+		r.submit(scheduler.NewTask{Kind: "k"})
+	}
+	r.start(registry, worker.Config{Concurrency: slots, Poll: 20 * time.Millisecond, DrainTimeout: -1})
+	await(t, "all that may begin", func() bool { return len(began) >= 2*slots })
+	if err := pause(t.Context(), 300*time.Millisecond); err != nil { // fifteen polls
+		t.Fatal(err)
+	}
+	if len(began) != 2*slots {
+		t.Errorf("%d tasks began with %d slots", len(began), slots)
+	}
+}
+
 // The answer to every third lease is lost: what it took is handed back and runs.
 func TestLeasesWhoseAnswersAreLost(t *testing.T) {
 	t.Parallel()

@@ -28,7 +28,7 @@ func (w *Worker) take(ctx, life context.Context) {
 			poll.Reset(w.config.Poll - rand.N(w.config.Poll/10+1))
 		case <-w.wake:
 		}
-		for ctx.Err() == nil {
+		for ctx.Err() == nil && w.abort.Err() == nil {
 			more, err := w.takeOnce(ctx, life)
 			if err == nil {
 				pause, failing = first, false
