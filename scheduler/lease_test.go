@@ -307,3 +307,44 @@ func TestLeaseWaitsForNobody(t *testing.T) {
 		t.Errorf("leased %+v, want what was committed meanwhile, first", got)
 	}
 }
+
+// Many tasks that this worker can't run stand before those that it can: it finds them all the same, and what comes to the head later.
+func TestLeaseBehindManyOfOtherKinds(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	client, worker := r.open(scheduler.Config{}), r.worker()
+	r.exec(`insert into scheduler.tasks (kind, run_at) select 'foreign', now() - interval '1 h' from generate_series(1, 150000)`)
+	lease := func() []scheduler.LeasedTask {
+		got, err := client.Lease(r.ctx, worker, []string{"k"}, []scheduler.Ask{{Queue: scheduler.DefaultQueue, Limit: 1}})
+		must(t, err)
+		return got
+	}
+	if got := lease(); len(got) != 0 {
+		t.Fatalf("leased %+v", got)
+	}
+	for what, task := range map[string]scheduler.NewTask{
+		"last":                 {},
+		"of higher priority":   {Priority: -1},
+		"due before all":       {RunAt: time.Unix(1, 0)},
+		"again at the far end": {Priority: 1},
+	} {
+		id := r.submit(task)
+		await(t, "the task "+what, func() bool {
+			got := lease()
+			return len(got) == 1 && got[0].Task == id
+		})
+	}
+}
+
+// A task that stands for a tick says so to its worker.
+func TestLeaseTellsOfTheTick(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.set(scheduler.NewSchedule{Name: "s", Expression: "@every 1m"})
+	r.exec(`update scheduler.schedules set next_run_at = now() - interval '1 s'`)
+	tick := *r.schedule("s").NextRunAt
+	r.fire(r.client)
+	if got := r.lease(r.worker(), 1); len(got) != 1 || got[0].Schedule != "s" || !got[0].TickAt.Equal(tick) {
+		t.Errorf("%+v, want the tick at %s", got, tick)
+	}
+}
