@@ -1,9 +1,12 @@
+//go:build unix
+
 package crash
 
 import (
 	"fmt"
 	"math/rand/v2"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -135,6 +138,9 @@ func TestPoisonTask(t *testing.T) {
 // The process that a killed worker had started for a task does not outlive it.
 func TestCommandDiesWithItsWorker(t *testing.T) {
 	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells a process of its parent's death")
+	}
 	l := openLedger(t, pgtest.DB(t))
 	p := start(t, orders{URL: l.url, Name: "parent", Exec: []string{"sh", "-c", "echo $$; exec sleep 1000"}})
 	id := l.submit(scheduler.NewTask{Kind: "exec"})[0]
