@@ -151,9 +151,9 @@ func (c *Config) fill() error {
 // Close waits for submits and completions that are under way, sends the hints that wait and closes all connections. Other
 // calls under way fail.
 func (c *Client) Close() {
-	c.submits.wait()
-	c.completions.wait()
-	c.hints.wait()
+	c.submits.close()
+	c.completions.close()
+	c.hints.close()
 	c.hot.Close()
 	c.pool.Close()
 	c.reads.Close()

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -25,6 +26,7 @@ type group[In, Out any] struct {
 	mu      sync.Mutex
 	waiting []call[In, Out]
 	flying  int
+	closed  bool
 	flights sync.WaitGroup
 }
 
@@ -54,11 +56,16 @@ func (g *group[In, Out]) do(ctx context.Context, in In) (Out, error) {
 // later does not wait: done is called with the answer, soon, from another goroutine, and must not block.
 func (g *group[In, Out]) later(in In, done func(answer[Out])) {
 	g.mu.Lock()
+	if g.closed {
+		g.mu.Unlock()
+		done(answer[Out]{err: errClosed})
+		return
+	}
 	defer g.mu.Unlock()
 	g.waiting = append(g.waiting, call[In, Out]{in, done})
 	if g.flying < groupFlights {
 		g.flying++
-		g.flights.Go(g.fly) // ends when nobody waits; wait waits for it
+		g.flights.Go(g.fly) // ends when nobody waits; close waits for it
 	}
 }
 
@@ -123,5 +130,13 @@ func (g *group[In, Out]) attempt(calls []call[In, Out]) ([]answer[Out], error) {
 	return g.run(ctx, in)
 }
 
-// wait returns when nothing is under way.
-func (g *group[In, Out]) wait() { g.flights.Wait() }
+// close refuses further calls and returns when nothing is under way.
+func (g *group[In, Out]) close() {
+	g.mu.Lock()
+	g.closed = true // no flight starts from here on
+	g.mu.Unlock()
+	g.flights.Wait()
+}
+
+// errClosed is what pgx says of its pools.
+var errClosed = errors.New("closed pool: the client is closed")

@@ -52,14 +52,14 @@ func TestHintsTravelTogether(t *testing.T) {
 	}
 	h.hintDue("99")
 	close(s.hold)
-	h.wait()
+	h.flights.Wait()
 	want := []string{"scheduler_ready[a]", "scheduler_ready[q0 q1 q2]", "scheduler_due[1]"}
 	if diff := cmp.Diff(want, s.list); diff != "" {
 		t.Error(diff)
 	}
 	h.hint("b")
 	h.hintDue("5")
-	h.wait()
+	h.flights.Wait()
 	if diff := cmp.Diff([]string{"scheduler_ready[b]", "scheduler_due[5]"}, s.list[3:]); diff != "" {
 		t.Errorf("after a pause:\n%s", diff)
 	}
@@ -81,7 +81,7 @@ func TestNoHintIsForgotten(t *testing.T) {
 		})
 	}
 	all.Wait()
-	h.wait()
+	h.flights.Wait()
 	text := fmt.Sprint(s.list)
 	for i := range 8 {
 		if !strings.Contains(text, fmt.Sprint("last", i)) {

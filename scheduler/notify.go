@@ -111,6 +111,7 @@ type hinter struct {
 	queues  map[string]bool // that got ready tasks
 	due     string          // milliseconds until something is due; "": nothing
 	flying  bool
+	closed  bool
 	flights sync.WaitGroup
 }
 
@@ -137,9 +138,9 @@ func (h *hinter) hintDue(ms string) {
 }
 
 func (h *hinter) start() {
-	if !h.flying {
+	if !h.flying && !h.closed {
 		h.flying = true
-		h.flights.Go(h.fly) // ends when nothing is pending; wait waits for it
+		h.flights.Go(h.fly) // ends when nothing is pending; close waits for it
 	}
 }
 
@@ -165,7 +166,13 @@ func (h *hinter) fly() {
 	}
 }
 
-func (h *hinter) wait() { h.flights.Wait() }
+// close sends what is pending, and nothing more after that.
+func (h *hinter) close() {
+	h.mu.Lock()
+	h.closed = true // no flight starts from here on
+	h.mu.Unlock()
+	h.flights.Wait()
+}
 
 // notify sends hints. A failure costs a poll interval and nothing else.
 func (c *Client) notify(channel string, payloads []string) {
