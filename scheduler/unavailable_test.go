@@ -62,7 +62,7 @@ func TestRealErrorsAreUnavailable(t *testing.T) {
 	answer := make(chan error)
 	go func() { answer <- second(client.Submit(r.ctx, scheduler.NewTask{Kind: "k"})) }() // received below
 	await(t, "the submit waits", func() bool { return r.someoneWaits() })
-	r.exec(`select pg_terminate_backend(pid) from pg_locks where not granted`)
+	r.exec(`select pg_terminate_backend(pid) from pg_locks join pg_stat_activity a using (pid) where not granted and a.datname = current_database()`)
 	if err := <-answer; !scheduler.Unavailable(err) {
 		t.Errorf("cut off: %v", err)
 	}
