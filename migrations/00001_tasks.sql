@@ -62,7 +62,7 @@ create table scheduler.tasks (
   constraint tasks_running_has_worker check (state <> 'running' or worker_id is not null),
   constraint tasks_run_at_finite check (isfinite(run_at))
 ) with (
-  fillfactor = 60,
+  fillfactor = 50,
   autovacuum_vacuum_scale_factor = 0.02,
   autovacuum_vacuum_threshold = 1000,
   autovacuum_analyze_scale_factor = 0.05,

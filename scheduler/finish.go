@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -62,11 +61,6 @@ type completion struct {
 	result *string
 }
 
-type completed struct {
-	ID      TaskID
-	Attempt int
-}
-
 func newCompletion(lease Lease, result json.RawMessage) completion {
 	return completion{lease, null(string(result))}
 }
@@ -78,50 +72,57 @@ func (c completion) size() int {
 	return len(*c.result)
 }
 
-// completeArgs returns the arguments for completions of one worker and queue, which it sorts by task.
-func completeArgs(list []completion) []any {
-	slices.SortFunc(list, func(a, b completion) int { return compareLeases(a.Lease, b.Lease) })
-	n := len(list)
-	ids, attempts, results := make([]TaskID, n), make([]int, n), make([]*string, n)
-	for i, c := range list {
-		ids[i], attempts[i], results[i] = c.Task, c.Attempt, c.result
-	}
-	return []any{list[0].Worker, list[0].Queue, ids, attempts, results}
-}
-
 // completeMany ends attempts, one statement a worker and queue, in one round trip and one commit.
 func (c *Client) completeMany(ctx context.Context, in []completion) ([]answer[struct{}], error) {
-	type lane struct {
-		worker WorkerID
-		queue  Queue
+	order := make([]int, len(in)) // in which the statements lock, so that two of them never wait for each other
+	answers := make([]answer[struct{}], len(in))
+	for i := range in {
+		order[i], answers[i].err = i, ErrLeaseLost
 	}
-	lanes := map[lane][]completion{}
-	for _, x := range in {
-		l := lane{x.Worker, x.Queue}
-		lanes[l] = append(lanes[l], x)
-	}
-	done := make(map[completed]bool, len(in))
+	slices.SortFunc(order, func(a, b int) int { return compareLanes(&in[a].Lease, &in[b].Lease) })
 	var batch pgx.Batch
-	inOrder := slices.SortedFunc(maps.Keys(lanes), func(a, b lane) int { // so that two batches never wait for each other
-		return cmp.Or(bytes.Compare(a.worker[:], b.worker[:]), cmp.Compare(a.queue, b.queue))
-	})
-	for _, l := range inOrder {
-		batch.Queue(sql.Complete, completeArgs(lanes[l])...).Query(func(rows pgx.Rows) error {
-			var row completed
-			_, err := pgx.ForEachRow(rows, []any{&row.ID, &row.Attempt}, func() error { done[row] = true; return nil })
+	for len(order) > 0 {
+		lane := order[:sameLane(in, order)]
+		order = order[len(lane):]
+		batch.Queue(sql.Complete, completeArgs(in, lane)...).Query(func(rows pgx.Rows) error {
+			var place int32
+			_, err := pgx.ForEachRow(rows, []any{&place}, func() error { answers[lane[place-1]].err = nil; return nil })
 			return err
 		})
 	}
 	if err := c.hot.SendBatch(ctx, &batch).Close(); err != nil {
 		return nil, fmt.Errorf("complete: %w", err)
 	}
-	answers := make([]answer[struct{}], len(in))
-	for i, x := range in {
-		if !done[completed{x.Task, x.Attempt}] {
-			answers[i].err = ErrLeaseLost
+	return answers, nil
+}
+
+// compareLanes sorts leases by what one statement is about, then as statements lock tasks.
+func compareLanes(a, b *Lease) int {
+	if n := bytes.Compare(a.Worker[:], b.Worker[:]); n != 0 {
+		return n
+	}
+	return cmp.Or(cmp.Compare(a.Queue, b.Queue), bytes.Compare(a.Task[:], b.Task[:]), cmp.Compare(a.Attempt, b.Attempt))
+}
+
+// sameLane returns how many in the order, from the first on, are of one worker and queue.
+func sameLane(in []completion, order []int) int {
+	first := &in[order[0]].Lease
+	for n, i := range order {
+		if in[i].Worker != first.Worker || in[i].Queue != first.Queue {
+			return n
 		}
 	}
-	return answers, nil
+	return len(order)
+}
+
+// completeArgs returns the arguments for those completions, which are of one worker and queue.
+func completeArgs(in []completion, lane []int) []any {
+	n := len(lane)
+	ids, attempts, results := make([]TaskID, n), make([]int32, n), make([]*string, n)
+	for place, i := range lane {
+		ids[place], attempts[place], results[place] = in[i].Task, int32(in[i].Attempt), in[i].result
+	}
+	return []any{in[lane[0]].Worker, in[lane[0]].Queue, ids, attempts, results}
 }
 
 // Fail ends an attempt that did not succeed and returns what the task became: scheduled or ready to retry, failed when it

@@ -121,34 +121,24 @@ type inserted struct {
 	CreatedAt time.Time
 }
 
-// insert stores the rows that meet no key, a statement for each queue and each insertMost in one round trip, fills list and
-// returns the others. Keys are inserted in one order everywhere, so that two inserts wait for each other's keys and never in
-// a circle.
+// insert stores the rows that meet no key, a statement for each queue, each shape and each insertMost in one round trip, fills
+// list and returns the others. Keys are inserted in one order everywhere, so that two inserts wait for each other's keys and
+// never in a circle.
 func insert(ctx context.Context, db database, rows []submission, list []Submitted) (missing []submission, err error) {
-	sorted := slices.Clone(rows)
-	slices.SortStableFunc(sorted, func(a, b submission) int {
-		return cmp.Or(cmp.Compare(a.queue, b.queue), compareKeys(a.idempotencyKey, b.idempotencyKey), compareKeys(a.uniqueKey, b.uniqueKey))
-	})
-	at := make(map[TaskID]int, len(rows))
-	for _, row := range rows {
-		at[row.id] = row.at
+	sorted := rows
+	if !slices.IsSortedFunc(rows, compareSubmissions) {
+		sorted = slices.Clone(rows)
+		slices.SortStableFunc(sorted, compareSubmissions)
 	}
 	var batch pgx.Batch
 	for len(sorted) > 0 {
-		queue := sorted[0].queue
-		n := slices.IndexFunc(sorted[:min(len(sorted), insertMost)], func(r submission) bool { return r.queue != queue })
-		if n < 0 {
-			n = min(len(sorted), insertMost)
+		some := sorted[:sameShape(sorted)]
+		sorted = sorted[len(some):]
+		if some[0].plain() {
+			insertPlain(&batch, some, list)
+		} else {
+			insertFull(&batch, some, list)
 		}
-		batch.Queue(sql.Submit, columns(queue, sorted[:n])...).Query(func(r pgx.Rows) error {
-			var row inserted
-			_, err := pgx.ForEachRow(r, []any{&row.ID, &row.State, &row.RunAt, &row.CreatedAt}, func() error {
-				list[at[row.ID]] = Submitted{ID: row.ID, Queue: queue, State: row.State, RunAt: row.RunAt, CreatedAt: row.CreatedAt}
-				return nil
-			})
-			return err
-		})
-		sorted = sorted[n:]
 	}
 	if err := db.SendBatch(ctx, &batch).Close(); err != nil {
 		return nil, err
@@ -159,6 +149,57 @@ func insert(ctx context.Context, db database, rows []submission, list []Submitte
 		}
 	}
 	return missing, nil
+}
+
+// compareSubmissions sorts by queue, plain ones first, then by keys.
+func compareSubmissions(a, b submission) int {
+	if a.queue != b.queue {
+		return cmp.Compare(a.queue, b.queue)
+	}
+	return cmp.Or(cmp.Compare(btoi(!a.plain()), btoi(!b.plain())), compareKeys(a.idempotencyKey, b.idempotencyKey), compareKeys(a.uniqueKey, b.uniqueKey))
+}
+
+// sameShape returns how many of the rows, from the first on, go into one statement.
+func sameShape(rows []submission) int {
+	most := min(len(rows), insertMost)
+	if n := slices.IndexFunc(rows[:most], func(r submission) bool { return r.queue != rows[0].queue || r.plain() != rows[0].plain() }); n > 0 {
+		return n
+	}
+	return most
+}
+
+func insertPlain(batch *pgx.Batch, rows []submission, list []Submitted) {
+	n := len(rows)
+	ids, kinds, payloads, priorities := make([]TaskID, n), make([]string, n), make([]string, n), make([]int16, n)
+	for i, r := range rows {
+		ids[i], kinds[i], payloads[i], priorities[i] = r.id, r.kind, r.payload, r.priority
+	}
+	batch.Queue(sql.SubmitPlain, rows[0].queue, ids, kinds, payloads, priorities).QueryRow(func(answer pgx.Row) error {
+		var created time.Time
+		if err := answer.Scan(&created); err != nil {
+			return err
+		}
+		for _, r := range rows {
+			list[r.at] = Submitted{ID: r.id, Queue: r.queue, State: Ready, RunAt: created, CreatedAt: created}
+		}
+		return nil
+	})
+}
+
+func insertFull(batch *pgx.Batch, rows []submission, list []Submitted) {
+	queue := rows[0].queue
+	at := make(map[TaskID]int, len(rows))
+	for _, row := range rows {
+		at[row.id] = row.at
+	}
+	batch.Queue(sql.Submit, columns(queue, rows)...).Query(func(r pgx.Rows) error {
+		var row inserted
+		_, err := pgx.ForEachRow(r, []any{&row.ID, &row.State, &row.RunAt, &row.CreatedAt}, func() error {
+			list[at[row.ID]] = Submitted{ID: row.ID, Queue: queue, State: row.State, RunAt: row.RunAt, CreatedAt: row.CreatedAt}
+			return nil
+		})
+		return err
+	})
 }
 
 func compareKeys(a, b *string) int {

@@ -1,10 +1,13 @@
 package scheduler
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,13 +31,11 @@ type LeasedTask struct {
 	Kind        string
 	Payload     json.RawMessage
 	Failures    int // before this attempt
-	Crashes     int // before this attempt
 	MaxAttempts int
 	Priority    int
 	Timeout     time.Duration // 0: none
 	RunAt       time.Time
 	CreatedAt   time.Time
-	StartedAt   time.Time
 	Schedule    string    // "": submitted
 	TickAt      time.Time // zero: not of a tick
 }
@@ -45,22 +46,27 @@ type Ask struct {
 	Limit int // 1 and up
 }
 
+// leasedRow is scanned field by field: of all that a worker does with a task that is soon done, decoding it costs the most.
 type leasedRow struct {
 	LeaseID     int64
-	ID          TaskID
+	ID          pgtype.UUID
 	Kind        string
-	Payload     json.RawMessage
-	Attempt     int
-	Failures    int
-	Crashes     int
-	MaxAttempts int
-	Priority    int
-	TimeoutMS   *int64
-	RunAt       time.Time
-	CreatedAt   time.Time
-	StartedAt   time.Time
-	Schedule    *string
-	TickAt      *time.Time
+	Payload     []byte
+	Attempt     int32
+	Failures    int16
+	MaxAttempts int16
+	Priority    int16
+	TimeoutMS   pgtype.Int8
+	RunAt       pgtype.Timestamptz
+	CreatedAt   pgtype.Timestamptz
+	Schedule    pgtype.Text
+	TickAt      pgtype.Timestamptz
+}
+
+// fields are in the order of the statement's columns.
+func (r *leasedRow) fields() []any {
+	return []any{&r.LeaseID, &r.ID, &r.Kind, &r.Payload, &r.Attempt, &r.Failures, &r.MaxAttempts, &r.Priority, &r.TimeoutMS, &r.RunAt,
+		&r.CreatedAt, &r.Schedule, &r.TickAt}
 }
 
 // Lease takes ready tasks of the given kinds for a worker, one statement a queue in one round trip, and returns them by
@@ -79,19 +85,24 @@ func (c *Client) Lease(ctx context.Context, worker WorkerID, kinds []string, ask
 	for _, ask := range asks {
 		start := c.positions.from(ask.Queue, began)
 		batch.Queue(sql.Lease, worker, ask.Queue, ask.Limit, kinds, start.Priority, start.RunAt, start.ID).Query(func(rows pgx.Rows) error {
-			list, err := pgx.CollectRows(rows, pgx.RowToStructByName[leasedRow])
-			if err != nil {
+			var row leasedRow
+			first := len(tasks)
+			if _, err := pgx.ForEachRow(rows, row.fields(), func() error {
+				tasks = append(tasks, row.task(worker, ask.Queue))
+				return nil
+			}); err != nil {
 				return err
 			}
+			got := tasks[first:]
+			slices.SortFunc(got, compareTurns)
 			now := time.Now()
 			end := beginning
-			for _, row := range list {
-				tasks = append(tasks, row.task(worker, ask.Queue))
-				end = row.position()
+			if len(got) > 0 {
+				end = got[len(got)-1].position()
 			}
 			took := now.Sub(began)
-			c.positions.note(ask.Queue, start, end, len(list), now, took)
-			if start == beginning && len(list) == 0 && took > costlyWalk {
+			c.positions.note(ask.Queue, start, end, len(got), now, took)
+			if start == beginning && len(got) == 0 && took > costlyWalk {
 				costly = append(costly, ask.Queue)
 			}
 			began = now // the statements of a batch run one after the other
@@ -109,24 +120,20 @@ func (c *Client) Lease(ctx context.Context, worker WorkerID, kinds []string, ask
 	return tasks, nil
 }
 
-func (r leasedRow) position() position {
-	return position{Priority: int16(r.Priority), RunAt: pgtype.Timestamptz{Time: r.RunAt, Valid: true}, ID: r.ID}
+// compareTurns is the order of leasing within a queue.
+func compareTurns(a, b LeasedTask) int {
+	return cmp.Or(cmp.Compare(a.Priority, b.Priority), a.RunAt.Compare(b.RunAt), bytes.Compare(a.Task[:], b.Task[:]))
 }
 
-func (r leasedRow) task(worker WorkerID, queue Queue) LeasedTask {
-	t := LeasedTask{
-		Lease: Lease{Task: r.ID, Queue: queue, Worker: worker, Attempt: r.Attempt},
-		Group: r.LeaseID, Kind: r.Kind, Payload: r.Payload, Failures: r.Failures, Crashes: r.Crashes, MaxAttempts: r.MaxAttempts,
-		Priority: r.Priority, RunAt: r.RunAt, CreatedAt: r.CreatedAt, StartedAt: r.StartedAt,
+func (t *LeasedTask) position() position {
+	return position{Priority: int16(t.Priority), RunAt: pgtype.Timestamptz{Time: t.RunAt, Valid: true}, ID: t.Task}
+}
+
+func (r *leasedRow) task(worker WorkerID, queue Queue) LeasedTask {
+	return LeasedTask{
+		Lease: Lease{Task: r.ID.Bytes, Queue: queue, Worker: worker, Attempt: int(r.Attempt)},
+		Group: r.LeaseID, Kind: r.Kind, Payload: r.Payload, Failures: int(r.Failures), MaxAttempts: int(r.MaxAttempts),
+		Priority: int(r.Priority), Timeout: time.Duration(r.TimeoutMS.Int64) * time.Millisecond, // 0: NULL
+		RunAt: r.RunAt.Time, CreatedAt: r.CreatedAt.Time, Schedule: r.Schedule.String, TickAt: r.TickAt.Time,
 	}
-	if r.TimeoutMS != nil {
-		t.Timeout = time.Duration(*r.TimeoutMS) * time.Millisecond
-	}
-	if r.Schedule != nil {
-		t.Schedule = *r.Schedule
-	}
-	if r.TickAt != nil {
-		t.TickAt = *r.TickAt
-	}
-	return t
 }

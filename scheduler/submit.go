@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,16 +45,16 @@ type Submitted struct {
 }
 
 var (
-	kindPattern  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.:/\\-]*$`)
-	queuePattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*$`)
-	firstTime    = time.Unix(0, 0)
-	lastTime     = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+	firstTime = time.Unix(0, 0)
+	lastTime  = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
 )
 
 const (
 	maxDelay   = 100 * 365.25 * 24 * time.Hour
 	maxTimeout = 365.25 * 24 * time.Hour
 	maxBackoff = 100 // elements
+
+	defaultAttempts = 10 // as the column's
 
 	queueRule = "1 to 128 letters, digits and _ . -, not starting with punctuation"
 )
@@ -80,7 +79,7 @@ func (c *Client) SubmitMany(ctx context.Context, tasks []NewTask) ([]Submitted, 
 		return []Submitted{}, err
 	}
 	list := make([]Submitted, len(rows))
-	if !slices.ContainsFunc(rows, submission.keyed) {
+	if !slices.ContainsFunc(rows, func(r submission) bool { return r.keyed() }) {
 		_, err = insert(ctx, c.hot, rows, list) // one commit without asking for it: nothing can be in the way
 	} else {
 		err = c.submitAll(ctx, rows, list)
@@ -184,7 +183,13 @@ type submission struct {
 }
 
 // keyed reports whether another task can be in the way.
-func (r submission) keyed() bool { return r.idempotencyKey != nil || r.uniqueKey != nil }
+func (r *submission) keyed() bool { return r.idempotencyKey != nil || r.uniqueKey != nil }
+
+// plain reports whether submit_plain.sql is enough.
+func (r *submission) plain() bool {
+	return !r.keyed() && r.runAt == nil && r.delayMS == nil && r.maxAttempts == defaultAttempts && r.timeoutMS == nil && r.expiresAt == nil &&
+		r.backoffMS == nil
+}
 
 func prepare(tasks []NewTask) ([]submission, error) {
 	rows := make([]submission, len(tasks))
@@ -219,7 +224,7 @@ func (t *NewTask) prepare() (row submission, bad []FieldError) {
 		t.Queue = DefaultQueue
 	}
 	if t.MaxAttempts == 0 {
-		t.MaxAttempts = 10
+		t.MaxAttempts = defaultAttempts
 	}
 	check(ValidKind(t.Kind), "kind", `1 to 128 letters, digits and _ . : / \ -, not starting with punctuation`)
 	check(ValidQueue(t.Queue), "queue", queueRule)
@@ -251,11 +256,21 @@ func (t *NewTask) prepare() (row submission, bad []FieldError) {
 }
 
 // ValidKind reports whether a task may be of the kind.
-func ValidKind(kind string) bool { return len(kind) <= 128 && kindPattern.MatchString(kind) }
+func ValidKind(kind string) bool { return validName(kind, `_.:/\-`) }
 
 // ValidQueue reports whether a queue may have the name.
-func ValidQueue(queue Queue) bool {
-	return len(queue) <= 128 && queuePattern.MatchString(string(queue))
+func ValidQueue(queue Queue) bool { return validName(string(queue), "_.-") }
+
+// validName reports whether the name has 1 to 128 letters, digits and marks, and starts with none of these but _.
+func validName(name, marks string) bool {
+	for i := range len(name) {
+		c := name[i]
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_'
+		if !letter && (i == 0 || strings.IndexByte(marks, c) < 0) {
+			return false
+		}
+	}
+	return len(name) >= 1 && len(name) <= 128
 }
 
 // BackoffFits reports whether the list can be a task's Backoff.

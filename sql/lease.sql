@@ -1,7 +1,7 @@
 -- lease: takes up to $3 ready tasks of one queue for a worker, in order of priority, due time, id.
 -- $1 worker, $2 queue, $3 limit, $4 kinds that it can run; $5 priority, $6 due time, $7 id: where in that order to start looking, which
 -- spares the walk over dead index entries at the head; -32768, -infinity, zeros: from the beginning.
--- Rows: the tasks taken, in that order; none: nothing to take, the queue is paused, or the worker's row is gone.
+-- Rows: the tasks taken, in no order; none: nothing to take, the queue is paused, or the worker's row is gone.
 -- Locks: the tasks, skipping those locked; by tuple id, so that the plan is a walk of tasks_ready and a TID scan. Hot: positional.
 with leased as (
   update scheduler.tasks t
@@ -16,11 +16,11 @@ with leased as (
     order by c.priority, c.run_at, c.id
     limit $3::integer
     for update skip locked))
-  returning t.id, t.kind, t.payload, t.attempt, t.failures, t.crashes, t.max_attempts, t.priority, t.timeout_ms, t.run_at,
-    t.created_at, t.started_at, t.schedule, t.tick_at
+  returning t.id, t.kind, t.payload, t.attempt, t.failures, t.max_attempts, t.priority, t.timeout_ms, t.run_at, t.created_at,
+    t.schedule, t.tick_at
 ), lease as (
   insert into scheduler.leases (worker_id, queue, task_ids)
   select $1::uuid, $2::text, array_agg(l.id) from leased l having count(*) > 0
   returning id
 )
-select (select id from lease) as lease_id, l.* from leased l order by l.priority, l.run_at, l.id
+select (select id from lease) as lease_id, l.* from leased l

@@ -95,6 +95,8 @@ var (
 	Submit string
 	//go:embed submit_conflict.sql
 	SubmitConflict string
+	//go:embed submit_plain.sql
+	SubmitPlain string
 	//go:embed task.sql
 	Task string
 	//go:embed tasks.sql

@@ -116,7 +116,7 @@ func (w *Worker) takeOnce(ctx, life context.Context) (more bool, err error) {
 	return more, nil
 }
 
-// start runs each task in a goroutine of its own, which ends when the handler has returned and its outcome is written.
+// start has the tasks run.
 func (w *Worker) start(ctx context.Context, s *session, tasks []scheduler.LeasedTask) {
 	w.occupy(len(tasks))
 	attempts := make([]*attempt, len(tasks))
@@ -124,7 +124,5 @@ func (w *Worker) start(ctx context.Context, s *session, tasks []scheduler.Leased
 		attempts[i] = newAttempt(ctx, w, s, task)
 	}
 	s.add(attempts)
-	for _, a := range attempts {
-		go w.run(ctx, a)
-	}
+	w.crew.start(attempts)
 }

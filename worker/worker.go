@@ -18,6 +18,7 @@ type Worker struct {
 	kinds    []string
 	config   Config
 	journal  *journal
+	crew     crew
 	lanes    *lanes
 	wake     chan struct{} // there may be something to lease, or a slot is free
 	beat     chan struct{} // send a heartbeat now
@@ -77,10 +78,12 @@ func (w *Worker) Run(ctx context.Context) error {
 	duties.Go(func() { _ = w.client.Maintain(life) }) // always nil
 	duties.Go(func() { w.listen(life) })
 
+	w.crew.run = func(a *attempt) { w.run(life, a) }
 	w.take(intake, life)
 	err := w.drain(life)
 	end()
 	w.leaveSettling()
+	w.crew.close()
 	duties.Wait()
 	w.deregister(context.WithoutCancel(ctx))
 	return err
