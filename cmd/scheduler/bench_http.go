@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 
 	"github.com/pgscheduler/scheduler/httpapi"
@@ -32,36 +34,44 @@ func (a *app) benchHTTP(ctx context.Context, client *scheduler.Client) (self.Sub
 	serving.Go(func() { // until stop, which waits for it
 		_ = httpapi.Serve(life, listener, handler, logger) // a submit tells what is wrong
 	})
-	transport := &http.Transport{MaxIdleConnsPerHost: 10_000}
-	web := &http.Client{Transport: transport}
+	transport := &http.Transport{MaxIdleConnsPerHost: 10_000, DisableCompression: true} // as many connections as clients
 	stop := func() {
 		transport.CloseIdleConnections()
 		end()
 		serving.Wait()
 	}
-	url := "http://" + listener.Addr().String() + "/v1/tasks"
-	return func(ctx context.Context, task scheduler.NewTask) error { return post(ctx, web, url, task) }, stop, nil
+	to := &url.URL{Scheme: "http", Host: listener.Addr().String(), Path: "/v1/tasks"}
+	return poster{web: &http.Client{Transport: transport}, to: to, header: http.Header{"Content-Type": {"application/json"}}}.post, stop, nil
+}
+
+// poster submits by HTTP. What is the same for every request is made once: a benchmark should measure the server.
+type poster struct {
+	web    *http.Client
+	to     *url.URL
+	header http.Header // nobody changes it: requests share it
 }
 
 // post submits kind, queue and payload of a task.
-func post(ctx context.Context, web *http.Client, url string, task scheduler.NewTask) error {
-	body, err := json.Marshal(map[string]any{"kind": task.Kind, "queue": task.Queue, "payload": task.Payload})
+func (p poster) post(ctx context.Context, task scheduler.NewTask) error {
+	body, err := json.Marshal(struct {
+		Kind    string          `json:"kind"`
+		Queue   scheduler.Queue `json:"queue"`
+		Payload any             `json:"payload"`
+	}{task.Kind, task.Queue, task.Payload})
 	if err != nil {
 		return err
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	request.Header.Set("Content-Type", "application/json")
-	response, err := web.Do(request)
+	request := &http.Request{Method: http.MethodPost, URL: p.to, Header: p.header, ContentLength: int64(len(body)),
+		Body: io.NopCloser(bytes.NewReader(body))}
+	response, err := p.web.Do(request.WithContext(ctx))
 	if err != nil {
 		return err
 	}
 	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusAccepted {
-		return fmt.Errorf("submit: %s: %s", response.Status, answer)
+	if response.StatusCode != http.StatusAccepted {
+		answer, err := io.ReadAll(response.Body)
+		return errors.Join(fmt.Errorf("submit: %s: %s", response.Status, answer), err)
 	}
+	_, err = io.Copy(io.Discard, response.Body) // to its end, or the connection can't be kept
 	return err
 }
