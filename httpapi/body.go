@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,19 +25,11 @@ const (
 	mediaForm    = "application/x-www-form-urlencoded" // what curl -d says of anything
 )
 
-// readBody returns the step that reads the body of an operation before anything else sees it, at most limit bytes and of
-// one of the types. optional: an empty one will do.
+// readBody returns the step that reads the body of an operation before anything else sees it; see bodyOf.
 func (s *server) readBody(limit int64, optional bool, types ...string) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humago.Unwrap(ctx)
-		raw, problem := s.body(w, r, limit)
-		switch {
-		case problem != nil:
-		case len(raw) > 0:
-			problem = checkType(r, types)
-		case !optional:
-			problem = newProblem(CodeMalformedJSON, "the body is empty")
-		}
+		raw, problem := s.bodyOf(w, r, limit, optional, types...)
 		if problem != nil {
 			problem.write(w, r)
 			return
@@ -44,6 +37,20 @@ func (s *server) readBody(limit int64, optional bool, types ...string) func(huma
 		r.Body = io.NopCloser(bytes.NewReader(raw))
 		next(ctx)
 	}
+}
+
+// bodyOf returns a body of at most limit bytes and of one of the types. optional: an empty one will do.
+func (s *server) bodyOf(w http.ResponseWriter, r *http.Request, limit int64, optional bool, types ...string) ([]byte, *Problem) {
+	raw, problem := s.body(w, r, limit)
+	switch {
+	case problem != nil:
+		return nil, problem
+	case len(raw) > 0:
+		return raw, checkType(r, types)
+	case !optional:
+		return nil, newProblem(CodeMalformedJSON, "the body is empty")
+	}
+	return nil, nil
 }
 
 // noBody is the step before an operation that takes no body: none passes, and so does {}, which many clients always send.
@@ -124,7 +131,7 @@ func checkType(r *http.Request, types []string) *Problem {
 		return newProblem(CodeUnsupportedMediaType, "a compressed body is not understood", Detail{Header: "Content-Encoding", Detail: "none"})
 	}
 	given := r.Header.Get("Content-Type")
-	if given == "" {
+	if given == "" || slices.Contains(types, given) {
 		return nil
 	}
 	media, parameters, err := mime.ParseMediaType(given)

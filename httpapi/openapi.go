@@ -55,17 +55,21 @@ func (s *server) register() (err error) {
 // operation is a route and what its types don't say.
 type operation struct {
 	huma.Operation
-	accepts  map[string]any // media type → a value of the type of the body, nil: no body is read
-	optional bool           // the body
-	limit    int64          // bytes of the body; 0: maxBody
-	also     map[int]string // further statuses with the same answer, and when
-	codes    []Code         // problems beside those that any request can meet
+	accepts  map[string]any   // media type → a value of the type of the body, nil: no body is read
+	optional bool             // the body
+	limit    int64            // bytes of the body; 0: maxBody
+	also     map[int]string   // further statuses with the same answer, and when
+	codes    []Code           // problems beside those that any request can meet
+	direct   http.HandlerFunc // answers in the place of huma, which then only describes the operation; nil: huma answers
 }
 
 // handle registers an operation; its errors go through the table of problem.go.
 func handle[I, O any](s *server, api huma.API, op operation, answer func(context.Context, *I) (*O, error)) {
 	registry := api.OpenAPI().Components.Schemas
 	op.Responses = op.problems(registry)
+	if op.direct != nil {
+		op.Middlewares = append(op.Middlewares, op.instead)
+	}
 	var content map[string]*huma.MediaType
 	if op.accepts != nil {
 		content = map[string]*huma.MediaType{}
@@ -102,6 +106,16 @@ func handle[I, O any](s *server, api huma.API, op operation, answer func(context
 		}
 		op.Responses[strconv.Itoa(status)] = also
 	}
+}
+
+// instead is the step behind which huma does not come, but for a query, which it refuses.
+func (op operation) instead(ctx huma.Context, next func(huma.Context)) {
+	r, w := humago.Unwrap(ctx)
+	if r.URL.RawQuery != "" {
+		next(ctx)
+		return
+	}
+	op.direct(w, r)
 }
 
 func (op operation) success() int {
@@ -153,9 +167,13 @@ func (s *server) problem(ctx context.Context, err error) *Problem {
 
 // limit ends an operation that waits for the database for too long.
 func (s *server) limit(ctx huma.Context, next func(huma.Context)) {
-	limited, cancel := context.WithTimeout(ctx.Context(), s.patience+seconds(parseWait(ctx.Header("Prefer"))))
+	limited, cancel := s.limited(ctx.Context(), ctx.Header("Prefer"))
 	defer cancel()
 	next(huma.WithContext(ctx, limited))
+}
+
+func (s *server) limited(ctx context.Context, prefer string) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, s.patience+seconds(parseWait(prefer)))
 }
 
 // checkQuery refuses a query that can't be read, or gives a parameter twice; huma refuses unknown ones. It joins the lines

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -37,7 +38,39 @@ func (s *server) registerSubmit(api huma.API, tags []string) {
 		accepts: map[string]any{mediaJSON: SubmitRequest{}},
 		also:    map[int]string{200: "It ended within Prefer: wait; or another task holds the unique_key, and is returned"},
 		codes:   []Code{CodeKeyReused},
+		direct:  s.serveSubmit,
 	}, s.submit)
+}
+
+// serveSubmit does for a submit what huma does for other operations: its way by reflection would cost a good part of the request.
+func (s *server) serveSubmit(w http.ResponseWriter, r *http.Request) {
+	raw, problem := s.bodyOf(w, r, maxBody, false, mediaJSON)
+	if problem != nil {
+		problem.write(w, r)
+		return
+	}
+	in := submitInput{IdempotencyKey: r.Header.Get("Idempotency-Key"), RequestID: r.Header.Get("X-Request-Id"), Prefer: r.Header.Get("Prefer"), RawBody: raw}
+	ctx, cancel := s.limited(r.Context(), in.Prefer)
+	defer cancel()
+	out, err := s.submit(ctx, &in)
+	if err != nil {
+		s.problem(ctx, err).write(w, r)
+		return
+	}
+	out.write(w)
+}
+
+func (out *submitOutput) write(w http.ResponseWriter) {
+	header := w.Header()
+	for _, field := range [...][2]string{{"Location", out.Location}, {"Retry-After", out.RetryAfter}, {"Idempotency-Replayed", out.Replayed},
+		{"Preference-Applied", out.Applied}, {"Etag", out.ETag}} {
+		if field[1] != "" {
+			header.Set(field[0], field[1])
+		}
+	}
+	header.Set("Content-Type", mediaJSON)
+	w.WriteHeader(out.Status)
+	_ = huma.DefaultJSONFormat.Marshal(w, &out.Body) // the client may be gone
 }
 
 func (s *server) submit(ctx context.Context, in *submitInput) (*submitOutput, error) {
