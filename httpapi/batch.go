@@ -1,12 +1,10 @@
 package httpapi
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"mime"
 	"strconv"
 	"time"
 
@@ -15,7 +13,10 @@ import (
 	"github.com/pgscheduler/scheduler/scheduler"
 )
 
-const maxBatch = 10000 // tasks
+const (
+	maxBatch  = 10000 // tasks of an array
+	pathBatch = "/v1/tasks/batch"
+)
 
 // Submitted is one task of a batch as it was stored, or found.
 type Submitted struct {
@@ -35,7 +36,6 @@ func NewSubmitted(t scheduler.Submitted) Submitted {
 }
 
 type batchInput struct {
-	ContentType    string `header:"Content-Type" hidden:"true"`
 	IdempotencyKey string `header:"Idempotency-Key" hidden:"true"`
 	RawBody        []byte
 }
@@ -44,21 +44,24 @@ type batchOutput struct{ Body Page[Submitted] }
 
 func (s *server) registerBatch(api huma.API, tags []string) {
 	handle(s, api, operation{
-		Operation: huma.Operation{OperationID: "submit-tasks", Method: "POST", Path: "/v1/tasks/batch", DefaultStatus: 202, Tags: tags,
-			Summary: "Submit up to 10,000 tasks, all or none",
-			Description: "An array, or one object a line. Give each task its own idempotency_key to be able to send the batch again. " +
-				"The answer has the tasks in order; faults point at them as /3/payload."},
+		Operation: huma.Operation{OperationID: "submit-tasks", Method: "POST", Path: pathBatch, DefaultStatus: 202, Tags: tags,
+			Summary: "Submit up to 10,000 tasks, all or none, or a stream of any number",
+			Description: "An array is stored as a whole or not at all; the answer has its tasks in order, faults point at them as /3/payload. " +
+				"Lines of application/x-ndjson, one object each, are stored by the thousand while they come, and answered by lines in the same order: " +
+				"the task, or why it alone was not stored. Give each task its own idempotency_key to be able to send it again.",
+			Middlewares: huma.Middlewares{s.streamed}},
 		accepts: map[string]any{mediaJSON: []SubmitRequest{}, mediaNDJSON: SubmitRequest{}},
 		limit:   maxBatchBody,
 		codes:   []Code{CodeKeyReused},
 	}, s.submitBatch)
+	describeLines(api)
 }
 
 func (s *server) submitBatch(ctx context.Context, in *batchInput) (*batchOutput, error) {
 	if in.IdempotencyKey != "" {
-		return nil, invalid(Detail{Header: "Idempotency-Key", Detail: "not for a batch: give each task its idempotency_key"})
+		return nil, errNoBatchKey()
 	}
-	list, err := split(in.RawBody, in.ContentType)
+	list, err := split(in.RawBody)
 	if err != nil {
 		return nil, err
 	}
@@ -73,59 +76,49 @@ func (s *server) submitBatch(ctx context.Context, in *batchInput) (*batchOutput,
 	return &batchOutput{pageOf(submitted, NewSubmitted)}, nil
 }
 
-// split returns the objects of a batch, each valid JSON.
-func split(raw []byte, contentType string) (list []json.RawMessage, err error) {
-	if media, _, _ := mime.ParseMediaType(contentType); media != mediaNDJSON {
-		if err := checkJSON(raw, ""); err != nil {
-			return nil, err
-		}
-		list, ok := elements(raw, maxBatch)
-		if !ok || len(list) == 0 {
-			return nil, wrongCount()
-		}
-		return list, nil
+// split returns the objects of a batch.
+func split(raw []byte) ([]json.RawMessage, error) {
+	if err := checkJSON(raw, ""); err != nil {
+		return nil, err
 	}
-	for line := range bytes.Lines(raw) {
-		if line = bytes.TrimSpace(line); len(line) == 0 {
-			continue
-		}
-		if len(list) == maxBatch {
-			return nil, wrongCount()
-		}
-		if err := checkJSON(line, "/"+strconv.Itoa(len(list))); err != nil {
-			return nil, err
-		}
-		list = append(list, line)
-	}
-	if list == nil {
+	list, ok := elements(raw, maxBatch)
+	if !ok || len(list) == 0 {
 		return nil, wrongCount()
 	}
 	return list, nil
 }
 
-func wrongCount() error {
-	return invalid(Detail{Detail: fmt.Sprintf("expected an array of 1 to %d tasks, or as many lines of %s", maxBatch, mediaNDJSON)})
+func wrongCount() *Problem {
+	return invalid(Detail{Detail: fmt.Sprintf("expected an array of 1 to %d tasks, or lines of %s", maxBatch, mediaNDJSON)})
+}
+
+func errNoBatchKey() *Problem {
+	return invalid(Detail{Header: "Idempotency-Key", Detail: "not for a batch: give each task its idempotency_key"})
 }
 
 func (s *server) batch(list []json.RawMessage) ([]scheduler.NewTask, error) {
 	tasks := make([]scheduler.NewTask, len(list))
 	var faults []Detail
 	for i, raw := range list {
-		at := "/" + strconv.Itoa(i)
-		request, found, err := s.submits.object(raw, at)
+		task, found, err := s.newTask(raw, "/"+strconv.Itoa(i))
 		if err != nil {
 			return nil, err
 		}
-		faults = append(append(faults, found...), request.faults(at)...)
-		if len(faults) >= maxDetails {
+		if faults = append(faults, found...); len(faults) >= maxDetails {
 			break
 		}
-		tasks[i] = request.NewTask()
+		tasks[i] = task
 	}
 	if faults != nil {
 		return nil, invalid(faults...)
 	}
 	return tasks, nil
+}
+
+// newTask reads the task that stands at a pointer.
+func (s *server) newTask(raw []byte, at string) (scheduler.NewTask, []Detail, error) {
+	request, faults, err := s.submits.object(raw, at)
+	return request.NewTask(), append(faults, request.faults(at)...), err
 }
 
 // batchProblem points the errors of SubmitMany into the array.

@@ -106,13 +106,19 @@ func (s *server) body(w http.ResponseWriter, r *http.Request, limit int64) ([]by
 	switch {
 	case r.ContentLength > limit, int64(len(raw)) > limit:
 		return nil, unread(newProblem(CodePayloadTooLarge, fmt.Sprintf("the body is larger than %d bytes", limit)))
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, unread(newProblem(CodeRequestTimeout, fmt.Sprintf("the body was not complete after %s", s.bodyWait)))
 	case err != nil:
-		return nil, unread(newProblem(CodeMalformedJSON, "the body could not be read to its end"))
+		return nil, unread(s.unreadable(err))
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 	return raw, nil
+}
+
+// unreadable is the problem of a body that could not be read to its end.
+func (s *server) unreadable(err error) *Problem {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return newProblem(CodeRequestTimeout, fmt.Sprintf("the body was not complete after %s", s.bodyWait))
+	}
+	return newProblem(CodeMalformedJSON, "the body could not be read to its end")
 }
 
 // unread ends the connection with the answer, rather than read what is left of the body.

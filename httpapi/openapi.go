@@ -111,12 +111,14 @@ func handle[I, O any](s *server, api huma.API, op operation, answer func(context
 // instead is the step behind which huma does not come, but for a query, which it refuses.
 func (op operation) instead(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
-	if r.URL.RawQuery != "" {
+	if hasQuery(r) {
 		next(ctx)
 		return
 	}
 	op.direct(w, r)
 }
+
+func hasQuery(r *http.Request) bool { return r.URL.RawQuery != "" && len(r.URL.Query()) > 0 }
 
 func (op operation) success() int {
 	if op.DefaultStatus != 0 {

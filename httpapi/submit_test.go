@@ -189,8 +189,7 @@ func TestBatch(t *testing.T) {
 	if len(first) != 3 || first[1].Queue != "q2" || first[0].Replayed || first[2].Existing {
 		t.Fatalf("%+v", first)
 	}
-	lines := key + "\n\n" + `{"kind":"v","unique_key":"u"}` + "\r\n" + `{"kind":"c"}`
-	second := read[Page[Submitted]](r.post("/v1/tasks/batch", lines, "Content-Type", "application/x-ndjson; charset=utf-8").want(202)).Items
+	second := read[Page[Submitted]](r.post("/v1/tasks/batch", `[`+key+`,{"kind":"v","unique_key":"u"},{"kind":"c"}]`).want(202)).Items
 	if len(second) != 3 || second[0].ID != first[0].ID || !second[0].Replayed || second[1].ID != first[2].ID || !second[1].Existing || second[2].Replayed {
 		t.Errorf("%+v", second)
 	}
