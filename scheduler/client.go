@@ -23,13 +23,14 @@ type Config struct {
 	DatabaseURL string
 
 	// MaxConns bounds the connections for submitting, leasing and finishing, 1 to 1000. 0: 8. Too few make slots wait for
-	// each other; PostgreSQL must allow this many, plus 4 for control, 4 for reading, 2 for heartbeats and one for listening, for each process, each opened when first needed.
+	// each other; PostgreSQL must allow this many, plus 4 for control, 4 for reading, 2 for heartbeats, one for announcing and one for listening, for each process, each opened when first needed.
 	MaxConns int
 
 	// PollOnly never listens, for a database behind a pooler that can't: everything is found by polling, within a second.
 	PollOnly bool
 
-	// Poll is how often due work is looked for when nothing announces it, 10 ms to 1 min. 0: 1 s. Shorter costs idle queries.
+	// Poll is how often due work is looked for while nothing announces it, 10 ms to 1 min. 0: 1 s. Shorter costs idle queries.
+	// While the process listens to announcements it looks every 5 s, or every Poll if that is longer.
 	Poll time.Duration
 
 	// MaxCrashes is how many workers a task may lose before it is failed with worker_lost, 1 to 1000. 0: 3.
@@ -47,6 +48,8 @@ type Client struct {
 	pool   *pgxpool.Pool // control
 	reads  *pgxpool.Pool // what people look at, which may take long and must not hold up the others
 	vital  *pgxpool.Pool // heartbeats, which must never wait for the others
+	mouth  *pgxpool.Pool // one connection for announcements, whose commits nobody waits for
+	ears   ears
 	hints  hinter
 
 	submits     group[submission, Submitted]
@@ -78,6 +81,7 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 	if base.ConnConfig.ConnectTimeout == 0 {
 		base.ConnConfig.ConnectTimeout = 5 * time.Second
 	}
+	base.ShouldPing = shouldPing
 	base.MaxConnIdleTime, base.MaxConnLifetime, base.MaxConnLifetimeJitter = 5*time.Minute, 30*time.Minute, 5*time.Minute
 	params := base.ConnConfig.RuntimeParams
 	if params["application_name"] == "" {
@@ -92,13 +96,15 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 		pool  **pgxpool.Pool
 		conns int
 		lock  time.Duration
-	}{{&c.hot, config.MaxConns, hotLockTimeout}, {&c.pool, controlConns, lockTimeout}, {&c.reads, readConns, lockTimeout}, {&c.vital, vitalConns, lockTimeout}} {
+	}{{&c.hot, config.MaxConns, hotLockTimeout}, {&c.pool, controlConns, lockTimeout}, {&c.reads, readConns, lockTimeout}, {&c.vital, vitalConns, lockTimeout}, {&c.mouth, 1, lockTimeout}} {
 		its := base.Copy()
 		its.MaxConns = int32(p.conns)
 		its.ConnConfig.RuntimeParams["lock_timeout"] = fmt.Sprint(p.lock.Milliseconds())
 		switch p.pool {
 		case &c.hot:
 			pinPlans(its.ConnConfig.RuntimeParams)
+		case &c.mouth:
+			its.ConnConfig.RuntimeParams["synchronous_commit"] = "off"
 		case &c.reads:
 			its.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint(readTimeout.Milliseconds())
 		}
@@ -114,6 +120,13 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// shouldPing spares an idle process half of its round trips: a connection that the server has closed is found without one. Only
+// one that was idle for long is tried, for a network that forgets those silently.
+func shouldPing(_ context.Context, p pgxpool.ShouldPingParams) bool {
+	const long, short = 10 * time.Second, time.Second
+	return p.IdleDuration > long || p.IdleDuration > short && p.Conn.PgConn().CheckConn() != nil
 }
 
 // pinPlans fixes how the hot path's statements are planned by their form alone: a worker that starts on an empty table
@@ -158,6 +171,7 @@ func (c *Client) Close() {
 	c.pool.Close()
 	c.reads.Close()
 	c.vital.Close()
+	c.mouth.Close()
 }
 
 // Ping does one round trip.

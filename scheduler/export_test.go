@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -19,23 +20,37 @@ func (c *Client) ForgetPositions() {
 
 // ResetConnections closes all idle connections.
 func (c *Client) ResetConnections() {
-	for _, pool := range []*pgxpool.Pool{c.hot, c.pool, c.reads, c.vital} {
+	for _, pool := range []*pgxpool.Pool{c.hot, c.pool, c.reads, c.vital, c.mouth} {
 		pool.Reset()
 	}
 }
 
 // What Maintain does again and again, until there is nothing left to do at once.
 
-func (c *Client) PromoteOnce(ctx context.Context) error { return drain(ctx, c.promote) }
-func (c *Client) RescueOnce(ctx context.Context) error  { return drain(ctx, c.rescue) }
+func (c *Client) PromoteOnce(ctx context.Context) error { return c.drain(ctx, c.askPromote) }
+func (c *Client) RescueOnce(ctx context.Context) error  { return c.drain(ctx, c.askRescue) }
 
 // FireOnce is one round: it fires each schedule at most once.
-func (c *Client) FireOnce(ctx context.Context) error { _, err := c.fireDue(ctx); return err }
+func (c *Client) FireOnce(ctx context.Context) error {
+	_, err := c.once(ctx, c.askDue)
+	return err
+}
 
-func drain(ctx context.Context, do func(context.Context) (time.Duration, error)) error {
+type ask = func(*pgx.Batch) func(context.Context) (time.Duration, error)
+
+func (c *Client) drain(ctx context.Context, ask ask) error {
 	for {
-		if next, err := do(ctx); err != nil || next > 0 {
+		if next, err := c.once(ctx, ask); err != nil || next > 0 {
 			return err
 		}
 	}
+}
+
+func (c *Client) once(ctx context.Context, ask ask) (time.Duration, error) {
+	var batch pgx.Batch
+	then := ask(&batch)
+	if err := c.hot.SendBatch(ctx, &batch).Close(); err != nil {
+		return 0, err
+	}
+	return then(ctx)
 }

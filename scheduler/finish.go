@@ -170,7 +170,7 @@ func (c *Client) Snooze(ctx context.Context, lease Lease, delay time.Duration, r
 func (c *Client) waiting(queue Queue, state State, delay time.Duration) {
 	switch state {
 	case Ready:
-		c.hints.hint(queue)
+		c.announceReady(queue)
 	case Scheduled:
 		c.dueIn(delay)
 	}

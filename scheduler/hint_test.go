@@ -48,9 +48,9 @@ func TestHintsTravelTogether(t *testing.T) {
 	}
 	for i := range 1000 {
 		h.hint(Queue(fmt.Sprint("q", i%3)))
-		h.hintDue(fmt.Sprint(1000 - i))
+		h.hintDue(time.Duration(999-i) * time.Millisecond)
 	}
-	h.hintDue("99")
+	h.hintDue(98 * time.Millisecond)
 	close(s.hold)
 	h.flights.Wait()
 	want := []string{"scheduler_ready[a]", "scheduler_ready[q0 q1 q2]", "scheduler_due[1]"}
@@ -58,7 +58,7 @@ func TestHintsTravelTogether(t *testing.T) {
 		t.Error(diff)
 	}
 	h.hint("b")
-	h.hintDue("5")
+	h.hintDue(4 * time.Millisecond)
 	h.flights.Wait()
 	if diff := cmp.Diff([]string{"scheduler_ready[b]", "scheduler_due[5]"}, s.list[3:]); diff != "" {
 		t.Errorf("after a pause:\n%s", diff)

@@ -7,10 +7,13 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgscheduler/scheduler/sql"
 )
@@ -24,14 +27,18 @@ const (
 
 const (
 	hintEvery  = 4 * time.Millisecond // at most one notification a queue and process in so long
-	pingEvery  = 10 * time.Second     // a silent listening connection is tried this often
+	pingEvery  = 20 * time.Second     // a silent listening connection is tried this often
 	pingWithin = 5 * time.Second
 )
 
-// Listen waits for notifications and calls on with each, from one goroutine, until ctx ends; it then returns nil. After
-// each connect it calls on("", ""): anything may have happened meanwhile, look at everything. A connection that is lost,
-// refused or silent to a ping is made anew, with backoff and jitter; that is logged once. With Config.PollOnly it only waits.
+// Listen waits for notifications and calls on with each until ctx ends; it then returns nil. What this client announces
+// itself comes without a detour through the database. on is called from several goroutines and must neither block nor call
+// Listen or Hearing. After each connect, and when the connection is lost, it is called with "", "": anything may have happened, look
+// at everything. A connection that is lost, refused or silent to a ping is made anew, with backoff and jitter; that is logged
+// once. With Config.PollOnly it only waits for what this client announces.
 func (c *Client) Listen(ctx context.Context, channels []string, on func(channel, payload string)) error {
+	e := c.ears.add(channels, on)
+	defer c.ears.remove(e)
 	if c.config.PollOnly {
 		<-ctx.Done()
 		return nil
@@ -39,7 +46,11 @@ func (c *Client) Listen(ctx context.Context, channels []string, on func(channel,
 	const first, most = 100 * time.Millisecond, 2 * time.Second
 	wait, down := first, false
 	for {
-		started, err := c.listenOnce(ctx, channels, on, &down)
+		started, err := c.listenOnce(ctx, e, &down)
+		if c.ears.hears(e, false) && ctx.Err() == nil {
+			on("", "")
+			c.dueIn(lookNow)
+		}
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -60,7 +71,7 @@ func (c *Client) Listen(ctx context.Context, channels []string, on func(channel,
 }
 
 // listenOnce listens on one connection until it fails or ctx ends.
-func (c *Client) listenOnce(ctx context.Context, channels []string, on func(channel, payload string), down *bool) (started bool, err error) {
+func (c *Client) listenOnce(ctx context.Context, e *ear, down *bool) (started bool, err error) {
 	connect, cancel := context.WithTimeout(ctx, pingWithin)
 	defer cancel()
 	conn, err := pgx.ConnectConfig(connect, c.listen)
@@ -72,7 +83,7 @@ func (c *Client) listenOnce(ctx context.Context, channels []string, on func(chan
 		defer cancel()
 		_ = conn.Close(bye) // it is gone either way
 	}()
-	for _, channel := range channels {
+	for _, channel := range e.channels {
 		if _, err := conn.Exec(connect, "listen "+pgx.Identifier{channel}.Sanitize()); err != nil {
 			return false, err
 		}
@@ -81,14 +92,16 @@ func (c *Client) listenOnce(ctx context.Context, channels []string, on func(chan
 		c.config.Logger.LogAttrs(ctx, slog.LevelInfo, "listen: connection is back")
 		*down = false
 	}
-	on("", "")
+	c.ears.hears(e, true)
+	e.on("", "")
 	for {
 		silent, cancel := context.WithTimeout(ctx, pingEvery)
 		n, err := conn.WaitForNotification(silent)
 		cancel()
 		switch {
+		case err == nil && n.PID != c.hints.pid.Load(): // else it is known by now
+			e.on(n.Channel, n.Payload)
 		case err == nil:
-			on(n.Channel, n.Payload)
 		case ctx.Err() != nil:
 			return true, ctx.Err()
 		case silent.Err() == nil || conn.IsClosed():
@@ -104,12 +117,66 @@ func (c *Client) listenOnce(ctx context.Context, channels []string, on func(chan
 	}
 }
 
+// ears are those of this process who want to be told. Safe for concurrent use.
+type ears struct {
+	mu   sync.Mutex
+	list []*ear
+}
+
+type ear struct {
+	channels []string
+	on       func(channel, payload string)
+	hearing  bool // is connected
+}
+
+func (e *ears) add(channels []string, on func(channel, payload string)) *ear {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	its := &ear{channels: channels, on: on}
+	e.list = append(e.list, its)
+	return its
+}
+
+func (e *ears) remove(its *ear) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.list = slices.DeleteFunc(e.list, func(other *ear) bool { return other == its })
+}
+
+// hears notes whether its connection stands, and reports whether it did before.
+func (e *ears) hears(its *ear, now bool) (before bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	before, its.hearing = its.hearing, now
+	return before
+}
+
+// tell passes on what this process knows by itself.
+func (e *ears) tell(channel, payload string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, its := range e.list {
+		if slices.Contains(its.channels, channel) {
+			its.on(channel, payload)
+		}
+	}
+}
+
+// Hearing reports whether this process is told what others announce: it listens, and none of its listening connections is
+// down. What is announced then need not be polled for.
+func (c *Client) Hearing() bool {
+	c.ears.mu.Lock()
+	defer c.ears.mu.Unlock()
+	return len(c.ears.list) > 0 && !slices.ContainsFunc(c.ears.list, func(e *ear) bool { return !e.hearing })
+}
+
 // hinter coalesces notifications: the first goes at once, further ones for the same queue at most every hintEvery.
 type hinter struct {
 	send    func(channel string, payloads []string)
+	pid     atomic.Uint32 // of the connection that sends
 	mu      sync.Mutex
 	queues  map[string]bool // that got ready tasks
-	due     string          // milliseconds until something is due; "": nothing
+	due     time.Duration   // 1 ns more than until something is due; 0: nothing
 	flying  bool
 	closed  bool
 	flights sync.WaitGroup
@@ -126,13 +193,13 @@ func (h *hinter) hint(queue Queue) {
 	h.start()
 }
 
-// hintDue asks for a notification that something is due in so many milliseconds. Who hears it looks for itself what is due
-// next, so that one of several is enough.
-func (h *hinter) hintDue(ms string) {
+// hintDue asks for a notification that something is due in d. Who hears it looks for itself what is due next, so that one
+// of several is enough.
+func (h *hinter) hintDue(d time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.due == "" || len(ms) < len(h.due) || len(ms) == len(h.due) && ms < h.due {
-		h.due = ms
+	if d++; h.due == 0 || d < h.due {
+		h.due = d
 	}
 	h.start()
 }
@@ -149,8 +216,8 @@ func (h *hinter) fly() {
 		h.mu.Lock()
 		queues, due := slices.Collect(maps.Keys(h.queues)), h.due
 		clear(h.queues)
-		h.due = ""
-		h.flying = len(queues) > 0 || due != ""
+		h.due = 0
+		h.flying = len(queues) > 0 || due != 0
 		again := h.flying
 		h.mu.Unlock()
 		if !again {
@@ -159,8 +226,8 @@ func (h *hinter) fly() {
 		if len(queues) > 0 {
 			h.send(ChannelReady, queues)
 		}
-		if due != "" {
-			h.send(ChannelDue, []string{due})
+		if due != 0 {
+			h.send(ChannelDue, []string{strconv.FormatInt(due.Milliseconds()+1, 10)})
 		}
 		time.Sleep(hintEvery)
 	}
@@ -178,7 +245,12 @@ func (h *hinter) close() {
 func (c *Client) notify(channel string, payloads []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), pingWithin) // the caller of Submit does not wait for this
 	defer cancel()
-	if _, err := c.pool.Exec(ctx, sql.Notify, channel, payloads); err != nil {
+	err := c.mouth.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
+		c.hints.pid.Store(conn.Conn().PgConn().PID())
+		_, err := conn.Exec(ctx, sql.Notify, channel, payloads)
+		return err
+	})
+	if err != nil {
 		c.config.Logger.LogAttrs(ctx, slog.LevelDebug, "notify", slog.Any("err", err))
 	}
 }

@@ -83,9 +83,13 @@ func (c *Client) SetSchedule(ctx context.Context, s NewSchedule) (Schedule, erro
 	for _, d := range s.Backoff {
 		backoff = append(backoff, d.Milliseconds())
 	}
-	return one[Schedule](ctx, c.pool, "set schedule", sql.ScheduleSet, pgx.StrictNamedArgs{"name": s.Name, "expression": s.Expression,
+	set, err := one[Schedule](ctx, c.pool, "set schedule", sql.ScheduleSet, pgx.StrictNamedArgs{"name": s.Name, "expression": s.Expression,
 		"zone": s.Zone, "kind": row.kind, "payload": row.payload, "queue": row.queue, "priority": row.priority,
 		"max_attempts": row.maxAttempts, "timeout_ms": row.timeoutMS, "backoff_ms": backoff, "next_run_at": cron.Next(now)})
+	if err == nil {
+		c.hints.hintDue(0) // whoever fires looks when the next tick is
+	}
+	return set, err
 }
 
 // now returns the database's clock.
@@ -129,6 +133,7 @@ func (c *Client) ResumeSchedule(ctx context.Context, name string) error {
 	if _, err := named[row](ctx, c.pool, "resume schedule", sql.ScheduleResume, name); err != nil {
 		return err
 	}
+	defer c.hints.hintDue(0)
 	s, err := c.Schedule(ctx, name)
 	if err != nil || s.NextRunAt != nil {
 		return err
@@ -166,31 +171,30 @@ type dueSchedule struct {
 	NextMS     *int64
 }
 
-// fireDue fires the schedules that are due and returns when to look again. What it read is only what it tries: fire.sql is
-// guarded by it, so of many processes one makes the task.
-func (c *Client) fireDue(ctx context.Context) (next time.Duration, err error) {
-	rows, err := c.hot.Query(ctx, sql.Due, maintainBatch)
-	if err != nil {
-		return 0, err
-	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByName[dueSchedule])
-	if err != nil {
-		return 0, err
-	}
-	next = c.config.Poll
-	var failed error
-	for _, s := range list {
-		switch {
-		case s.Name != nil:
-			next = 0
-			if err := c.fireOne(ctx, s); err != nil { // the others shall fire all the same
-				failed = errors.Join(failed, fmt.Errorf("schedule %s: %w", *s.Name, err))
+// askDue fires the schedules that are due. What it reads is only what it tries: fire.sql is guarded by it, so of many processes
+// one makes the task.
+func (c *Client) askDue(batch *pgx.Batch) func(context.Context) (time.Duration, error) {
+	var list []dueSchedule
+	batch.Queue(sql.Due, maintainBatch).Query(func(rows pgx.Rows) (err error) {
+		list, err = pgx.CollectRows(rows, pgx.RowToStructByName[dueSchedule])
+		return err
+	})
+	return func(ctx context.Context) (next time.Duration, err error) {
+		next = c.quiet()
+		var failed error
+		for _, s := range list {
+			switch {
+			case s.Name != nil:
+				next = 0
+				if err := c.fireOne(ctx, s); err != nil { // the others shall fire all the same
+					failed = errors.Join(failed, fmt.Errorf("schedule %s: %w", *s.Name, err))
+				}
+			case s.NextMS != nil && next > 0:
+				next = min(next, time.Duration(*s.NextMS)*time.Millisecond)
 			}
-		case s.NextMS != nil && next > 0:
-			next = min(next, time.Duration(*s.NextMS)*time.Millisecond)
 		}
+		return next, failed
 	}
-	return next, failed
 }
 
 // fireOne makes the task of a due tick, or plans the first one. A row that can do neither, whatever is tried, is marked with

@@ -44,6 +44,7 @@ var feeds = map[string]any{
 	"queue_pause":     []string{"paused_at"},
 	"queue_resume":    []string{"resumed"},
 	"queues":          QueueStatus{},
+	"ready":           []string{"queue"},
 	"reclaim":         []string{"id"},
 	"register":        nil,
 	"release":         []string{"id"},

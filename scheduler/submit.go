@@ -113,11 +113,14 @@ func (c *Client) SubmitManyTx(ctx context.Context, tx pgx.Tx, tasks []NewTask) (
 	}
 	// Inside the transaction: PostgreSQL sends these when it commits, once each.
 	ready, due := hintsFor(list)
-	for channel, payloads := range map[string][]string{ChannelReady: ready, ChannelDue: due} {
-		if len(payloads) > 0 {
-			if _, err := tx.Exec(ctx, sql.Notify, channel, payloads); err != nil {
-				return nil, wrapSubmit(err)
-			}
+	if len(ready) > 0 {
+		if _, err := tx.Exec(ctx, sql.Notify, ChannelReady, ready); err != nil {
+			return nil, wrapSubmit(err)
+		}
+	}
+	if due >= 0 {
+		if _, err := tx.Exec(ctx, sql.Notify, ChannelDue, []string{strconv.FormatInt(due.Milliseconds()+1, 10)}); err != nil {
+			return nil, wrapSubmit(err)
 		}
 	}
 	return list, nil
@@ -131,35 +134,41 @@ func wrapSubmit(err error) error {
 	return fmt.Errorf("submit: %w", err)
 }
 
-// announce hints at what was committed.
+// announce tells of what was committed.
 func (c *Client) announce(list []Submitted) {
 	ready, due := hintsFor(list)
 	for _, queue := range ready {
-		c.hints.hint(Queue(queue))
+		c.announceReady(queue)
 	}
-	if len(due) > 0 {
-		c.hints.hintDue(due[0])
+	if due >= 0 {
+		c.dueIn(due)
+		c.hints.hintDue(due)
 	}
 }
 
-// hintsFor returns the queues that got ready tasks, and the milliseconds until the soonest scheduled one if that is sooner
-// than every process looks by itself.
-func hintsFor(list []Submitted) (ready, due []string) {
-	const soon = 5 * time.Second
-	next := soon
+// announceReady tells that the queue has got ready tasks, this process first.
+func (c *Client) announceReady(queue Queue) {
+	c.ears.tell(ChannelReady, string(queue))
+	c.hints.hint(queue)
+}
+
+// hintsFor returns the queues that got ready tasks, and how long until the soonest scheduled one is due if that is sooner
+// than every process looks by itself, else -1.
+func hintsFor(list []Submitted) (ready []Queue, due time.Duration) {
+	due = quietEvery
 	for _, s := range list {
 		switch {
 		case s.Replayed || s.Existing:
 		case s.State == Ready:
-			if !slices.Contains(ready, string(s.Queue)) {
-				ready = append(ready, string(s.Queue))
+			if !slices.Contains(ready, s.Queue) {
+				ready = append(ready, s.Queue)
 			}
 		case s.State == Scheduled:
-			next = min(next, s.RunAt.Sub(s.CreatedAt))
+			due = min(due, max(0, s.RunAt.Sub(s.CreatedAt)))
 		}
 	}
-	if next < soon {
-		due = append(due, strconv.FormatInt(next.Milliseconds()+1, 10))
+	if due == quietEvery {
+		due = -1
 	}
 	return ready, due
 }

@@ -61,6 +61,8 @@ var (
 	QueueResume string
 	//go:embed queues.sql
 	Queues string
+	//go:embed ready.sql
+	Ready string
 	//go:embed reclaim.sql
 	Reclaim string
 	//go:embed register.sql

@@ -26,7 +26,7 @@ type Config struct {
 	// Handlers are stopped at four fifths of it when heartbeats fail. Too short: a slow database makes tasks run twice.
 	TTL time.Duration
 
-	// Poll is how often ready tasks are looked for when nothing announces them, 10 ms and up. 0: 1 s.
+	// Poll is how often ready tasks are looked for while the process does not hear what is announced, 10 ms and up. 0: 1 s.
 	Poll time.Duration
 
 	// DrainTimeout is how long Run waits for running tasks once its context has ended, before it hands them back. 0: 30 s;

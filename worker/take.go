@@ -15,9 +15,13 @@ func (w *Worker) take(ctx, life context.Context) {
 	const first, most = 100 * time.Millisecond, 2 * time.Second
 	pause := first
 	failing := false
-	poll := time.NewTimer(0)
+	poll, at := time.NewTimer(0), time.Now()
 	defer poll.Stop()
 	for {
+		if soon := time.Now().Add(w.pollEvery()); soon.Before(at) { // it no longer hears
+			at = soon
+			poll.Reset(time.Until(at))
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -25,7 +29,10 @@ func (w *Worker) take(ctx, life context.Context) {
 			return
 		case <-poll.C:
 			w.lanes.wantAll()
-			poll.Reset(w.config.Poll - rand.N(w.config.Poll/10+1))
+			every := w.pollEvery()
+			every -= rand.N(every/10 + 1)
+			at = time.Now().Add(every)
+			poll.Reset(every)
 		case <-w.wake:
 		}
 		for ctx.Err() == nil && w.abort.Err() == nil {
@@ -51,6 +58,17 @@ func (w *Worker) take(ctx, life context.Context) {
 		}
 	}
 }
+
+// pollEvery is how often to look for what nothing announces. While the process hears what is announced, Maintain finds what
+// was not, and this is only in case that both are mistaken.
+func (w *Worker) pollEvery() time.Duration {
+	if w.client.Hearing() {
+		return max(hearingPoll, w.config.Poll)
+	}
+	return w.config.Poll
+}
+
+const hearingPoll = time.Minute
 
 // gather waits, for a moment, until a good part of the slots are free: in a backlog, leases of many tasks cost a fraction of
 // leases of few. It reports whether any are.
