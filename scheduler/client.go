@@ -135,6 +135,7 @@ func pinPlans(params map[string]string) {
 	for _, name := range []string{"enable_seqscan", "enable_bitmapscan", "enable_sort", "enable_hashjoin", "enable_mergejoin"} {
 		params[name] = "off"
 	}
+	params["plan_cache_mode"] = "force_generic_plan" // planning anew each time costs more than a small completion
 }
 
 func (c *Config) fill() error {
