@@ -25,6 +25,7 @@ type group[In, Out any] struct {
 
 	mu      sync.Mutex
 	waiting []call[In, Out]
+	spare   []call[In, Out] // room for the next that wait
 	flying  int
 	closed  bool
 	flights sync.WaitGroup
@@ -74,16 +75,24 @@ func (g *group[In, Out]) fly() {
 		g.mu.Lock()
 		n := g.next()
 		calls := g.waiting[:n:n]
-		g.waiting = g.waiting[n:]
-		if n == 0 {
-			g.waiting = nil
+		switch {
+		case n == 0:
+			g.waiting, g.spare = nil, nil
 			g.flying--
+		case n == len(g.waiting):
+			g.waiting, g.spare = g.spare, nil
+		default:
+			g.waiting = g.waiting[n:]
 		}
 		g.mu.Unlock()
 		if n == 0 {
 			return
 		}
 		g.serve(calls)
+		clear(calls)
+		g.mu.Lock()
+		g.spare = calls[:0]
+		g.mu.Unlock()
 	}
 }
 

@@ -34,7 +34,7 @@ func TestHintsTravelTogether(t *testing.T) {
 	t.Parallel()
 	s := &sent{hold: make(chan struct{})}
 	h := hinter{send: s.send}
-	h.hint("a")
+	h.hint("a", 0)
 	for began := time.Now(); ; {
 		s.mu.Lock()
 		n := len(s.list)
@@ -47,7 +47,7 @@ func TestHintsTravelTogether(t *testing.T) {
 		}
 	}
 	for i := range 1000 {
-		h.hint(Queue(fmt.Sprint("q", i%3)))
+		h.hint(Queue(fmt.Sprint("q", i%3)), 0)
 		h.hintDue(time.Duration(999-i) * time.Millisecond)
 	}
 	h.hintDue(98 * time.Millisecond)
@@ -57,7 +57,7 @@ func TestHintsTravelTogether(t *testing.T) {
 	if diff := cmp.Diff(want, s.list); diff != "" {
 		t.Error(diff)
 	}
-	h.hint("b")
+	h.hint("b", 0)
 	h.hintDue(4 * time.Millisecond)
 	h.flights.Wait()
 	if diff := cmp.Diff([]string{"scheduler_ready[b]", "scheduler_due[5]"}, s.list[3:]); diff != "" {
@@ -75,9 +75,9 @@ func TestNoHintIsForgotten(t *testing.T) {
 	for i := range 8 {
 		all.Go(func() {
 			for range 2000 {
-				h.hint(Queue(fmt.Sprint("q", i)))
+				h.hint(Queue(fmt.Sprint("q", i)), 0)
 			}
-			h.hint(Queue(fmt.Sprint("last", i)))
+			h.hint(Queue(fmt.Sprint("last", i)), 0)
 		})
 	}
 	all.Wait()

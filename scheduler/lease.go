@@ -87,6 +87,7 @@ func (c *Client) Lease(ctx context.Context, worker WorkerID, kinds []string, ask
 		batch.Queue(sql.Lease, worker, ask.Queue, ask.Limit, kinds, start.Priority, start.RunAt, start.ID).Query(func(rows pgx.Rows) error {
 			var row leasedRow
 			first := len(tasks)
+			tasks = slices.Grow(tasks, min(ask.Limit, c.positions.size(ask.Queue)))
 			if _, err := pgx.ForEachRow(rows, row.fields(), func() error {
 				tasks = append(tasks, row.task(worker, ask.Queue))
 				return nil

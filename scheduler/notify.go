@@ -27,6 +27,7 @@ const (
 
 const (
 	hintEvery  = 4 * time.Millisecond // at most one notification a queue and process in so long
+	hintLag    = 2 * time.Millisecond // before the first, when this process has a worker of its own that was told, and is at it
 	pingEvery  = 20 * time.Second     // a silent listening connection is tried this often
 	pingWithin = 5 * time.Second
 )
@@ -151,15 +152,17 @@ func (e *ears) hears(its *ear, now bool) (before bool) {
 	return before
 }
 
-// tell passes on what this process knows by itself.
-func (e *ears) tell(channel, payload string) {
+// tell passes on what this process knows by itself, and reports whether there was anybody to hear it.
+func (e *ears) tell(channel, payload string) (told bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, its := range e.list {
 		if slices.Contains(its.channels, channel) {
 			its.on(channel, payload)
+			told = true
 		}
 	}
+	return told
 }
 
 // Hearing reports whether this process is told what others announce: it listens, and none of its listening connections is
@@ -182,15 +185,15 @@ type hinter struct {
 	flights sync.WaitGroup
 }
 
-// hint asks for a notification about the queue. It never waits for the database.
-func (h *hinter) hint(queue Queue) {
+// hint asks for a notification about the queue, not before lag when nothing else is to be sent. It never waits for the database.
+func (h *hinter) hint(queue Queue, lag time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.queues == nil {
 		h.queues = map[string]bool{}
 	}
 	h.queues[string(queue)] = true
-	h.start()
+	h.start(lag)
 }
 
 // hintDue asks for a notification that something is due in d. Who hears it looks for itself what is due next, so that one
@@ -201,13 +204,13 @@ func (h *hinter) hintDue(d time.Duration) {
 	if d++; h.due == 0 || d < h.due {
 		h.due = d
 	}
-	h.start()
+	h.start(0)
 }
 
-func (h *hinter) start() {
+func (h *hinter) start(lag time.Duration) {
 	if !h.flying && !h.closed {
 		h.flying = true
-		h.flights.Go(h.fly) // ends when nothing is pending; close waits for it
+		h.flights.Go(func() { time.Sleep(lag); h.fly() }) // ends when nothing is pending; close waits for it
 	}
 }
 

@@ -44,6 +44,7 @@ type walk struct {
 	end    position      // of the last lease
 	cost   time.Duration // of the last lease from the beginning
 	rescan time.Time     // not from the beginning before this
+	size   int           // how many tasks the last lease took
 }
 
 // from returns where to start looking.
@@ -69,6 +70,7 @@ func (p *positions) note(queue Queue, start, end position, n int, now time.Time,
 		w = &walk{end: beginning}
 		p.queues[queue] = w
 	}
+	w.size = n
 	if n > 0 {
 		w.end = end
 	}
@@ -78,6 +80,16 @@ func (p *positions) note(queue Queue, start, end position, n int, now time.Time,
 			w.rescan = now.Add(min((rescanShare-1)*took, rescanLatest))
 		}
 	}
+}
+
+// size returns how many tasks the last lease of the queue took.
+func (p *positions) size(queue Queue) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w := p.queues[queue]; w != nil {
+		return w.size
+	}
+	return 0
 }
 
 // skipForeign asks where the ready tasks of a queue end, after a long walk that found none to take: they are of kinds that

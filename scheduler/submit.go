@@ -148,8 +148,11 @@ func (c *Client) announce(list []Submitted) {
 
 // announceReady tells that the queue has got ready tasks, this process first.
 func (c *Client) announceReady(queue Queue) {
-	c.ears.tell(ChannelReady, string(queue))
-	c.hints.hint(queue)
+	var lag time.Duration
+	if c.ears.tell(ChannelReady, string(queue)) {
+		lag = hintLag
+	}
+	c.hints.hint(queue, lag)
 }
 
 // hintsFor returns the queues that got ready tasks, and how long until the soonest scheduled one is due if that is sooner

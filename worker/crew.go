@@ -17,6 +17,9 @@ type crew struct {
 	closed bool
 }
 
+// mostIdle is how many goroutines are kept: as many as can be warm. Those of handlers that wait are made anew.
+const mostIdle = 100
+
 // start has the attempts run, in order.
 func (c *crew) start(attempts []*attempt) {
 	c.mu.Lock()
@@ -51,7 +54,7 @@ func (c *crew) work() {
 	}
 }
 
-// next returns the next attempt, nil when the crew is closed and there are none. woken: the caller was called for.
+// next returns the next attempt, nil when there is none and the caller is not needed any more. woken: the caller was called for.
 func (c *crew) next(woken bool) *attempt {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,7 +71,7 @@ func (c *crew) next(woken bool) *attempt {
 			c.call()
 			return a
 		}
-		if c.closed {
+		if c.closed || len(c.idle) == mostIdle {
 			return nil
 		}
 		wait := make(chan struct{})

@@ -72,15 +72,15 @@ func TestCrewOutlivesGoexit(t *testing.T) {
 func TestCrewKeepsItsGoroutinesUntilItCloses(t *testing.T) {
 	before := runtime.NumGoroutine()
 	c := crew{}
-	const n = 50
+	const n = mostIdle
 	for range 3 {
 		var together sync.WaitGroup
 		together.Add(n)
 		c.run = func(*attempt) { together.Done(); together.Wait() }
 		c.start(attempts(0, n))
 		together.Wait()
-		waitFor(t, func() bool { c.mu.Lock(); defer c.mu.Unlock(); return len(c.idle) >= n })
-		if len(c.idle) > 2*n {
+		waitFor(t, func() bool { c.mu.Lock(); defer c.mu.Unlock(); return len(c.idle) == n })
+		if len(c.idle) > n {
 			t.Fatalf("%d goroutines for %d attempts", len(c.idle), n)
 		}
 	}
