@@ -27,7 +27,7 @@ func outcome(r *rig, client *scheduler.Client, verb int, lease scheduler.Lease, 
 func TestOneBadOutcomeFailsAlone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.submitN(90, scheduler.NewTask{})
+	r.submitN(90, scheduler.NewTask{Backoff: []time.Duration{time.Hour}})
 	leased := r.lease(r.worker(), 90)
 	tx := r.begin()
 	for i := range 3 {
@@ -73,7 +73,7 @@ func TestOutcomesSeeWhatChangedMeanwhile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			r.submitN(9, scheduler.NewTask{MaxAttempts: 2})
+			r.submitN(9, scheduler.NewTask{MaxAttempts: 2, Backoff: []time.Duration{time.Hour}})
 			leased := r.lease(r.worker(), 9)
 			tx := r.begin()
 			for i, change := range []string{`cancel_requested_at = now()`, `progress_current = 7`, `worker_id = gen_random_uuid()`, `failures = 1`} {
@@ -117,6 +117,16 @@ func TestOutcomesSeeWhatChangedMeanwhile(t *testing.T) {
 	}
 }
 
+// awaitFlight returns when the i-th call, from 0, is under way and waits for a lock, if it goes alone: the first two do.
+func (r *rig) awaitFlight(i int) {
+	r.t.Helper()
+	if i < 2 {
+		await(r.t, "a call is under way", func() bool {
+			return i < read[int](r, `select count(distinct pid) from pg_locks l join pg_stat_activity a using (pid) where not granted and a.datname = current_database()`)
+		})
+	}
+}
+
 // More than fit in a group: a statement each thousand, and everybody's answer is about the own task.
 func TestFullGroups(t *testing.T) {
 	t.Parallel()
@@ -147,8 +157,9 @@ func TestFullGroups(t *testing.T) {
 						t.Errorf("call %d: %v", i, err)
 					}
 				})
+				r.awaitFlight(i)
 			}
-			await(t, "more than a group waits", func() bool { return client.Grouped() > 1100 })
+			await(t, "all others wait", func() bool { return client.Grouped() == n-2 })
 			must(t, tx.Rollback(r.ctx))
 			all.Wait()
 			switch name {
@@ -192,8 +203,9 @@ func TestCloseWaitsForOutcomes(t *testing.T) {
 						t.Errorf("outcome %d: %v", i, err)
 					}
 				})
+				r.awaitFlight(i)
 			}
-			await(t, "two are under way, and one waits for them", func() bool { return client.Grouped() == 1 })
+			await(t, "one waits for the two under way", func() bool { return client.Grouped() == 1 })
 			all.Go(client.Close)
 			await(t, "closing", func() bool { return second(client.Submit(r.ctx, scheduler.NewTask{Kind: "other"})) != nil })
 			must(t, tx.Rollback(r.ctx))
