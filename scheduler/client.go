@@ -54,6 +54,8 @@ type Client struct {
 
 	submits     group[submission, Submitted]
 	completions group[completion, struct{}]
+	failures    group[failed, State]
+	snoozes     group[snoozed, State]
 	positions   positions
 	due         chan time.Duration // to Maintain: something is due in so long
 }
@@ -115,6 +117,8 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 	c.hints.send = c.notify
 	c.submits.run, c.submits.size = c.submitEach, func(s submission) int { return len(s.payload) }
 	c.completions.run, c.completions.size = c.completeMany, completion.size
+	c.failures.run, c.failures.size = c.failMany, failed.size
+	c.snoozes.run, c.snoozes.size = c.snoozeMany, func(s snoozed) int { return 0 } // a reason is short
 	if err := c.CheckSchema(ctx); err != nil {
 		c.Close()
 		return nil, err
@@ -162,11 +166,13 @@ func (c *Config) fill() error {
 	return nil
 }
 
-// Close waits for submits and completions that are under way, sends the hints that wait and closes all connections. Other
-// calls under way fail.
+// Close waits for submits and outcomes of attempts that are under way, sends the hints that wait and closes all connections.
+// Other calls under way fail.
 func (c *Client) Close() {
 	c.submits.close()
 	c.completions.close()
+	c.failures.close()
+	c.snoozes.close()
 	c.hints.close()
 	c.hot.Close()
 	c.pool.Close()

@@ -25,6 +25,22 @@ func (c *Client) ResetConnections() {
 	}
 }
 
+// LimitGroups sets how many calls go in one statement. To be called before any other.
+func (c *Client) LimitGroups(most int) {
+	c.submits.most, c.completions.most, c.failures.most, c.snoozes.most = most, most, most, most
+}
+
+// Grouped is how many calls wait for their statement.
+func (c *Client) Grouped() int {
+	return c.submits.queued() + c.completions.queued() + c.failures.queued() + c.snoozes.queued()
+}
+
+func (g *group[In, Out]) queued() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.waiting)
+}
+
 // What Maintain does again and again, until there is nothing left to do at once.
 
 func (c *Client) PromoteOnce(ctx context.Context) error { return c.drain(ctx, c.askPromote) }

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -74,16 +73,12 @@ func (c completion) size() int {
 
 // completeMany ends attempts, one statement a worker and queue, in one round trip and one commit.
 func (c *Client) completeMany(ctx context.Context, in []completion) ([]answer[struct{}], error) {
-	order := make([]int, len(in)) // in which the statements lock, so that two of them never wait for each other
 	answers := make([]answer[struct{}], len(in))
-	for i := range in {
-		order[i], answers[i].err = i, ErrLeaseLost
-	}
-	slices.SortFunc(order, func(a, b int) int { return compareLanes(&in[a].Lease, &in[b].Lease) })
 	var batch pgx.Batch
-	for len(order) > 0 {
-		lane := order[:sameLane(in, order)]
-		order = order[len(lane):]
+	for _, lane := range lanes(len(in), func(i int) *Lease { return &in[i].Lease }) {
+		for _, i := range lane {
+			answers[i].err = ErrLeaseLost
+		}
 		batch.Queue(sql.Complete, completeArgs(in, lane)...).Query(func(rows pgx.Rows) error {
 			var place int32
 			_, err := pgx.ForEachRow(rows, []any{&place}, func() error { answers[lane[place-1]].err = nil; return nil })
@@ -96,25 +91,6 @@ func (c *Client) completeMany(ctx context.Context, in []completion) ([]answer[st
 	return answers, nil
 }
 
-// compareLanes sorts leases by what one statement is about, then as statements lock tasks.
-func compareLanes(a, b *Lease) int {
-	if n := bytes.Compare(a.Worker[:], b.Worker[:]); n != 0 {
-		return n
-	}
-	return cmp.Or(cmp.Compare(a.Queue, b.Queue), bytes.Compare(a.Task[:], b.Task[:]), cmp.Compare(a.Attempt, b.Attempt))
-}
-
-// sameLane returns how many in the order, from the first on, are of one worker and queue.
-func sameLane(in []completion, order []int) int {
-	first := &in[order[0]].Lease
-	for n, i := range order {
-		if in[i].Worker != first.Worker || in[i].Queue != first.Queue {
-			return n
-		}
-	}
-	return len(order)
-}
-
 // completeArgs returns the arguments for those completions, which are of one worker and queue.
 func completeArgs(in []completion, lane []int) []any {
 	n := len(lane)
@@ -125,45 +101,130 @@ func completeArgs(in []completion, lane []int) []any {
 	return []any{in[lane[0]].Worker, in[lane[0]].Queue, ids, attempts, results}
 }
 
-// Fail ends an attempt that did not succeed and returns what the task became: scheduled or ready to retry, failed when it
-// gave up, cancelled when that was asked for. It returns ErrLeaseLost when the lease is lost, or was used up.
-func (c *Client) Fail(ctx context.Context, lease Lease, failure Failure) (State, error) {
-	type row struct {
-		State   State
-		DelayMS int64
+// lanes parts n leases by worker and queue, which is what one statement is about, in the order in which statements lock, so
+// that two of them never wait for each other.
+func lanes(n int, lease func(i int) *Lease) (list [][]int) {
+	order := make([]int, n)
+	for i := range order {
+		order[i] = i
 	}
-	args := pgx.StrictNamedArgs{"worker": lease.Worker, "queue": lease.Queue, "id": lease.Task, "attempt": lease.Attempt,
-		"error_code": CleanText(failure.Code, 64), "error": CleanText(failure.Message, maxText), "stack": null(CleanText(failure.Stack, maxText)),
-		"permanent": failure.Permanent, "retry_after_ms": (*int64)(nil)}
-	if failure.Code == "" {
-		args["error_code"] = "error"
+	slices.SortFunc(order, func(a, b int) int { return compareLanes(lease(a), lease(b)) })
+	for len(order) > 0 {
+		first, same := lease(order[0]), 1
+		for same < len(order) && lease(order[same]).Worker == first.Worker && lease(order[same]).Queue == first.Queue {
+			same++
+		}
+		list, order = append(list, order[:same]), order[same:]
 	}
-	if failure.RetryAfter != nil {
-		args["retry_after_ms"] = clampMS(*failure.RetryAfter)
-	}
-	r, err := one[row](ctx, c.hot, "fail", sql.Fail, args)
-	if errors.Is(err, ErrNotFound) {
-		return "", ErrLeaseLost
-	}
-	if err == nil {
-		c.waiting(lease.Queue, r.State, time.Duration(r.DelayMS)*time.Millisecond)
-	}
-	return r.State, err
+	return list
 }
 
-// Snooze ends an attempt that wants to run again after the delay; it counts as no failure. It returns what the task became
-// (cancelled when that was asked for), or ErrLeaseLost when the lease is lost, or was used up.
+// compareLanes sorts leases by what one statement is about, then as statements lock tasks.
+func compareLanes(a, b *Lease) int {
+	if n := bytes.Compare(a.Worker[:], b.Worker[:]); n != 0 {
+		return n
+	}
+	return cmp.Or(cmp.Compare(a.Queue, b.Queue), bytes.Compare(a.Task[:], b.Task[:]), cmp.Compare(a.Attempt, b.Attempt))
+}
+
+// Fail ends an attempt that did not succeed and returns what the task became: scheduled or ready to retry, failed when it
+// gave up, cancelled when that was asked for. Failures that arrive together share a statement and a commit. It returns
+// ErrLeaseLost when the lease is lost, or was used up.
+func (c *Client) Fail(ctx context.Context, lease Lease, failure Failure) (State, error) {
+	f := failed{Lease: lease, code: cmp.Or(CleanText(failure.Code, 64), "error"), message: CleanText(failure.Message, maxText),
+		stack: null(CleanText(failure.Stack, maxText)), permanent: failure.Permanent, retryAfterMS: -1}
+	if failure.RetryAfter != nil {
+		f.retryAfterMS = clampMS(*failure.RetryAfter)
+	}
+	return c.failures.do(ctx, f)
+}
+
+type failed struct {
+	Lease
+	code, message string
+	stack         *string
+	permanent     bool
+	retryAfterMS  int64 // -1: the backoff
+}
+
+func (f failed) size() int {
+	n := len(f.message)
+	if f.stack != nil {
+		n += len(*f.stack)
+	}
+	return n
+}
+
+// failMany ends attempts, one statement a worker and queue, in one round trip and one commit.
+func (c *Client) failMany(ctx context.Context, in []failed) ([]answer[State], error) {
+	return c.endMany(ctx, "fail", sql.Fail, len(in), func(i int) *Lease { return &in[i].Lease }, func(lane []int) []any {
+		n := len(lane)
+		codes, messages, stacks := make([]string, n), make([]string, n), make([]*string, n)
+		permanent, retryAfter := make([]bool, n), make([]int64, n)
+		for place, i := range lane {
+			codes[place], messages[place], stacks[place] = in[i].code, in[i].message, in[i].stack
+			permanent[place], retryAfter[place] = in[i].permanent, in[i].retryAfterMS
+		}
+		return []any{codes, messages, stacks, permanent, retryAfter}
+	})
+}
+
+// Snooze ends an attempt that wants to run again after the delay; it counts as no failure. Those that arrive together share a
+// statement and a commit. It returns what the task became (cancelled when that was asked for), or ErrLeaseLost when the
+// lease is lost, or was used up.
 func (c *Client) Snooze(ctx context.Context, lease Lease, delay time.Duration, reason string) (State, error) {
-	type row struct{ State State }
-	r, err := one[row](ctx, c.hot, "snooze", sql.Snooze, pgx.StrictNamedArgs{"worker": lease.Worker, "queue": lease.Queue,
-		"id": lease.Task, "attempt": lease.Attempt, "delay_ms": clampMS(delay), "reason": null(CleanText(reason, 1000))})
-	if errors.Is(err, ErrNotFound) {
-		return "", ErrLeaseLost
+	return c.snoozes.do(ctx, snoozed{lease, clampMS(delay), null(CleanText(reason, 1000))})
+}
+
+type snoozed struct {
+	Lease
+	delayMS int64
+	reason  *string
+}
+
+// snoozeMany ends attempts, one statement a worker and queue, in one round trip and one commit.
+func (c *Client) snoozeMany(ctx context.Context, in []snoozed) ([]answer[State], error) {
+	return c.endMany(ctx, "snooze", sql.Snooze, len(in), func(i int) *Lease { return &in[i].Lease }, func(lane []int) []any {
+		delays, reasons := make([]int64, len(lane)), make([]*string, len(lane))
+		for place, i := range lane {
+			delays[place], reasons[place] = in[i].delayMS, in[i].reason
+		}
+		return []any{delays, reasons}
+	})
+}
+
+// endMany runs a statement that ends n attempts, once for each worker and queue, in one round trip and one commit. It takes
+// worker, queue, ids and attempts first, then args, and returns the places of those that it ended, what the tasks became,
+// and how long they wait. Then it hints at those that went back to wait.
+func (c *Client) endMany(ctx context.Context, verb, statement string, n int, lease func(i int) *Lease, args func(lane []int) []any) ([]answer[State], error) {
+	answers, delays := make([]answer[State], n), make([]time.Duration, n)
+	var batch pgx.Batch
+	for _, lane := range lanes(n, lease) {
+		ids, attempts := make([]TaskID, len(lane)), make([]int32, len(lane))
+		for place, i := range lane {
+			ids[place], attempts[place] = lease(i).Task, int32(lease(i).Attempt)
+			answers[i].err = ErrLeaseLost
+		}
+		first := lease(lane[0])
+		batch.Queue(statement, append([]any{first.Worker, first.Queue, ids, attempts}, args(lane)...)...).Query(func(rows pgx.Rows) error {
+			var place int32
+			var state State
+			var delayMS int64
+			_, err := pgx.ForEachRow(rows, []any{&place, &state, &delayMS}, func() error {
+				i := lane[place-1]
+				answers[i], delays[i] = answer[State]{out: state}, time.Duration(delayMS)*time.Millisecond
+				return nil
+			})
+			return err
+		})
 	}
-	if err == nil {
-		c.waiting(lease.Queue, r.State, delay)
+	if err := c.hot.SendBatch(ctx, &batch).Close(); err != nil {
+		return nil, fmt.Errorf("%s: %w", verb, err)
 	}
-	return r.State, err
+	for i, a := range answers {
+		c.waiting(lease(i).Queue, a.out, delays[i])
+	}
+	return answers, nil
 }
 
 // waiting hints at a task that went back to wait.

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -22,6 +23,8 @@ type group[In, Out any] struct {
 	run func(ctx context.Context, in []In) ([]answer[Out], error)
 	// size is how many bytes a call carries.
 	size func(In) int
+	// most is how many calls go in one statement; 0: groupMost.
+	most int
 
 	mu      sync.Mutex
 	waiting []call[In, Out]
@@ -99,7 +102,7 @@ func (g *group[In, Out]) fly() {
 // next is how many of those that wait go together. g.mu is held.
 func (g *group[In, Out]) next() int {
 	n, bytes := 0, 0
-	for n < min(len(g.waiting), groupMost) {
+	for n < min(len(g.waiting), cmp.Or(g.most, groupMost)) {
 		bytes += g.size(g.waiting[n].in)
 		if n > 0 && bytes > groupBytes {
 			break

@@ -54,8 +54,8 @@ var planned = map[string]struct {
 	"reclaim":     {0, []string{"Index Scan tasks tasks_pkey"}},
 	"deregister":  {0, []string{"tasks_pkey"}},
 	"release":     {0, []string{"Index Scan tasks tasks_pkey"}},
-	"fail":        {0, []string{"Index Scan tasks tasks_pkey"}},
-	"snooze":      {0, []string{"Index Scan tasks tasks_pkey"}},
+	"fail":        {9, []string{"Index Scan tasks tasks_pkey"}},
+	"snooze":      {6, []string{"Index Scan tasks tasks_pkey"}},
 	"settled":     {0, []string{"tasks_pkey"}},
 	"fire":        {0, nil},
 }
@@ -151,10 +151,17 @@ func TestAClientThatStartedColdReadsNoTableWhole(t *testing.T) {
 	r.exec(`alter table scheduler.tasks set (autovacuum_enabled = false)`)
 	worker := r.worker()
 	work := func() {
-		for _, task := range r.lease(worker, 5) {
+		for i, task := range r.lease(worker, 7) {
 			_, _, err := r.client.Report(r.ctx, []scheduler.Report{{Lease: task.Lease}})
 			must(t, err)
-			must(t, r.client.Complete(r.ctx, task.Lease, nil))
+			switch i {
+			case 5:
+				must(t, second(r.client.Fail(r.ctx, task.Lease, scheduler.Failure{})))
+			case 6:
+				must(t, second(r.client.Snooze(r.ctx, task.Lease, 0, "")))
+			default:
+				must(t, r.client.Complete(r.ctx, task.Lease, nil))
+			}
 		}
 		must(t, r.client.PromoteOnce(r.ctx))
 	}
@@ -191,7 +198,8 @@ func (r *rig) settledStat(value func() int64) int64 {
 // A completion touches no index, so that most are heap-only updates: no dead index entries, less WAL.
 func TestCompletionsAreHeapOnlyUpdates(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r, _, _, _ := serverRig(t) // an open transaction in any database of a server keeps what was leased from being pruned
+	r.reconnect()
 	worker := r.worker()
 	const n = 3000
 	stat := func(name string) int64 {

@@ -1,32 +1,33 @@
--- fail: ends an attempt that erred, panicked, timed out or was cancelled: retry later, give up, or cancelled if that was asked for.
--- @worker, @queue, @id, @attempt; @error_code, @error, @stack; @permanent: never retry; @retry_after_ms: instead of the backoff, or NULL.
--- Rows: 1: state now, and delay_ms until the next attempt. 0: the lease is lost. Locks: the task, then its attempt row.
+-- fail: ends attempts of one worker and queue that erred, panicked, timed out or were cancelled: retry later, give up, or cancelled if that was asked for.
+-- $1 worker, $2 queue; arrays, sorted by id, then attempt: $3 ids, $4 attempts, $5 error codes, $6 errors, $7 stacks, $8 permanent: never retry,
+-- $9 retry after so many ms instead of the backoff, -1: the backoff.
+-- Rows: the places in the arrays, from 1, of those that are ended now, the state now, and delay_ms until the next attempt; one that is missing lost its lease.
+-- Locks: the tasks, by id, then attempt rows. Hot: positional. No join, which could be planned as a walk of all tasks: see complete.sql.
 with ended as (
   update scheduler.tasks t
-  set state = n.state,
-      failures = least(t.failures + 1, 32767),
-      run_at = case when n.state = 'scheduled' then now() + n.delay_ms * interval '1 ms' else t.run_at end,
-      finished_at = case when n.state in ('failed', 'cancelled') then now() end,
-      worker_id = case when n.state in ('failed', 'cancelled') then t.worker_id end,
-      error_code = case when n.state = 'cancelled' then 'cancelled' else @error_code::text end,
-      error = case when n.state = 'cancelled' then t.error else @error::text end,
-      revision = t.revision + 1
-  from (
-    select f.id, f.attempt, f.worker_id, f.started_at, f.kind, b.delay_ms,
-      case when f.cancel_requested_at is not null then 'cancelled'::scheduler.task_state
-           when @permanent::boolean or f.failures + 1 >= f.max_attempts then 'failed'
-           when b.delay_ms <= 0 then 'ready' else 'scheduled' end as state
-    from scheduler.tasks f,
-      lateral (select coalesce(@retry_after_ms::bigint, scheduler.backoff(f.failures + 1, f.backoff_ms)) as delay_ms) b
-    where f.id = @id and f.queue = @queue and f.worker_id = @worker and f.attempt = @attempt and f.state = 'running'
-    for no key update of f
-  ) n
-  where t.id = n.id and t.queue = @queue and t.worker_id = @worker and t.attempt = @attempt and t.state = 'running'
-  returning t.id, t.state, t.attempt, t.kind, n.started_at, n.delay_ms
+  set (state, run_at, finished_at, worker_id, error_code, error) = (
+        select n.state, case when n.state = 'scheduled' then now() + b.delay_ms * interval '1 ms' else t.run_at end,
+          case when n.state in ('failed', 'cancelled') then now() end,
+          case when n.state in ('failed', 'cancelled') then t.worker_id end,
+          case when n.state = 'cancelled' then 'cancelled' else ($5::text[])[p.place] end,
+          case when n.state = 'cancelled' then t.error else ($6::text[])[p.place] end
+        from (select width_bucket(t.id, $3::uuid[]) as place) p,
+          lateral (select case when ($9::bigint[])[p.place] >= 0 then ($9::bigint[])[p.place]
+            else scheduler.backoff(t.failures + 1, t.backoff_ms) end as delay_ms) b,
+          lateral (select case when t.cancel_requested_at is not null then 'cancelled'::scheduler.task_state
+            when ($8::boolean[])[p.place] or t.failures + 1 >= t.max_attempts then 'failed'
+            when b.delay_ms <= 0 then 'ready' else 'scheduled' end as state) n),
+      failures = least(t.failures + 1, 32767), revision = t.revision + 1
+  where t.id = any ($3::uuid[]) and t.queue = $2::text and t.worker_id = $1::uuid and t.state = 'running'
+    and t.attempt = ($4::integer[])[width_bucket(t.id, $3::uuid[])]
+  returning width_bucket(t.id, $3::uuid[]) as place, t.id, t.attempt, t.kind, t.state, t.started_at, t.error_code, t.error,
+    case when t.state = 'scheduled' then round(extract(epoch from t.run_at - now()) * 1000)::bigint else 0 end as delay_ms
 ), history as (
   insert into scheduler.attempts (task_id, attempt, queue, kind, outcome, worker_id, worker, started_at, error_code, error, stack)
-  select e.id, e.attempt, @queue, e.kind, case when e.state = 'cancelled' then 'cancelled' else 'failed' end, @worker,
-    (select w.name from scheduler.workers w where w.id = @worker), e.started_at, @error_code, @error, @stack::text
+  select e.id, e.attempt, $2, e.kind, case when e.state = 'cancelled' then 'cancelled' else 'failed' end, $1,
+    (select w.name from scheduler.workers w where w.id = $1), e.started_at,
+    case when e.state = 'cancelled' then ($5::text[])[e.place] else e.error_code end,
+    case when e.state = 'cancelled' then ($6::text[])[e.place] else e.error end, ($7::text[])[e.place]
   from ended e
 )
-select e.state, case when e.state = 'scheduled' then e.delay_ms else 0 end as delay_ms from ended e
+select e.place, e.state, e.delay_ms from ended e
