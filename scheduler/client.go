@@ -126,11 +126,17 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 	return c, nil
 }
 
-// shouldPing spares an idle process half of its round trips: a connection that the server has closed is found without one. Only
-// one that was idle for long is tried, for a network that forgets those silently.
-func shouldPing(_ context.Context, p pgxpool.ShouldPingParams) bool {
-	const long, short = 10 * time.Second, time.Second
-	return p.IdleDuration > long || p.IdleDuration > short && p.Conn.PgConn().CheckConn() != nil
+// patient marks the context of background work, which bears a dead connection by itself: it tries again. Trying those first
+// that were idle for a second, as for everybody else, would be half of what an idle process asks of the database.
+type patient struct{}
+
+func bePatient(ctx context.Context) context.Context { return context.WithValue(ctx, patient{}, true) }
+
+func shouldPing(ctx context.Context, p pgxpool.ShouldPingParams) bool {
+	if ctx.Value(patient{}) != nil {
+		return p.IdleDuration > 10*time.Second
+	}
+	return p.IdleDuration > time.Second
 }
 
 // pinPlans fixes how the hot path's statements are planned by their form alone: a worker that starts on an empty table

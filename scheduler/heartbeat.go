@@ -61,7 +61,7 @@ type Orders struct {
 
 // Heartbeat renews all leases of a worker with one update. It returns ErrWorkerLost when the worker was declared dead.
 func (c *Client) Heartbeat(ctx context.Context, id WorkerID, beat Beat) (Orders, error) {
-	rows, err := c.vital.Query(ctx, sql.Heartbeat, id, beat.Running, beat.Ended, beat.Held)
+	rows, err := c.vital.Query(bePatient(ctx), sql.Heartbeat, id, beat.Running, beat.Ended, beat.Held)
 	if err != nil {
 		return Orders{}, fmt.Errorf("heartbeat: %w", err)
 	}

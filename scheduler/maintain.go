@@ -103,7 +103,7 @@ func (c *Client) round(ctx context.Context, duties []*duty) {
 
 // do carries out duties in one round trip. An error means that none was.
 func (c *Client) do(ctx context.Context, duties []*duty) error {
-	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	ctx, cancel := context.WithTimeout(bePatient(ctx), statementTimeout)
 	defer cancel()
 	var batch pgx.Batch
 	after := make([]func(context.Context) (time.Duration, error), len(duties))
