@@ -59,7 +59,7 @@ handed back, exit 0. The second ends the tasks at once and hands them back, exit
 	flags.BoolVar(&f.demo, "demo", false, `also run the kinds demo.sleep ({"seconds":20,"fail":false}) and demo.echo`)
 	flags.DurationVar(&f.heartbeat, "heartbeat", 5*time.Second, "renew the leases this often")
 	flags.DurationVar(&f.leaseTTL, "lease-ttl", 0, "after so long without a heartbeat others may take the tasks; at least 3 heartbeats (default 3 heartbeats)")
-	flags.DurationVar(&f.poll, "poll", time.Second, "look for tasks this often when nothing announces them")
+	flags.DurationVar(&f.poll, "poll", time.Second, "look for tasks this often while announcements are not heard")
 	flags.BoolVar(&f.pollOnly, "poll-only", false, "never LISTEN, for a database behind a pooler that cannot")
 	flags.DurationVar(&f.drain, "drain-timeout", 30*time.Second, "let running tasks finish for so long at shutdown; 0: not at all")
 	flags.StringVar(&f.name, "name", "", "`name` shown to people (default host:pid)")
