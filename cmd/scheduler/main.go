@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -16,7 +17,14 @@ import (
 	"github.com/pgscheduler/scheduler/cmd/scheduler/screen"
 )
 
+// collectLess is GOGC of this program, unless the environment says otherwise: what lives is small and soon replaced, so that
+// collecting at every doubling, as Go does by itself, would cost a tenth of the CPU to save some 15 MB.
+const collectLess = 300
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(collectLess)
+	}
 	ctx, stop := context.WithCancelCause(context.Background())
 	again := make(chan struct{})
 	var draining atomic.Bool
