@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/pgscheduler/scheduler/internal/pgtest"
@@ -84,6 +85,7 @@ func TestEveryCommandThroughBothDoors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var mu sync.Mutex // guards transcripts: the doors run beside each other
 	transcripts := map[string]string{}
 	t.Run("both", func(t *testing.T) {
 		bothDoors(t, func(t *testing.T, url string, c cli) {
@@ -94,6 +96,8 @@ func TestEveryCommandThroughBothDoors(t *testing.T) {
 					s.do(line)
 				}
 			}
+			mu.Lock()
+			defer mu.Unlock()
 			transcripts[filepath.Base(t.Name())] = s.transcript.String()
 		})
 	})

@@ -99,7 +99,10 @@ func httpDoor(t *testing.T, server, token string) cli {
 func (c cli) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(binary, args...)
 	cmd.Dir = c.t.TempDir()
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + cmd.Dir, "TMPDIR=" + os.Getenv("TMPDIR")}, c.env...)
+	cmd.Env = append([]string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + cmd.Dir, "TMPDIR=" + os.Getenv("TMPDIR"),
+		"GORACE=atexit_sleep_ms=50", // each of a thousand runs would sleep for a second, the race detector's default
+	}, c.env...)
 	cmd.Stdin = strings.NewReader(c.stdin)
 	cmd.WaitDelay = 10 * time.Second
 	return cmd
