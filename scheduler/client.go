@@ -57,6 +57,7 @@ type Client struct {
 	failures    group[failed, State]
 	snoozes     group[snoozed, State]
 	positions   positions
+	scouts      scouts
 	due         chan time.Duration // to Maintain: something is due in so long
 }
 
@@ -93,7 +94,7 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 	params["jit"] = "off" // compiling costs more than any of these statements
 	params["statement_timeout"] = fmt.Sprint(statementTimeout.Milliseconds())
 
-	c := &Client{config: config, listen: base.ConnConfig.Copy(), due: make(chan time.Duration, 64)}
+	c := &Client{config: config, listen: base.ConnConfig.Copy(), due: make(chan time.Duration, 64), scouts: newScouts(ctx)}
 	for _, p := range []struct {
 		pool  **pgxpool.Pool
 		conns int
@@ -107,6 +108,7 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 			pinPlans(its.ConnConfig.RuntimeParams)
 		case &c.mouth:
 			its.ConnConfig.RuntimeParams["synchronous_commit"] = "off"
+			its.BeforeClose = func(*pgx.Conn) { c.hints.pid.Store(0) } // another's connection may get the number
 		case &c.reads:
 			its.ConnConfig.RuntimeParams["statement_timeout"] = fmt.Sprint(readTimeout.Milliseconds())
 		}
@@ -123,6 +125,12 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 		c.Close()
 		return nil, err
 	}
+	began := time.Now()
+	if err := c.Ping(ctx); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("open: %w", err)
+	}
+	c.positions.trip = time.Since(began)
 	return c, nil
 }
 
@@ -180,6 +188,7 @@ func (c *Client) Close() {
 	c.failures.close()
 	c.snoozes.close()
 	c.hints.close()
+	c.scouts.close()
 	c.hot.Close()
 	c.pool.Close()
 	c.reads.Close()

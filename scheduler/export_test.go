@@ -15,7 +15,7 @@ func PinPlans(params map[string]string) { pinPlans(params) }
 func (c *Client) ForgetPositions() {
 	c.positions.mu.Lock()
 	defer c.positions.mu.Unlock()
-	clear(c.positions.queues)
+	clear(c.positions.walks)
 }
 
 // ResetConnections closes all idle connections.

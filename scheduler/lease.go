@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -79,15 +78,17 @@ func (c *Client) Lease(ctx context.Context, worker WorkerID, kinds []string, ask
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
 	var tasks []LeasedTask
-	var costly []Queue
+	lost := map[way]time.Duration{}
+	ways := make([]way, len(asks))
 	var batch pgx.Batch
 	began := time.Now()
-	for _, ask := range asks {
-		start := c.positions.from(ask.Queue, began)
+	for i, ask := range asks {
+		ways[i] = newWay(ask.Queue, kinds)
+		start := c.positions.from(ways[i])
 		batch.Queue(sql.Lease, worker, ask.Queue, ask.Limit, kinds, start.Priority, start.RunAt, start.ID).Query(func(rows pgx.Rows) error {
 			var row leasedRow
 			first := len(tasks)
-			tasks = slices.Grow(tasks, min(ask.Limit, c.positions.size(ask.Queue)))
+			tasks = slices.Grow(tasks, min(ask.Limit, c.positions.size(ways[i])))
 			if _, err := pgx.ForEachRow(rows, row.fields(), func() error {
 				tasks = append(tasks, row.task(worker, ask.Queue))
 				return nil
@@ -102,9 +103,8 @@ func (c *Client) Lease(ctx context.Context, worker WorkerID, kinds []string, ask
 				end = got[len(got)-1].position()
 			}
 			took := now.Sub(began)
-			c.positions.note(ask.Queue, start, end, len(got), now, took)
-			if start == beginning && len(got) == 0 && took > costlyWalk {
-				costly = append(costly, ask.Queue)
+			if c.positions.leased(ways[i], start, end, len(got), now, took) {
+				lost[ways[i]] = took
 			}
 			began = now // the statements of a batch run one after the other
 			return nil
@@ -113,10 +113,11 @@ func (c *Client) Lease(ctx context.Context, worker WorkerID, kinds []string, ask
 	if err := c.hot.SendBatch(ctx, &batch).Close(); err != nil {
 		return nil, fmt.Errorf("lease: %w", err)
 	}
-	for _, queue := range costly {
-		if err := c.skipForeign(ctx, queue); err != nil {
-			c.config.Logger.LogAttrs(ctx, slog.LevelDebug, "lease", slog.String("queue", string(queue)), slog.Any("err", err))
+	for _, w := range ways {
+		if took, ok := lost[w]; ok {
+			c.skipForeign(ctx, w, took)
 		}
+		c.scout(w)
 	}
 	return tasks, nil
 }

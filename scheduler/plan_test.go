@@ -39,7 +39,8 @@ var planned = map[string]struct {
 	uses      []string
 }{
 	"lease":       {7, []string{"Index Scan tasks tasks_ready", "Tid Scan tasks"}},
-	"lease_tail":  {1, []string{"tasks_ready"}},
+	"lease_scout": {5, []string{"Index Scan tasks tasks_ready"}},
+	"lease_tail":  {2, []string{"tasks_ready"}},
 	"complete":    {5, []string{"Index Scan tasks tasks_pkey"}},
 	"complete_tx": {5, []string{"Index Scan tasks tasks_pkey"}},
 	"report":      {8, []string{"Index Scan tasks tasks_pkey"}},

@@ -1,23 +1,20 @@
 package scheduler
 
 import (
-	"context"
-	"errors"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
-
-	"github.com/pgscheduler/scheduler/sql"
 )
 
 const (
-	cheapLease   = 5 * time.Millisecond  // a lease from the beginning that takes no longer is always done
-	cheapPerTask = 50 * time.Microsecond // on top, for each task that it took
-	rescanShare  = 20                    // dearer ones are done within one part in so many of the time,
-	rescanLatest = time.Second           // and never later than this: what comes back or overtakes must not wait for long
-	costlyWalk   = 50 * time.Millisecond // for nothing: then it is worth asking where the ready tasks end
+	cheapWalk    = 5 * time.Millisecond  // a lease or a scout from the beginning that takes no longer costs nothing worth avoiding
+	cheapPerTask = 15 * time.Microsecond // on top, for each task that a lease took
+	scoutShare   = 20                    // scouts take one part in so many of the time,
+	scoutLatest  = 10 * time.Second      // but what comes back or overtakes must not wait for longer than this;
+	scoutFirst   = time.Second           // for the first: the lease may have been slow for reasons of its own
+	walksMost    = 1000                  // queues and kinds remembered
 )
 
 // position is a place in the order of leasing: priority, due time, id.
@@ -30,83 +27,121 @@ type position struct {
 // beginning is before every task.
 var beginning = position{Priority: -32768, RunAt: pgtype.Timestamptz{InfinityModifier: pgtype.NegativeInfinity, Valid: true}}
 
-// positions remembers for each queue where the last lease ended. While somebody holds an old snapshot, the entries of
-// finished tasks stay at the head of the index, and every lease from the beginning walks them all; so does one behind many
-// tasks of kinds that the worker cannot run. Leasing from the remembered position passes them by. What lies before it, late
-// commits, higher priorities and retries, is found by going back to the beginning: every time while that is cheap, else as
-// often as rescanShare allows, once a second at the least. Safe for concurrent use.
+// positions remembers where the last lease of a queue ended. While somebody holds an old snapshot, the entries of finished
+// tasks stay at the head of the index, and every lease from the beginning walks them all; so does one behind many tasks of
+// kinds that the worker cannot run. Leases from the remembered position pass them by. What lies before it, late commits,
+// higher priorities and retries, a scout looks for, beside the leases (scout.go). Safe for concurrent use.
 type positions struct {
-	mu     sync.Mutex
-	queues map[Queue]*walk
+	mu    sync.Mutex
+	walks map[way]*walk
+	trip  time.Duration // the way to the database and back, at its shortest
 }
 
+// way is what a lease looks for.
+type way struct {
+	queue Queue
+	kinds string // separated by zeros
+}
+
+func newWay(queue Queue, kinds []string) way { return way{queue, strings.Join(kinds, "\x00")} }
+
+func (w way) list() []string { return strings.Split(w.kinds, "\x00") }
+
 type walk struct {
-	end    position      // of the last lease
-	cost   time.Duration // of the last lease from the beginning
-	rescan time.Time     // not from the beginning before this
-	size   int           // how many tasks the last lease took
+	end      position  // of the last lease
+	dear     bool      // to look from the beginning: that is left to scouts
+	scout    time.Time // none starts before this
+	scouting bool      // one is on its way, or waits to start
+	size     int       // how many tasks the last lease took
 }
 
 // from returns where to start looking.
-func (p *positions) from(queue Queue, now time.Time) position {
+func (p *positions) from(w way) position {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	w := p.queues[queue]
-	if w == nil || !now.Before(w.rescan) {
-		return beginning
+	if its := p.walks[w]; its != nil && its.dear {
+		return its.end
 	}
-	return w.end
+	return beginning
 }
 
-// note takes in that a lease from start took so long and ended at end (of the last of n tasks).
-func (p *positions) note(queue Queue, start, end position, n int, now time.Time, took time.Duration) {
+// size returns how many tasks the last lease took.
+func (p *positions) size(w way) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.queues == nil {
-		p.queues = map[Queue]*walk{}
-	}
-	w := p.queues[queue]
-	if w == nil {
-		w = &walk{end: beginning}
-		p.queues[queue] = w
-	}
-	w.size = n
-	if n > 0 {
-		w.end = end
-	}
-	if start == beginning {
-		w.cost, w.rescan = took, now
-		if took > cheapLease+time.Duration(n)*cheapPerTask {
-			w.rescan = now.Add(min((rescanShare-1)*took, rescanLatest))
-		}
-	}
-}
-
-// size returns how many tasks the last lease of the queue took.
-func (p *positions) size(queue Queue) int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if w := p.queues[queue]; w != nil {
-		return w.size
+	if its := p.walks[w]; its != nil {
+		return its.size
 	}
 	return 0
 }
 
-// skipForeign asks where the ready tasks of a queue end, after a long walk that found none to take: they are of kinds that
-// others run, and what comes next comes after them.
-func (c *Client) skipForeign(ctx context.Context, queue Queue) error {
-	rows, err := c.hot.Query(ctx, sql.LeaseTail, queue)
-	if err != nil {
-		return err
+// leased takes in that a lease from start took so long and ended at end, of the last of n tasks. lost: it was a long walk for
+// nothing, and the next one from the same place would be another.
+func (p *positions) leased(w way, start, end position, n int, now time.Time, took time.Duration) (lost bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.walks == nil || p.walks[w] == nil && len(p.walks) >= walksMost {
+		p.walks = map[way]*walk{}
 	}
-	end, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[position])
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil
+	its := p.walks[w]
+	if its == nil {
+		its = &walk{end: beginning}
+		p.walks[w] = its
 	}
-	if err == nil {
-		c.positions.mu.Lock()
-		c.positions.queues[queue].end = end
-		c.positions.mu.Unlock()
+	its.size = n
+	if n > 0 {
+		its.end = end
 	}
-	return err
+	long := p.pastTrip(took) > cheapWalk+time.Duration(n)*cheapPerTask
+	if start == beginning {
+		its.dear = long
+		if long {
+			its.scout = now.Add(min((scoutShare-1)*took, scoutFirst))
+		}
+	}
+	return long && n == 0
+}
+
+// pastTrip returns what is left of the time that a walk took without the way there and back. p.mu is held.
+func (p *positions) pastTrip(took time.Duration) time.Duration {
+	p.trip = min(p.trip, took)
+	return took - p.trip
+}
+
+// skip moves the end after a long walk for nothing.
+func (p *positions) skip(w way, end position) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if its := p.walks[w]; its != nil {
+		its.end = end
+	}
+}
+
+// sendScout returns how long the next scout has to wait. ok: it is the caller's to send.
+func (p *positions) sendScout(w way, now time.Time) (wait time.Duration, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	its := p.walks[w]
+	if its == nil || !its.dear || its.scouting {
+		return 0, false
+	}
+	its.scouting = true
+	return max(0, its.scout.Sub(now)), true
+}
+
+// scouted takes in what a scout that took so long has found: the first ready task before the end, or none. It reports whether
+// a lease should look now.
+func (p *positions) scouted(w way, found []position, now time.Time, took time.Duration) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	its := p.walks[w]
+	if its == nil {
+		return false
+	}
+	its.scouting, its.dear = false, p.pastTrip(took) > cheapWalk
+	its.scout = now.Add(min((scoutShare-1)*took, scoutLatest))
+	if len(found) > 0 {
+		its.end = found[0]
+	}
+	return len(found) > 0
 }

@@ -35,6 +35,7 @@ var feeds = map[string]any{
 	"fire":            []string{"id", "queue"},
 	"heartbeat":       Orders{},
 	"lease":           leasedRow{},
+	"lease_scout":     position{},
 	"lease_tail":      position{},
 	"log":             nil,
 	"logs":            LogLine{},

@@ -43,6 +43,8 @@ var (
 	Heartbeat string
 	//go:embed lease.sql
 	Lease string
+	//go:embed lease_scout.sql
+	LeaseScout string
 	//go:embed lease_tail.sql
 	LeaseTail string
 	//go:embed log.sql

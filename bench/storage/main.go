@@ -10,14 +10,17 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgscheduler/scheduler/internal/load"
 	"github.com/pgscheduler/scheduler/internal/privatepg"
@@ -30,10 +33,16 @@ const (
 )
 
 func main() {
-	tasks := flag.Int("tasks", 60_000, "tasks of each run")
+	tasks := flag.Int("tasks", 60_000, "tasks of each run, in thousands")
 	rounds := flag.Int("rounds", 3, "how often each variant is run")
 	flag.Parse()
-	if err := run(context.Background(), *tasks/inserted*inserted, *rounds); err != nil {
+	if *tasks < inserted || *rounds < 1 || flag.NArg() > 0 {
+		fmt.Fprintln(os.Stderr, "want -tasks of 1000 and more, -rounds of 1 and more, and nothing else")
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *tasks/inserted*inserted, *rounds); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -48,7 +57,8 @@ func (c cost) figures() []float64 {
 
 func run(ctx context.Context, tasks, rounds int) error {
 	server, err := privatepg.Start(ctx, privatepg.Config{Log: os.Stderr, Settings: map[string]string{
-		"fsync": "on", "synchronous_commit": "on", "shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "15min"}})
+		"fsync": "on", "synchronous_commit": "on", "shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "15min",
+		"autovacuum": "off"}}) // it would come at another time in each run
 	if err != nil {
 		return err
 	}
@@ -83,7 +93,7 @@ func median(costs []cost, figure int) float64 {
 		list = append(list, c.figures()[figure])
 	}
 	slices.Sort(list)
-	return list[len(list)/2]
+	return (list[(len(list)-1)/2] + list[len(list)/2]) / 2
 }
 
 // measure runs a variant on a database of its own.
@@ -94,6 +104,9 @@ func measure(ctx context.Context, server *privatepg.Server, name string, v varia
 	}
 	defer admin.Close(ctx)
 	if _, err := admin.Exec(ctx, "create database "+name); err != nil {
+		return c, err
+	}
+	if _, err := admin.Exec(ctx, "checkpoint"); err != nil { // each run begins with whole pages in its WAL
 		return c, err
 	}
 	defer admin.Exec(ctx, "drop database "+name+" with (force)")
@@ -140,53 +153,84 @@ func open(ctx context.Context, url string, v variant) (*bench, error) {
 	return b, err
 }
 
+// run inserts the tasks, then leases and completes them.
 func (b *bench) run(ctx context.Context, tasks int) (c cost, err error) {
 	n := float64(tasks)
-	began := b.wal(ctx)
+	began, err := b.wal(ctx)
+	if err != nil {
+		return c, err
+	}
 	for range tasks / inserted {
-		spent, err := b.spend(ctx, b.insert, b.rows())
+		args := b.rows()
+		spent, err := b.spend(func() error { _, err := b.conn.Exec(ctx, b.insert, args...); return err })
 		if err != nil {
 			return c, err
 		}
 		c.insert += spent / n
 	}
-	filled := b.wal(ctx)
+	filled, err := b.wal(ctx)
+	if err != nil {
+		return c, err
+	}
 	for left := tasks; left > 0; {
-		before := b.cpu()
-		ids, err := b.take(ctx)
+		var ids []uuid.UUID
+		spent, err := b.spend(func() (err error) { ids, err = b.take(ctx); return err })
 		if err != nil {
 			return c, err
 		}
-		c.lease += (b.cpu() - before) / n
 		if len(ids) == 0 {
 			return c, fmt.Errorf("%d tasks cannot be leased", left)
 		}
+		c.lease += spent / n
 		attempts := slices.Repeat([]int32{1}, len(ids))
-		spent, err := b.spend(ctx, b.complete, []any{b.worker, "default", ids, attempts, make([]*string, len(ids))})
+		var done pgconn.CommandTag
+		spent, err = b.spend(func() (err error) {
+			done, err = b.conn.Exec(ctx, b.complete, b.worker, "default", ids, attempts, make([]*string, len(ids)))
+			return err
+		})
+		if err == nil && done.RowsAffected() != int64(len(ids)) {
+			err = fmt.Errorf("%s of %d tasks", done, len(ids))
+		}
 		if err != nil {
 			return c, err
 		}
 		c.complete += spent / n
 		left -= len(ids)
 	}
+	worked, err := b.wal(ctx)
+	if err != nil {
+		return c, err
+	}
 	c.sum = c.insert + c.lease + c.complete
-	c.walInsert, c.wal = (filled-began)/n, (b.wal(ctx)-filled)/n
+	c.walInsert, c.wal = (filled-began)/n, (worked-filled)/n
 	return c, b.check(ctx, tasks, &c)
 }
 
-// check looks whether every task was completed once, and how many updates were heap-only.
+// check looks whether every task was inserted, leased and completed, and no other, and how many updates were heap-only.
 func (b *bench) check(ctx context.Context, tasks int, c *cost) error {
 	var rows, done int
-	err := b.conn.QueryRow(ctx, `select count(*), count(*) filter (where state = 'completed' and attempt = 1) from scheduler.tasks`).Scan(&rows, &done)
+	err := b.conn.QueryRow(ctx, `select count(*), count(*) filter (where state = 'completed' and attempt = 1 and revision = 3)
+		from scheduler.tasks`).Scan(&rows, &done)
 	switch {
 	case err != nil:
 		return err
 	case b.deletes && rows != 0, !b.deletes && (rows != tasks || done != tasks):
-		return fmt.Errorf("%d rows, %d completed, of %d tasks", rows, done, tasks)
+		return fmt.Errorf("%d rows, %d completed at their first attempt, of %d tasks", rows, done, tasks)
 	}
-	time.Sleep(1100 * time.Millisecond) // statistics are sent once a second
-	return b.conn.QueryRow(ctx, `select coalesce(100.0 * n_tup_hot_upd / nullif(n_tup_upd, 0), 0)::float8 from pg_stat_user_tables
-		where schemaname = 'scheduler' and relname = 'tasks'`).Scan(&c.hot)
+	if _, err := b.conn.Exec(ctx, "select pg_stat_force_next_flush()"); err != nil { // ends with the statement that follows
+		return err
+	}
+	var updates int
+	err = b.conn.QueryRow(ctx, `select n_tup_upd, coalesce(100.0 * n_tup_hot_upd / nullif(n_tup_upd, 0), 0)::float8
+		from pg_stat_user_tables where schemaname = 'scheduler' and relname = 'tasks'`).Scan(&updates, &c.hot)
+	want := 2 * tasks
+	if b.deletes {
+		want = tasks
+	}
+	if err == nil && updates != want {
+		err = fmt.Errorf("%d updates, want %d", updates, want)
+	}
+	return err
 }
 
 // rows are the arguments of an insert.
@@ -216,22 +260,32 @@ func (b *bench) take(ctx context.Context) (ids []uuid.UUID, err error) {
 	return ids, rows.Err()
 }
 
-// spend returns the µs of CPU that a statement costs the backend.
-func (b *bench) spend(ctx context.Context, statement string, args []any) (float64, error) {
-	before := b.cpu()
-	_, err := b.conn.Exec(ctx, statement, args...)
-	return b.cpu() - before, err
+// spend returns the µs of CPU that something costs the backend.
+func (b *bench) spend(something func() error) (float64, error) {
+	before, err := b.cpu()
+	if err != nil {
+		return 0, err
+	}
+	if err := something(); err != nil {
+		return 0, err
+	}
+	after, err := b.cpu()
+	return after - before, err
 }
 
-// cpu is how long the backend has run, in µs; 0 where that cannot be read.
-func (b *bench) cpu() float64 {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", b.conn.PgConn().PID()))
+// cpu is how long the backend has run, in µs.
+func (b *bench) cpu() (float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", b.conn.PgConn().PID()))
+	if err != nil {
+		return 0, fmt.Errorf("the CPU time of a PostgreSQL process cannot be read, which needs Linux: %w", err)
+	}
 	first, _, _ := strings.Cut(string(text), " ")
-	ns, _ := strconv.ParseFloat(first, 64)
-	return ns / 1000
+	ns, err := strconv.ParseFloat(first, 64)
+	return ns / 1000, err
 }
 
-func (b *bench) wal(ctx context.Context) (bytes float64) {
-	_ = b.conn.QueryRow(ctx, `select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8`).Scan(&bytes) // 0: seen in the table
-	return bytes
+// wal is how far PostgreSQL has written, in bytes.
+func (b *bench) wal(ctx context.Context) (bytes float64, err error) {
+	err = b.conn.QueryRow(ctx, `select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::float8`).Scan(&bytes)
+	return bytes, err
 }

@@ -67,10 +67,10 @@ func (v *variant) fill(percent int) {
 	v.ddl = append(v.ddl, fmt.Sprintf("alter table scheduler.tasks set (fillfactor = %d)", percent))
 }
 
-// replace is strings.Replace that panics when there is nothing to replace: the statement has changed.
+// replace is strings.Replace that panics unless there is one place to replace: the statement has changed.
 func replace(statement, old, by string) string {
-	if !strings.Contains(statement, old) {
-		panic(fmt.Sprintf("the statement has no %q:\n%s", old, statement))
+	if strings.Count(statement, old) != 1 {
+		panic(fmt.Sprintf("the statement has not one %q:\n%s", old, statement))
 	}
-	return strings.ReplaceAll(statement, old, by)
+	return strings.Replace(statement, old, by, 1)
 }

@@ -81,7 +81,7 @@ func TestHotStatementsNameTheirQueue(t *testing.T) {
 	t.Parallel()
 	all := statements(t)
 	equality := regexp.MustCompile(`\bqueue = (\$\d+::text|@queue)\b`)
-	for _, name := range []string{"lease", "lease_tail", "complete", "complete_tx", "report", "report_tx", "log", "fail", "snooze", "release", "submit_conflict"} {
+	for _, name := range []string{"lease", "lease_scout", "lease_tail", "complete", "complete_tx", "report", "report_tx", "log", "fail", "snooze", "release", "submit_conflict"} {
 		if !equality.MatchString(all[name]) {
 			t.Errorf("%s.sql names no queue", name)
 		}
