@@ -23,7 +23,7 @@ create index schedules_due on scheduler.schedules (next_run_at) where paused_at 
 comment on table scheduler.schedules is 'Cron rows. Whichever process sees a due row first makes the task; nobody leads.';
 comment on column scheduler.schedules.expression is 'Five cron fields, six with leading seconds, @hourly and the like, or @every 30s.';
 comment on column scheduler.schedules.zone is 'IANA time zone in which the expression is read.';
-comment on column scheduler.schedules.next_run_at is 'The next tick. NULL: any process works it out within a second.';
+comment on column scheduler.schedules.next_run_at is 'The next tick. NULL: any process works it out within seconds.';
 comment on column scheduler.schedules.last_run_at is 'The last tick that made a task.';
 comment on column scheduler.schedules.error is 'Why the expression cannot be used; such a row never fires until it is mended.';
 

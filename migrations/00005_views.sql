@@ -66,7 +66,7 @@ language sql stable as $$
     select 42, 'not_due', format('It is due in %s, at %s.', date_trunc('milliseconds', t.run_at - now()), t.run_at), null
     from t where t.state = 'scheduled' and t.run_at > now() and t.error_code is null
     union all
-    select 43, 'promotion_pending', 'It is due and not promoted yet; any worker or server does that within a second.',
+    select 43, 'promotion_pending', 'It is due and not promoted yet; any worker or server does that within seconds.',
       'start a worker or a server: scheduler worker, scheduler serve'
     from t where t.state = 'scheduled' and t.run_at <= now()
     union all

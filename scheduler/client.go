@@ -58,14 +58,16 @@ type Client struct {
 	snoozes     group[snoozed, State]
 	positions   positions
 	scouts      scouts
-	due         chan time.Duration // to Maintain: something is due in so long
+	due         soon // to Maintain
 }
 
 const (
-	statementTimeout = 15 * time.Second // of one statement, in the database
-	readTimeout      = 5 * time.Second  // of a statement that only reads
-	hotLockTimeout   = 2 * time.Second  // of waiting for a row or key that somebody else has locked
-	lockTimeout      = 5 * time.Second  // the same off the hot path
+	statementTimeout = 15 * time.Second       // of one statement, in the database
+	readTimeout      = 5 * time.Second        // of a statement that only reads
+	hotLockTimeout   = 200 * time.Millisecond // of waiting, with many others, for a row or key that somebody else has locked
+	aloneLockTimeout = 2 * time.Second        // the same, alone
+	lockTimeout      = 5 * time.Second        // the same off the hot path
+	pollMost         = time.Minute            // Config.Poll
 	controlConns     = 4
 	readConns        = 4
 	vitalConns       = 2
@@ -94,7 +96,7 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 	params["jit"] = "off" // compiling costs more than any of these statements
 	params["statement_timeout"] = fmt.Sprint(statementTimeout.Milliseconds())
 
-	c := &Client{config: config, listen: base.ConnConfig.Copy(), due: make(chan time.Duration, 64), scouts: newScouts(ctx)}
+	c := &Client{config: config, listen: base.ConnConfig.Copy(), due: soon{told: make(chan struct{}, 1)}, scouts: newScouts(ctx)}
 	for _, p := range []struct {
 		pool  **pgxpool.Pool
 		conns int
@@ -117,7 +119,7 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 		}
 	}
 	c.hints.send = c.notify
-	c.submits.run, c.submits.size = c.submitEach, func(s submission) int { return len(s.payload) }
+	c.submits.run, c.submits.size, c.submits.lock = c.submitEach, func(s submission) int { return len(s.payload) }, submission.lock
 	c.completions.run, c.completions.size = c.completeMany, completion.size
 	c.failures.run, c.failures.size = c.failMany, failed.size
 	c.snoozes.run, c.snoozes.size = c.snoozeMany, func(s snoozed) int { return 0 } // a reason is short
@@ -126,7 +128,7 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 		return nil, err
 	}
 	began := time.Now()
-	if err := c.Ping(ctx); err != nil {
+	if _, err := c.now(ctx); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("open: %w", err)
 	}
@@ -172,7 +174,7 @@ func (c *Config) fill() error {
 	switch {
 	case c.MaxConns < 1 || c.MaxConns > 1000:
 		return invalid("MaxConns", "1 to 1000")
-	case c.Poll < 10*time.Millisecond || c.Poll > time.Minute:
+	case c.Poll < 10*time.Millisecond || c.Poll > pollMost:
 		return invalid("Poll", "10ms to 1m")
 	case c.MaxCrashes < 1 || c.MaxCrashes > 1000:
 		return invalid("MaxCrashes", "1 to 1000")

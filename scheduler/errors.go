@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -131,10 +132,11 @@ func Refused(err error) bool {
 	return errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23") || strings.HasPrefix(pg.Code, "54"))
 }
 
-// blocked reports whether a statement gave up waiting for what somebody else has locked.
+// blocked reports whether a statement gave up for what somebody else has locked, and was rolled back: a lock or the whole took
+// too long, a deadlock, a serialization failure.
 func blocked(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && (pg.Code == "55P03" || pg.Code == "57014")
+	return errors.As(err, &pg) && slices.Contains([]string{"55P03", "57014", "40P01", "40001"}, pg.Code)
 }
 
 func isEOF(err error) bool {

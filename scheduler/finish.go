@@ -75,6 +75,7 @@ func (c completion) size() int {
 func (c *Client) completeMany(ctx context.Context, in []completion) ([]answer[struct{}], error) {
 	answers := make([]answer[struct{}], len(in))
 	var batch pgx.Batch
+	bear(ctx, &batch)
 	for _, lane := range lanes(len(in), func(i int) *Lease { return &in[i].Lease }) {
 		for _, i := range lane {
 			answers[i].err = ErrLeaseLost
@@ -199,6 +200,7 @@ func (c *Client) snoozeMany(ctx context.Context, in []snoozed) ([]answer[State],
 func (c *Client) endMany(ctx context.Context, verb, statement string, n int, lease func(i int) *Lease, args func(lane []int) []any) ([]answer[State], error) {
 	answers, delays := make([]answer[State], n), make([]time.Duration, n)
 	var batch pgx.Batch
+	bear(ctx, &batch)
 	for _, lane := range lanes(n, lease) {
 		ids, attempts := make([]TaskID, len(lane)), make([]int32, len(lane))
 		for place, i := range lane {
@@ -221,20 +223,23 @@ func (c *Client) endMany(ctx context.Context, verb, statement string, n int, lea
 	if err := c.hot.SendBatch(ctx, &batch).Close(); err != nil {
 		return nil, fmt.Errorf("%s: %w", verb, err)
 	}
+	var ready []Queue
+	soonest := time.Duration(-1)
 	for i, a := range answers {
-		c.waiting(lease(i).Queue, a.out, delays[i])
+		switch {
+		case a.out == Ready && !slices.Contains(ready, lease(i).Queue):
+			ready = append(ready, lease(i).Queue)
+		case a.out == Scheduled && (soonest < 0 || delays[i] < soonest):
+			soonest = delays[i]
+		}
+	}
+	for _, queue := range ready {
+		c.announceReady(queue)
+	}
+	if soonest >= 0 {
+		c.dueIn(soonest)
 	}
 	return answers, nil
-}
-
-// waiting hints at a task that went back to wait.
-func (c *Client) waiting(queue Queue, state State, delay time.Duration) {
-	switch state {
-	case Ready:
-		c.announceReady(queue)
-	case Scheduled:
-		c.dueIn(delay)
-	}
 }
 
 // Release hands unfinished tasks of one worker back: ready at once, no failure counted. Those whose lease was lost are

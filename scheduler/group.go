@@ -4,8 +4,14 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgscheduler/scheduler/sql"
 )
 
 const (
@@ -17,12 +23,15 @@ const (
 
 // group lets calls that arrive together travel in one statement and one commit. Nobody waits for a window to fill: a call
 // that finds room goes at once, and those that arrive while enough are under way form the next run. Each caller gets its
-// own answer, after the commit. A caller whose context ends is answered at once; what it asked for may happen all the same.
+// own answer, after the commit. A caller whose context ends is answered at once; what it asked for may happen all the same, if
+// it is on its way by then.
 type group[In, Out any] struct {
 	// run answers each call, or fails as a whole with nothing done.
 	run func(ctx context.Context, in []In) ([]answer[Out], error)
 	// size is how many bytes a call carries.
 	size func(In) int
+	// lock names what a call may have to wait for; calls that may wait for the same are answered together then. nil, "": itself.
+	lock func(In) string
 	// most is how many calls go in one statement; 0: groupMost.
 	most int
 
@@ -40,14 +49,25 @@ type answer[Out any] struct {
 }
 
 type call[In, Out any] struct {
-	in   In
-	done func(answer[Out])
+	in    In
+	done  func(answer[Out])
+	ended <-chan struct{} // nobody waits for the answer any more; nil: somebody always does
+}
+
+// gone reports whether nobody waits for the answer.
+func (c call[In, Out]) gone() bool {
+	select {
+	case <-c.ended:
+		return true
+	default:
+		return false
+	}
 }
 
 // do waits for the answer.
 func (g *group[In, Out]) do(ctx context.Context, in In) (Out, error) {
 	answered := make(chan answer[Out], 1)
-	g.later(in, func(a answer[Out]) { answered <- a })
+	g.add(call[In, Out]{in, func(a answer[Out]) { answered <- a }, ctx.Done()})
 	select {
 	case a := <-answered:
 		return a.out, a.err
@@ -59,14 +79,18 @@ func (g *group[In, Out]) do(ctx context.Context, in In) (Out, error) {
 
 // later does not wait: done is called with the answer, soon, from another goroutine, and must not block.
 func (g *group[In, Out]) later(in In, done func(answer[Out])) {
+	g.add(call[In, Out]{in, done, nil})
+}
+
+func (g *group[In, Out]) add(c call[In, Out]) {
 	g.mu.Lock()
 	if g.closed {
 		g.mu.Unlock()
-		done(answer[Out]{err: errClosed})
+		c.done(answer[Out]{err: errClosed})
 		return
 	}
 	defer g.mu.Unlock()
-	g.waiting = append(g.waiting, call[In, Out]{in, done})
+	g.waiting = append(g.waiting, c)
 	if g.flying < groupFlights {
 		g.flying++
 		g.flights.Go(g.fly) // ends when nobody waits; close waits for it
@@ -99,8 +123,9 @@ func (g *group[In, Out]) fly() {
 	}
 }
 
-// next is how many of those that wait go together. g.mu is held.
+// next is how many of those that wait go together. Those whose callers are gone go nowhere. g.mu is held.
 func (g *group[In, Out]) next() int {
+	g.waiting = slices.DeleteFunc(g.waiting, call[In, Out].gone)
 	n, bytes := 0, 0
 	for n < min(len(g.waiting), cmp.Or(g.most, groupMost)) {
 		bytes += g.size(g.waiting[n].in)
@@ -112,28 +137,54 @@ func (g *group[In, Out]) next() int {
 	return n
 }
 
-// serve runs the calls together. When the statement is refused for what one of them holds, or waits in vain for a row that
-// somebody has locked, each is run alone, so that it fails alone; when the database is not to be had, all fail.
+// serve runs the calls together. When the statement is refused for what one of them holds, or waits in vain for what somebody
+// has locked, each is run alone, beside the groups that follow, so that it fails alone; when the database is not to be had,
+// all fail.
 func (g *group[In, Out]) serve(calls []call[In, Out]) {
-	answers, err := g.attempt(calls)
-	for i, c := range calls {
-		switch {
-		case err == nil:
+	answers, err := g.attempt(context.Background(), calls)
+	switch {
+	case err == nil:
+		for i, c := range calls {
 			c.done(answers[i])
-		case len(calls) == 1 || Unavailable(err) && !blocked(err):
-			c.done(answer[Out]{err: err})
-		default:
-			alone, err := g.attempt(calls[i : i+1])
-			if err != nil {
-				alone = []answer[Out]{{err: err}}
-			}
-			c.done(alone[0])
 		}
+	case Unavailable(err) && !blocked(err), len(calls) == 1 && !blocked(err):
+		for _, c := range calls {
+			c.done(answer[Out]{err: err})
+		}
+	default:
+		suspects := slices.Clone(calls)
+		g.flights.Go(func() { g.serveEach(suspects) }) // ends when each is answered; close waits for it
 	}
 }
 
-func (g *group[In, Out]) attempt(calls []call[In, Out]) ([]answer[Out], error) {
-	ctx, cancel := context.WithTimeout(context.Background(), groupTimeout) // the run serves many callers, none of them owns it
+// serveEach runs each call alone, with more patience for locks. Of those that may wait for the same, the first waits for all.
+func (g *group[In, Out]) serveEach(calls []call[In, Out]) {
+	locked := map[string]error{}
+	for _, c := range calls {
+		lock := ""
+		if g.lock != nil {
+			lock = g.lock(c.in)
+		}
+		switch err := locked[lock]; {
+		case c.gone():
+			continue
+		case err != nil:
+			c.done(answer[Out]{err: err})
+			continue
+		}
+		alone, err := g.attempt(withPatience(context.Background()), []call[In, Out]{c})
+		if err != nil {
+			alone = []answer[Out]{{err: err}}
+		}
+		if lock != "" && blocked(err) {
+			locked[lock] = err
+		}
+		c.done(alone[0])
+	}
+}
+
+func (g *group[In, Out]) attempt(ctx context.Context, calls []call[In, Out]) ([]answer[Out], error) {
+	ctx, cancel := context.WithTimeout(ctx, groupTimeout) // the run serves many callers, none of them owns it
 	defer cancel()
 	in := make([]In, len(calls))
 	for i, c := range calls {
@@ -145,9 +196,21 @@ func (g *group[In, Out]) attempt(calls []call[In, Out]) ([]answer[Out], error) {
 // close refuses further calls and returns when nothing is under way.
 func (g *group[In, Out]) close() {
 	g.mu.Lock()
-	g.closed = true // no flight starts from here on
+	g.closed = true // no flight starts from here on, but for those of calls that are under way
 	g.mu.Unlock()
 	g.flights.Wait()
+}
+
+// withPatience marks the context of statements that may wait for locks, because nobody else waits for them.
+type patience struct{}
+
+func withPatience(ctx context.Context) context.Context { return context.WithValue(ctx, patience{}, true) }
+
+// bear has the statements of a batch wait for locks for as long as its context allows.
+func bear(ctx context.Context, batch *pgx.Batch) {
+	if ctx.Value(patience{}) != nil {
+		batch.Queue(sql.Bear, strconv.FormatInt(aloneLockTimeout.Milliseconds(), 10))
+	}
 }
 
 // errClosed is what pgx says of its pools.

@@ -82,10 +82,15 @@ func (c *Client) submitEach(ctx context.Context, in []submission) ([]answer[Subm
 	for i := range rows {
 		rows[i].at = i
 	}
-	for range maxContention {
+	for try := range maxContention {
 		missing, err := insert(ctx, c.hot, rows, list)
-		if err != nil {
+		switch {
+		case err != nil && try == 0:
 			return nil, err
+		case err != nil: // the others are stored
+			for _, row := range rows {
+				answers[row.at].err = err
+			}
 		}
 		rows = nil
 		for _, row := range missing {
@@ -131,6 +136,7 @@ func insert(ctx context.Context, db database, rows []submission, list []Submitte
 		slices.SortStableFunc(sorted, compareSubmissions)
 	}
 	var batch pgx.Batch
+	bear(ctx, &batch)
 	for len(sorted) > 0 {
 		some := sorted[:sameShape(sorted)]
 		sorted = sorted[len(some):]

@@ -39,15 +39,19 @@ func (e *ear) count(what string) (n int) {
 // listen lets a client listen until the test ends.
 func (r *rig) listen(client *scheduler.Client) *ear {
 	e := &ear{}
+	r.listenTo(client, []string{scheduler.ChannelReady, scheduler.ChannelControl}, e.on)
+	return e
+}
+
+func (r *rig) listenTo(client *scheduler.Client, channels []string, on func(channel, payload string)) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.ctx))
 	var done sync.WaitGroup
 	done.Go(func() { // ends with ctx; the cleanup waits
-		if err := client.Listen(ctx, []string{scheduler.ChannelReady, scheduler.ChannelControl}, e.on); err != nil {
+		if err := client.Listen(ctx, channels, on); err != nil {
 			r.t.Errorf("Listen returned %v", err)
 		}
 	})
 	r.t.Cleanup(func() { cancel(); done.Wait() })
-	return e
 }
 
 const connected = " " // what Listen says after each connect, and each loss

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,8 +20,10 @@ const (
 	dueJitter     = 5 * time.Millisecond   // so that many processes do not all look at the same instant
 	slowdown      = 500 * time.Millisecond // pause after an error
 	rescueEvery   = quietEvery             // how often dead workers are looked for
+	rescueSoonest = 100 * time.Millisecond // after one that left a dead worker to somebody else
 	rescueBatch   = 3                      // workers that one statement looks after; each may have held thousands of tasks
-	rescuePause   = 5 * time.Second        // after not having seen the database for a while: so have the workers
+	rescueLate    = 2 * time.Second        // a look that comes so much later did not see the database for a while; neither did the workers,
+	rescuePause   = 5 * time.Second        // who get so long to send their heartbeats
 )
 
 // Maintain does what is due, with whichever other processes do the same and without a leader: it promotes delayed tasks,
@@ -29,22 +32,25 @@ const (
 // again. Every worker and server runs it. What is not announced is looked for every Config.Poll, and every 5 s while the
 // process listens to announcements: all in one round trip and one transaction, so that an idle process costs next to nothing.
 func (c *Client) Maintain(ctx context.Context) error {
-	duties := []*duty{{verb: "rescue", ask: c.rescuer()}, {verb: "fire", ask: c.askDue, early: true}, {verb: "ready", ask: c.askReady},
-		{verb: "promote", ask: c.askPromote, early: true}}
+	k := keeper{client: c, done: make(chan func()), duties: []*duty{{verb: "rescue", ask: c.rescuer()}, {verb: "fire", ask: c.askDue, early: true, slow: true},
+		{verb: "ready", ask: c.askReady}, {verb: "promote", ask: c.askPromote, early: true}}}
+	defer k.flights.Wait()
 	timer := time.NewTimer(rand.N(dueJitter + time.Millisecond))
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case d := <-c.due:
-			for _, it := range duties {
-				it.notAfter(time.Now().Add(d+rand.N(dueJitter)), d)
+		case <-c.due.told:
+			if at, all := c.due.take(); !at.IsZero() {
+				k.notAfter(at.Add(rand.N(dueJitter)), all)
 			}
+		case note := <-k.done:
+			note()
 		case <-timer.C:
-			c.round(ctx, duties)
+			k.round(ctx)
 		}
-		timer.Reset(time.Until(slices.MinFunc(duties, func(a, b *duty) int { return a.next.Compare(b.next) }).next))
+		timer.Reset(time.Until(k.next()))
 	}
 }
 
@@ -57,73 +63,120 @@ type duty struct {
 	verb    string
 	ask     func(batch *pgx.Batch) func(ctx context.Context) (time.Duration, error)
 	early   bool      // what is announced to be due concerns it
+	slow    bool      // what it does once it is answered takes long, and is done beside the others
 	next    time.Time // zero: now
+	busy    bool      // that is being done
 	failing bool
-}
-
-// notAfter brings the duty forward when something was announced to be due in d, or when nothing is announced any more.
-func (d *duty) notAfter(when time.Time, in time.Duration) {
-	if (d.early || in == lookNow) && when.Before(d.next) {
-		d.next = when
-	}
 }
 
 // lookNow as a time until something is due: anything may be.
 const lookNow = -1
 
+// keeper does the duties. All is called by one goroutine but what is in flights.
+type keeper struct {
+	client  *Client
+	duties  []*duty
+	flights sync.WaitGroup // of slow duties
+	done    chan func()    // what to note when one has landed
+}
+
+// next is when the first duty is due.
+func (k *keeper) next() time.Time {
+	next := time.Now().Add(pollMost)
+	for _, it := range k.duties {
+		if !it.busy && it.next.Before(next) {
+			next = it.next
+		}
+	}
+	return next
+}
+
+// notAfter brings duties forward when something was announced to be due, or when anything may be.
+func (k *keeper) notAfter(when time.Time, all bool) {
+	for _, it := range k.duties {
+		if (it.early || all) && when.Before(it.next) {
+			it.next = when
+		}
+	}
+}
+
 // round does the duties that are due, or nearly, in one transaction; when that fails, each by itself, so that none stands in
 // the way of the others.
-func (c *Client) round(ctx context.Context, duties []*duty) {
+func (k *keeper) round(ctx context.Context) {
 	now := time.Now()
 	var some []*duty
 	due := false
-	for _, it := range duties {
-		if in := it.next.Sub(now); in <= together {
+	for _, it := range k.duties {
+		if in := it.next.Sub(now); in <= together && !it.busy {
 			some, due = append(some, it), due || in <= 0
 		}
 	}
 	if !due {
 		return
 	}
-	if len(some) > 1 && c.do(ctx, some) == nil {
+	if len(some) > 1 && k.do(ctx, some) == nil {
 		return
 	}
 	for _, it := range some {
 		if ctx.Err() != nil {
 			return
 		}
-		if err := c.do(ctx, []*duty{it}); err != nil && ctx.Err() == nil {
-			if !it.failing {
-				c.config.Logger.LogAttrs(ctx, slog.LevelWarn, it.verb, slog.Any("err", err))
-			}
-			it.failing, it.next = true, time.Now().Add(slowdown+rand.N(slowdown))
+		if err := k.do(ctx, []*duty{it}); err != nil && ctx.Err() == nil {
+			k.note(ctx, it, time.Now(), 0, err)
 		}
 	}
 }
 
 // do carries out duties in one round trip. An error means that none was.
-func (c *Client) do(ctx context.Context, duties []*duty) error {
-	ctx, cancel := context.WithTimeout(bePatient(ctx), statementTimeout)
+func (k *keeper) do(ctx context.Context, duties []*duty) error {
+	call, cancel := context.WithTimeout(bePatient(ctx), statementTimeout)
 	defer cancel()
 	var batch pgx.Batch
-	after := make([]func(context.Context) (time.Duration, error), len(duties))
+	then := make([]func(context.Context) (time.Duration, error), len(duties))
 	for i, it := range duties {
-		after[i] = it.ask(&batch)
+		then[i] = it.ask(&batch)
 	}
-	if err := c.hot.SendBatch(ctx, &batch).Close(); err != nil {
+	if err := k.client.hot.SendBatch(call, &batch).Close(); err != nil {
 		return err
 	}
+	answered := time.Now()
 	for i, it := range duties {
-		next, err := after[i](ctx)
-		if err != nil {
-			if !it.failing {
-				c.config.Logger.LogAttrs(ctx, slog.LevelWarn, it.verb, slog.Any("err", err))
-			}
-			next = slowdown + rand.N(slowdown)
+		if it.slow {
+			k.launch(ctx, it, answered, then[i])
+			continue
 		}
-		it.failing, it.next = err != nil, time.Now().Add(next)
+		next, err := then[i](call)
+		k.note(ctx, it, answered, next, err)
 	}
 	return nil
+}
+
+// launch has the rest of a slow duty done beside the others.
+func (k *keeper) launch(ctx context.Context, it *duty, answered time.Time, then func(context.Context) (time.Duration, error)) {
+	it.busy, it.next = true, answered.Add(pollMost)
+	k.flights.Go(func() { // ends when it is done; Maintain waits for it
+		next, err := then(bePatient(ctx))
+		select {
+		case k.done <- func() {
+			announced := it.next
+			it.busy = false
+			k.note(ctx, it, answered, next, err)
+			it.next = slices.MinFunc([]time.Time{it.next, announced}, time.Time.Compare)
+		}:
+		case <-ctx.Done():
+		}
+	})
+}
+
+// note sets when to look again: so long after the answer, or in a while after an error.
+func (k *keeper) note(ctx context.Context, it *duty, answered time.Time, next time.Duration, err error) {
+	if err != nil {
+		if !it.failing && ctx.Err() == nil {
+			k.client.config.Logger.LogAttrs(ctx, slog.LevelWarn, it.verb, slog.Any("err", err))
+		}
+		answered, next = time.Now(), slowdown+rand.N(slowdown)
+	}
+	it.failing, it.next = err != nil, answered.Add(next)
 }
 
 // quiet is how long to wait for what nothing announces.
@@ -191,7 +244,7 @@ func (c *Client) rescuer() func(*pgx.Batch) func(context.Context) (time.Duration
 	last := time.Now()
 	return func(batch *pgx.Batch) func(context.Context) (time.Duration, error) {
 		then := func(context.Context) (time.Duration, error) { return rescuePause, nil }
-		if time.Since(last) > 3*rescueEvery {
+		if time.Since(last) > rescueEvery+rescueEvery/20+rescueLate {
 			batch.Queue(sql.Clock) // is it there?
 		} else {
 			then = c.askRescue(batch)
@@ -218,6 +271,8 @@ func (c *Client) askRescue(batch *pgx.Batch) func(context.Context) (time.Duratio
 		list, err = pgx.CollectRows(rows, pgx.RowToStructByName[row])
 		return err
 	})
+	var nextMS *int64
+	batch.Queue(sql.RescueNext).QueryRow(func(row pgx.Row) error { return row.Scan(&nextMS) })
 	return func(ctx context.Context) (time.Duration, error) {
 		for _, r := range list {
 			c.config.Logger.LogAttrs(ctx, slog.LevelWarn, "rescue", slog.String("task_id", r.ID.String()), slog.String("queue", string(r.Queue)),
@@ -226,6 +281,10 @@ func (c *Client) askRescue(batch *pgx.Batch) func(context.Context) (time.Duratio
 		if len(list) > 0 {
 			return 0, nil // there may be more
 		}
-		return rescueEvery + rand.N(rescueEvery/20), nil
+		next := rescueEvery + rand.N(rescueEvery/20)
+		if nextMS != nil { // a worker that is silent already is looked at when its time is over
+			next = min(next, max(rescueSoonest, time.Duration(*nextMS)*time.Millisecond)+rand.N(dueJitter))
+		}
+		return next, nil
 	}
 }

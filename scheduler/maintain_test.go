@@ -2,6 +2,7 @@ package scheduler_test
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -149,16 +150,70 @@ func TestMaintainDoesWhatIsDue(t *testing.T) {
 	})
 }
 
-// Submits of this process and of others make Maintain look earlier than its poll.
+// What is due soon makes Maintain look earlier than its poll, whoever submitted it.
 func TestMaintainIsWokenForWhatIsDueSoon(t *testing.T) {
 	t.Parallel()
+	for name, ear := range map[string]bool{"submitted here": false, "submitted elsewhere": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			client := r.open(scheduler.Config{Poll: time.Minute})
+			r.maintain(client)
+			if ear { // as workers and servers do
+				r.listenTo(client, []string{scheduler.ChannelDue}, func(_, payload string) {
+					if ms, err := strconv.Atoi(payload); err == nil {
+						client.DueIn(time.Duration(ms) * time.Millisecond)
+					}
+				})
+				await(t, "it listens", client.Hearing)
+			}
+			await(t, "Maintain sleeps", func() bool {
+				return read[bool](r, `select exists (select from pg_stat_activity where datname = current_database() and state = 'idle' and query like '-- expire%')`)
+			})
+			by := client
+			if ear {
+				by = r.client
+			}
+			task, err := by.Submit(r.ctx, scheduler.NewTask{Kind: "k", Delay: 200 * time.Millisecond})
+			must(t, err)
+			await(t, "promoted", func() bool { return r.state(task.ID) == scheduler.Ready })
+		})
+	}
+}
+
+// A schedule that somebody has locked holds up nothing else that is due.
+func TestLockedScheduleHoldsUpNoPromotion(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
-	client := r.open(scheduler.Config{Poll: time.Minute})
+	r.set(scheduler.NewSchedule{Name: "s", Expression: "@every 1m"})
+	r.exec(`update scheduler.schedules set next_run_at = now() - interval '1 s'`)
+	tx := r.begin()
+	_, err := tx.Exec(r.ctx, `select from scheduler.schedules for update`)
+	must(t, err)
+	client := r.open(scheduler.Config{})
 	r.maintain(client)
-	await(t, "Maintain sleeps", func() bool {
-		return read[bool](r, `select exists (select from pg_stat_activity where datname = current_database() and state = 'idle' and query like '-- expire%')`)
+	await(t, "it waits for the schedule", func() bool {
+		return read[bool](r, `select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')`)
 	})
-	id := r.submit(scheduler.NewTask{Delay: 200 * time.Millisecond})
-	client.DueIn(200 * time.Millisecond) // as a worker does when notified
-	await(t, "promoted", func() bool { return r.state(id) == scheduler.Ready })
+	task, err := client.Submit(r.ctx, scheduler.NewTask{Kind: "k", Delay: 10 * time.Millisecond})
+	must(t, err)
+	await(t, "promoted", func() bool { return r.state(task.ID) == scheduler.Ready })
+	if !read[bool](r, `select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')`) {
+		t.Error("the task was promoted after the schedule, not beside it")
+	}
+}
+
+// A dead worker's tasks are given back when its time is over, not at the next look after that.
+func TestRescueComesWhenTheTimeIsOver(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.running(scheduler.NewTask{})
+	worker := r.worker()
+	r.exec(`update scheduler.workers set ttl_ms = 3600000`)
+	for _, silent := range []string{"3597 s", "3602 s"} {
+		r.exec(`update scheduler.workers set seen_at = now() - $2::interval where id = $1`, worker, silent)
+		if ms := read[int](r, sql.RescueNext); (ms > 0) != (silent == "3597 s") || ms < -2500 || ms > 3001 {
+			t.Errorf("silent for %s of an hour: it is dead in %d ms", silent, ms)
+		}
+	}
 }

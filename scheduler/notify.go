@@ -165,12 +165,21 @@ func (e *ears) tell(channel, payload string) (told bool) {
 	return told
 }
 
-// Hearing reports whether this process is told what others announce: it listens, and none of its listening connections is
-// down. What is announced then need not be polled for.
+// Hearing reports whether this process is told what others announce: it listens on ChannelDue, and none of the connections
+// that do so is down. What is announced then need not be polled for.
 func (c *Client) Hearing() bool {
 	c.ears.mu.Lock()
 	defer c.ears.mu.Unlock()
-	return len(c.ears.list) > 0 && !slices.ContainsFunc(c.ears.list, func(e *ear) bool { return !e.hearing })
+	hearing := false
+	for _, e := range c.ears.list {
+		if slices.Contains(e.channels, ChannelDue) {
+			if !e.hearing {
+				return false
+			}
+			hearing = true
+		}
+	}
+	return hearing
 }
 
 // hinter coalesces notifications: the first goes at once, further ones for the same queue at most every hintEvery.
@@ -258,10 +267,35 @@ func (c *Client) notify(channel string, payloads []string) {
 	}
 }
 
-// dueIn tells Maintain of this process that something is due soon. Never blocks: when the channel is full it is awake anyway.
-func (c *Client) dueIn(d time.Duration) {
-	select {
-	case c.due <- d:
-	default:
+// dueIn tells Maintain of this process that something is due in d, or with lookNow that anything may be. Never blocks.
+func (c *Client) dueIn(d time.Duration) { c.due.tell(time.Now().Add(max(0, d)), d == lookNow) }
+
+// soon is the soonest of what was told. Safe for concurrent use.
+type soon struct {
+	mu   sync.Mutex
+	at   time.Time // zero: nothing was told
+	all  bool      // anything may be due
+	told chan struct{}
+}
+
+func (s *soon) tell(at time.Time, all bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.at.IsZero() || at.Before(s.at) {
+		s.at = at
 	}
+	s.all = s.all || all
+	select {
+	case s.told <- struct{}{}:
+	default: // it was woken, and has not looked yet
+	}
+}
+
+// take returns what was told since it was last called.
+func (s *soon) take() (at time.Time, all bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at, all = s.at, s.all
+	s.at, s.all = time.Time{}, false
+	return at, all
 }

@@ -21,6 +21,7 @@ import (
 // into a struct of their function's own, or nil for a statement without rows.
 var feeds = map[string]any{
 	"attempts":        Attempt{},
+	"bear":            []string{"set_config"},
 	"cancel":          Outcome{},
 	"clock":           []string{"clock_timestamp"},
 	"complete":        []string{"place"},
@@ -52,6 +53,7 @@ var feeds = map[string]any{
 	"report":          reported{},
 	"report_tx":       []string{"id"},
 	"rescue":          []string{"id", "queue", "kind", "state", "attempt", "worker_id"},
+	"rescue_next":     []string{"next_ms"},
 	"retry":           []string{"state"},
 	"schedule_delete": []string{"name"},
 	"schedule_pause":  []string{"paused_at"},

@@ -82,7 +82,7 @@ func (c *Client) SubmitMany(ctx context.Context, tasks []NewTask) ([]Submitted, 
 	if !slices.ContainsFunc(rows, func(r submission) bool { return r.keyed() }) {
 		_, err = insert(ctx, c.hot, rows, list) // one commit without asking for it: nothing can be in the way
 	} else {
-		err = c.submitAll(ctx, rows, list)
+		err = c.submitAll(withPatience(ctx), rows, list)
 	}
 	if err != nil {
 		return nil, wrapSubmit(err)
@@ -155,10 +155,10 @@ func (c *Client) announceReady(queue Queue) {
 	c.hints.hint(queue, lag)
 }
 
-// hintsFor returns the queues that got ready tasks, and how long until the soonest scheduled one is due if that is sooner
-// than every process looks by itself, else -1.
+// hintsFor returns the queues that got ready tasks, and how long until the soonest scheduled one is due if a process may not
+// look by itself before, else -1.
 func hintsFor(list []Submitted) (ready []Queue, due time.Duration) {
-	due = quietEvery
+	due = pollMost
 	for _, s := range list {
 		switch {
 		case s.Replayed || s.Existing:
@@ -170,7 +170,7 @@ func hintsFor(list []Submitted) (ready []Queue, due time.Duration) {
 			due = min(due, max(0, s.RunAt.Sub(s.CreatedAt)))
 		}
 	}
-	if due == quietEvery {
+	if due == pollMost {
 		due = -1
 	}
 	return ready, due
@@ -196,6 +196,21 @@ type submission struct {
 
 // keyed reports whether another task can be in the way.
 func (r *submission) keyed() bool { return r.idempotencyKey != nil || r.uniqueKey != nil }
+
+// lock names the keys, which another transaction may have and not have committed.
+func (r submission) lock() string {
+	if !r.keyed() {
+		return ""
+	}
+	lock := string(r.queue)
+	for _, key := range []*string{r.uniqueKey, r.idempotencyKey} {
+		lock += "\x00"
+		if key != nil {
+			lock += "\x01" + *key
+		}
+	}
+	return lock
+}
 
 // plain reports whether submit_plain.sql is enough.
 func (r *submission) plain() bool {

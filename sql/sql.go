@@ -15,6 +15,8 @@ import _ "embed"
 var (
 	//go:embed attempts.sql
 	Attempts string
+	//go:embed bear.sql
+	Bear string
 	//go:embed cancel.sql
 	Cancel string
 	//go:embed clock.sql
@@ -77,6 +79,8 @@ var (
 	ReportTx string
 	//go:embed rescue.sql
 	Rescue string
+	//go:embed rescue_next.sql
+	RescueNext string
 	//go:embed retry.sql
 	Retry string
 	//go:embed schedule_delete.sql

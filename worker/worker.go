@@ -132,7 +132,7 @@ func (w *Worker) current() *session {
 }
 
 // free returns how many tasks may be taken: a slot is free once its handler has returned, but outcomes that are not written
-// yet, which a crash would repeat, are never more than slots.
+// yet, and which a crash would repeat, are never more than two a slot.
 func (w *Worker) free() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -191,7 +191,7 @@ func checkPromotion(h scheduler.Health) finding {
 	if late > 0 {
 		detail = "the most overdue task has waited " + screen.Span(late) + " since it was due"
 	}
-	return judged("due work", detail, late > time.Minute, late > 5*time.Second, "any worker or server promotes due tasks within a second: start one")
+	return judged("due work", detail, late > time.Minute, late > 5*time.Second, "any worker or server promotes due tasks within seconds: start one")
 }
 
 func checkSnapshot(h scheduler.Health) finding {

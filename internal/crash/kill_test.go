@@ -87,7 +87,8 @@ func TestKilledWorkersTaskStartsAgainByDefault(t *testing.T) {
 	await(t, "the second attempt", func() bool { return read[int](l, `select attempt from scheduler.tasks where id = $1`, id) == 2 })
 	took := time.Since(killed)
 	t.Logf("the task started again %s after its worker was killed", took.Round(time.Millisecond))
-	if took > 30*time.Second {
+	if took > 20*time.Second { // as promised; this one number is not a speed of the machine
+
 		t.Errorf("it took %s", took)
 	}
 }
