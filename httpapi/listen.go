@@ -17,8 +17,11 @@ const (
 	drainWithin  = 10 * time.Second
 )
 
-// stopKey finds, in the context of a request, the context that ends when the server should stop.
-type stopKey struct{}
+// stopKey finds, in the context of a request, the context that ends when the server should stop; connKey its connection.
+type (
+	stopKey struct{}
+	connKey struct{}
+)
 
 // Serve answers requests on the listener until ctx ends. Then it takes no more, lets those under way finish, cuts off what
 // has not after 10 s, and returns nil; the listener is closed. Other errors are the listener's. Clients that merely wait
@@ -32,6 +35,9 @@ func Serve(ctx context.Context, listener net.Listener, handler http.Handler, log
 		Handler: handler, ReadHeaderTimeout: headerWithin, WriteTimeout: writeWithin, IdleTimeout: idleFor, MaxHeaderBytes: maxHeader,
 		ErrorLog:    slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 		BaseContext: func(net.Listener) context.Context { return work },
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, conn)
+		},
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }() // ends by Shutdown at the latest; both receives below wait for it

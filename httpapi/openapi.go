@@ -47,6 +47,7 @@ func (s *server) register() (err error) {
 	s.registerWorkers(api)
 	s.registerSchedules(api)
 	s.registerHealth(api)
+	s.registerEvents(api)
 	finish(registry)
 	s.document, err = json.Marshal(api.OpenAPI())
 	return err

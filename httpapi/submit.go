@@ -97,7 +97,7 @@ func (s *server) submit(ctx context.Context, in *submitInput) (*submitOutput, er
 	}
 	if wait := parseWait(in.Prefer); wait > 0 {
 		// The task is stored: when it can't be watched, that is no failure of the submit.
-		if ended, err := s.wait(ctx, submitted.ID, wait); err == nil {
+		if ended, err := s.wait(ctx, submitted.ID, wait, ""); err == nil {
 			task = NewTask(ended)
 			if task.Done {
 				out.Status, out.Applied = 200, "wait="+strconv.Itoa(wait)
@@ -172,12 +172,15 @@ func freshTask(request SubmitRequest, submitted scheduler.Submitted) Task {
 	return NewTask(task)
 }
 
-// wait returns the task when it is final, or as it is when the seconds or the request are over, or the server stops.
-func (s *server) wait(ctx context.Context, id scheduler.TaskID, n int) (scheduler.Task, error) {
+// wait returns the task when it is final, or is no more what the client has, or as it is when the seconds or the request are
+// over, or the server stops.
+func (s *server) wait(ctx context.Context, id scheduler.TaskID, n int, have string) (scheduler.Task, error) {
 	waiting, cancel := context.WithTimeout(ctx, seconds(n))
 	defer cancel()
 	if stopping, ok := ctx.Value(stopKey{}).(context.Context); ok {
 		defer context.AfterFunc(stopping, cancel)()
 	}
-	return s.client.Wait(waiting, id)
+	return s.client.WaitUntil(waiting, id, func(t scheduler.Task) bool {
+		return t.State.Done() || have != "" && !matches(have, etag(t.Revision))
+	})
 }

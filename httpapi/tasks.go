@@ -18,7 +18,7 @@ type taskInput struct {
 type readInput struct {
 	ID          scheduler.TaskID `path:"id" format:"uuid"`
 	IfNoneMatch string           `header:"If-None-Match" doc:"The ETag of what you have: 304 when it is still that."`
-	Prefer      string           `header:"Prefer" doc:"wait=N: answer when the task is done, or after N seconds, 1 to 60." example:"wait=10"`
+	Prefer      string           `header:"Prefer" doc:"wait=N: answer when the task is done, or with If-None-Match when it is no more what you have, or after N seconds, 1 to 60." example:"wait=10"`
 }
 
 type listInput struct {
@@ -122,7 +122,7 @@ func (s *server) task(ctx context.Context, in *readInput) (*readOutput, error) {
 	var err error
 	wait := parseWait(in.Prefer)
 	if wait > 0 {
-		task, err = s.wait(ctx, in.ID, wait)
+		task, err = s.wait(ctx, in.ID, wait, in.IfNoneMatch)
 	} else {
 		task, err = s.client.Task(ctx, in.ID)
 	}

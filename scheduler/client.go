@@ -15,7 +15,7 @@ import (
 )
 
 // SchemaVersion is the migration that this build works with; a test holds it to the newest file in migrations.
-const SchemaVersion = 5
+const SchemaVersion = 6
 
 // Config of a Client. The zero value connects as the PG* variables of the environment say.
 type Config struct {
@@ -23,7 +23,7 @@ type Config struct {
 	DatabaseURL string
 
 	// MaxConns bounds the connections for submitting, leasing and finishing, 1 to 1000. 0: 8. Too few make slots wait for
-	// each other; PostgreSQL must allow this many, plus 4 for control, 4 for reading, 2 for heartbeats, one for announcing and one for listening, for each process, each opened when first needed.
+	// each other; PostgreSQL must allow this many, plus 4 for control, 4 for reading, 2 for heartbeats, one for announcing, one for listening and one for watching, for each process, each opened when first needed.
 	MaxConns int
 
 	// PollOnly never listens, for a database behind a pooler that can't: everything is found by polling, within a second.
@@ -58,6 +58,7 @@ type Client struct {
 	snoozes     group[snoozed, State]
 	positions   positions
 	scouts      scouts
+	watches     watches
 	due         soon // to Maintain
 }
 
@@ -191,6 +192,7 @@ func (c *Client) Close() {
 	c.snoozes.close()
 	c.hints.close()
 	c.scouts.close()
+	c.watches.close()
 	c.hot.Close()
 	c.pool.Close()
 	c.reads.Close()

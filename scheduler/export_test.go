@@ -70,3 +70,10 @@ func (c *Client) once(ctx context.Context, ask ask) (time.Duration, error) {
 	}
 	return then(ctx)
 }
+
+// WatchReads is how often tasks that somebody follows were read.
+func (c *Client) WatchReads() int {
+	c.watches.mu.Lock()
+	defer c.watches.mu.Unlock()
+	return c.watches.reads
+}

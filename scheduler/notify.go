@@ -167,12 +167,15 @@ func (e *ears) tell(channel, payload string) (told bool) {
 
 // Hearing reports whether this process is told what others announce: it listens on ChannelDue, and none of the connections
 // that do so is down. What is announced then need not be polled for.
-func (c *Client) Hearing() bool {
+func (c *Client) Hearing() bool { return c.hears(ChannelDue) }
+
+// hears reports whether this process listens on the channel, and none of the connections that do so is down.
+func (c *Client) hears(channel string) bool {
 	c.ears.mu.Lock()
 	defer c.ears.mu.Unlock()
 	hearing := false
 	for _, e := range c.ears.list {
-		if slices.Contains(e.channels, ChannelDue) {
+		if slices.Contains(e.channels, channel) {
 			if !e.hearing {
 				return false
 			}

@@ -220,20 +220,30 @@ func (c *Client) orUnknown(ctx context.Context, id TaskID, found int, err error)
 }
 
 // Wait returns the task once it is final or ctx has ended, whichever is first; it then is as last read, with a nil error.
-// It asks the database several times a second.
+// Many who wait cost the database no more than one; see Watcher.
 func (c *Client) Wait(ctx context.Context, id TaskID) (Task, error) {
-	const first, most = 20 * time.Millisecond, 250 * time.Millisecond
-	for pause := first; ; pause = min(pause*3/2, most) {
-		reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
-		task, err := c.Task(reading, id)
-		cancel()
-		if err != nil || task.State.Done() {
-			return task, err
-		}
-		select {
-		case <-ctx.Done():
-			return task, nil
-		case <-time.After(pause):
+	return c.WaitUntil(ctx, id, func(t Task) bool { return t.State.Done() })
+}
+
+// WaitUntil is Wait for what holds says of the task.
+func (c *Client) WaitUntil(ctx context.Context, id TaskID, holds func(Task) bool) (Task, error) {
+	w := c.Watcher()
+	defer w.Close()
+	w.Add(id, WatchFrom{NoLines: true})
+	reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
+	_, change, err := w.Next(reading)
+	cancel()
+	for err == nil && !holds(change.Latest.Task) {
+		var next Change
+		if _, next, err = w.Next(ctx); err == nil {
+			change = next
 		}
 	}
+	if change.Latest == nil {
+		return Task{}, err
+	}
+	if ctx.Err() != nil {
+		err = nil
+	}
+	return change.Latest.Task, err
 }

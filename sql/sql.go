@@ -119,6 +119,14 @@ var (
 	TasksWaiting string
 	//go:embed trigger.sql
 	Trigger string
+	//go:embed watch_changed.sql
+	WatchChanged string
+	//go:embed watch_lines.sql
+	WatchLines string
+	//go:embed watch_mark.sql
+	WatchMark string
+	//go:embed watch_read.sql
+	WatchRead string
 	//go:embed worker_command.sql
 	WorkerCommand string
 	//go:embed workers.sql

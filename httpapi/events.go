@@ -1,0 +1,369 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/pgscheduler/scheduler/scheduler"
+)
+
+const (
+	heartbeatEvery = 15 * time.Second // a comment, while nothing else is to be sent
+	streamWithin   = 20 * time.Second // a client that does not take what it is sent for so long is dropped
+	retryAfter     = 2 * time.Second  // how soon a client whose stream broke comes back
+	mostFollowed   = 100              // tasks of one stream
+	streamBuffer   = 16 << 10         // bytes that the system holds for a client that does not read
+)
+
+// cursor is what a client has seen of a task: its revision, and the last log line.
+type cursor struct{ revision, line int64 }
+
+// String is 12, or 12.345 once there were lines.
+func (c cursor) String() string {
+	if c.line == 0 {
+		return strconv.FormatInt(c.revision, 10)
+	}
+	return strconv.FormatInt(c.revision, 10) + "." + strconv.FormatInt(c.line, 10)
+}
+
+func parseEventID(text string) (c cursor, err error) {
+	revision, line, dotted := strings.Cut(text, ".")
+	c.revision, err = strconv.ParseInt(revision, 10, 64)
+	if err == nil && dotted {
+		c.line, err = strconv.ParseInt(line, 10, 64)
+	}
+	if err == nil && (c.revision < 0 || c.line < 0) {
+		err = errors.New("negative")
+	}
+	return c, err
+}
+
+// seen returns what the client says that it has seen of n tasks, by the header of a client that comes back or the parameter
+// of one that comes for the first time.
+func seen(r *http.Request, n int) ([]cursor, *Problem) {
+	list := make([]cursor, n)
+	text, detail := r.Header.Get("Last-Event-ID"), Detail{Header: "Last-Event-ID"}
+	if text == "" {
+		text, detail = r.URL.Query().Get("after"), Detail{Parameter: "after"}
+	}
+	if text == "" {
+		return list, nil
+	}
+	detail.Detail = "the id of an event of this stream, such as 12 or 12.345"
+	parts := strings.Split(text, ",")
+	if len(parts) != n {
+		return nil, invalid(detail)
+	}
+	for i, part := range parts {
+		var err error
+		if list[i], err = parseEventID(part); err != nil {
+			return nil, invalid(detail)
+		}
+	}
+	return list, nil
+}
+
+// registerEvents puts the streams on the mux, beside huma, which would not stream, and into the document.
+func (s *server) registerEvents(api huma.API) {
+	registry := api.OpenAPI().Components.Schemas
+	least, most := 1, mostFollowed
+	var data huma.Schema
+	for _, event := range []any{Task{}, EventLine{}, Gap{}, Gone{}} {
+		data.AnyOf = append(data.AnyOf, registry.Schema(reflect.TypeOf(event), true, ""))
+	}
+	id := &huma.Schema{Type: huma.TypeString, Format: "uuid"}
+	after := &huma.Param{Name: "after", In: "query", Schema: &huma.Schema{Type: huma.TypeString},
+		Description: "The id of the last event that was seen; Last-Event-ID says the same and comes first."}
+	logs := &huma.Param{Name: "logs", In: "query", Schema: &huma.Schema{Type: huma.TypeBoolean, Default: true}, Description: "false: without log lines."}
+	for _, op := range []operation{
+		{Operation: huma.Operation{OperationID: "follow-task", Method: "GET", Path: "/v1/tasks/{id}/events", Summary: "One task, live (server-sent events)",
+			Parameters: []*huma.Param{{Name: "id", In: "path", Required: true, Schema: id}, after, logs}},
+			direct: func(w http.ResponseWriter, r *http.Request) { s.events(w, r, []string{r.PathValue("id")}) }},
+		{Operation: huma.Operation{OperationID: "follow-tasks", Method: "GET", Path: "/v1/events", Summary: "Several tasks, live (server-sent events)",
+			Parameters: []*huma.Param{{Name: "task", In: "query", Required: true, Description: "Once for each task.",
+				Schema: &huma.Schema{Type: huma.TypeArray, Items: id, MinItems: &least, MaxItems: &most}}, after, logs}},
+			direct: func(w http.ResponseWriter, r *http.Request) { s.events(w, r, r.URL.Query()["task"]) }},
+	} {
+		op.Tags, op.codes = []string{"tasks"}, []Code{CodeNotFound, CodeValidationFailed}
+		op.Description = "event: task, the whole task as it is, first of all and after each change; event: log, a line; event: gap, lines that are " +
+			"not sent; event: gone, it was deleted; event: end, all are done. id: what to come back with."
+		op.Responses = op.problems(registry)
+		op.Responses["200"] = &huma.Response{Description: "The stream", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &data}}}
+		op.Responses["204"] = &huma.Response{Description: "All was seen, and nothing more will come"}
+		api.OpenAPI().AddOperation(&op.Operation)
+		s.mux.HandleFunc(op.Method+" "+op.Path, op.direct)
+	}
+}
+
+// events answers with the stream of some tasks.
+func (s *server) events(w http.ResponseWriter, r *http.Request, names []string) {
+	ids, from, logs, problem := eventsOf(r, names)
+	if problem != nil {
+		problem.write(w, r)
+		return
+	}
+	s.stream(w, r, ids, from, taskView{}, logs)
+}
+
+// eventsOf reads what a request for a stream asks for.
+func eventsOf(r *http.Request, names []string) (ids []scheduler.TaskID, from []cursor, logs bool, problem *Problem) {
+	if len(names) == 0 || len(names) > mostFollowed {
+		return nil, nil, false, invalid(Detail{Parameter: "task", Detail: fmt.Sprintf("1 to %d ids of tasks, each as task=…", mostFollowed)})
+	}
+	for name := range r.URL.Query() {
+		if !slices.Contains([]string{"task", "after", "logs"}, name) {
+			return nil, nil, false, invalid(Detail{Parameter: name, Detail: "unknown"})
+		}
+	}
+	for _, name := range names {
+		id, err := scheduler.ParseTaskID(name)
+		if err != nil || slices.Contains(ids, id) {
+			return nil, nil, false, invalid(Detail{Parameter: "task", Detail: "ids of tasks, each once"})
+		}
+		ids = append(ids, id)
+	}
+	from, problem = seen(r, len(ids))
+	return ids, from, r.URL.Query().Get("logs") != "false", problem
+}
+
+// view is how a task is shown to those who follow it.
+type view interface {
+	// frame is the data of an event about the task, one line.
+	frame(s *scheduler.Snapshot) []byte
+	// lineFrame is the data of an event about a log line.
+	lineFrame(id scheduler.TaskID, l scheduler.LogLine) []byte
+}
+
+// taskView shows all of a task.
+type taskView struct{}
+
+func (taskView) frame(s *scheduler.Snapshot) []byte {
+	return scheduler.Frame(s, taskView{}, func(t scheduler.Task) []byte { return encodeLine(NewTask(t)) })
+}
+
+func (taskView) lineFrame(id scheduler.TaskID, l scheduler.LogLine) []byte {
+	return encodeLine(EventLine{Task: id.String(), LogLine: NewLogLine(l)})
+}
+
+// EventLine is the data of an event about a log line.
+type EventLine struct {
+	Task string `json:"task" format:"uuid"`
+	LogLine
+}
+
+// encodeLine is JSON on one line, without its end, and without the escapes that only HTML needs.
+func encodeLine(v any) []byte {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		panic(fmt.Errorf("encode an event: %w", err)) // the types of wire.go have nothing that cannot be
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
+// stream sends events about tasks until all are done, the client goes or stops reading, or the server stops.
+func (s *server) stream(w http.ResponseWriter, r *http.Request, ids []scheduler.TaskID, from []cursor, its view, logs bool) {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	if stopping, ok := ctx.Value(stopKey{}).(context.Context); ok {
+		defer context.AfterFunc(stopping, cancel)()
+	}
+	watcher := s.client.Watcher()
+	defer watcher.Close()
+	for i, id := range ids {
+		watcher.Add(id, scheduler.WatchFrom{Revision: from[i].revision, Line: from[i].line, NoLines: !logs})
+	}
+	first, problem := s.firsts(ctx, watcher, ids)
+	if problem != nil {
+		problem.write(w, r)
+		return
+	}
+	if !slices.ContainsFunc(first, func(c scheduler.Change) bool {
+		return c.Snapshot != nil || len(c.Lines) > 0 || !c.Latest.Task.State.Done()
+	}) {
+		w.WriteHeader(http.StatusNoContent) // which tells an EventSource that comes back that all is said
+		return
+	}
+	out := &events{w: w, to: http.NewResponseController(w), ids: ids, seen: from, view: its, left: len(ids)}
+	if err := out.begin(r, first); err != nil {
+		return
+	}
+	for out.left > 0 {
+		waiting, stop := context.WithTimeout(ctx, heartbeatEvery)
+		id, change, err := watcher.Next(waiting)
+		stop()
+		switch {
+		case errors.Is(err, scheduler.ErrNotFound):
+			err = out.gone(slices.Index(ids, id))
+		case err == nil:
+			err = out.change(slices.Index(ids, id), change)
+			if change.Latest.Task.State.Done() {
+				watcher.Remove(id)
+			}
+		case ctx.Err() != nil:
+			return
+		case waiting.Err() != nil:
+			out.comment()
+			err = nil
+		}
+		if err == nil {
+			err = out.flush()
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// firsts waits until each task was read once.
+func (s *server) firsts(ctx context.Context, watcher *scheduler.Watcher, ids []scheduler.TaskID) ([]scheduler.Change, *Problem) {
+	limited, cancel := s.limited(ctx, "")
+	defer cancel()
+	changes := make([]scheduler.Change, len(ids))
+	for missing := len(ids); missing > 0; {
+		id, change, err := watcher.Next(limited)
+		if err != nil {
+			return nil, s.problem(limited, noTask(err, id))
+		}
+		at := slices.Index(ids, id)
+		if changes[at].Latest == nil {
+			missing--
+			changes[at] = change
+			continue
+		}
+		changes[at].Latest = change.Latest // it changed while others were read
+		if change.Snapshot != nil {
+			changes[at].Snapshot = change.Snapshot
+		}
+		changes[at].Lines = append(changes[at].Lines, change.Lines...)
+		changes[at].Missed = changes[at].Missed || change.Missed
+	}
+	return changes, nil
+}
+
+// events is a stream as it is written.
+type events struct {
+	w     http.ResponseWriter
+	to    *http.ResponseController
+	ids   []scheduler.TaskID
+	seen  []cursor
+	view  view
+	left  int // tasks that are not done
+	batch bytes.Buffer
+}
+
+// begin sends the header, and each task as it is.
+func (e *events) begin(r *http.Request, first []scheduler.Change) error {
+	if conn, ok := r.Context().Value(connKey{}).(*net.TCPConn); ok {
+		_ = conn.SetWriteBuffer(streamBuffer) // a hint
+	}
+	header := e.w.Header()
+	header.Set("Content-Type", "text/event-stream; charset=utf-8")
+	header.Set("Cache-Control", "no-store, no-transform")
+	header.Set("X-Accel-Buffering", "no")
+	fmt.Fprintf(&e.batch, "retry: %d\n\n", retryAfter.Milliseconds())
+	for i, change := range first {
+		if change.Snapshot != nil { // the task comes first, for those who see it for the first time
+			e.task(i, change.Snapshot)
+			change.Snapshot = nil
+		}
+		if err := e.change(i, change); err != nil {
+			return err
+		}
+	}
+	return e.flush()
+}
+
+// change sends what is new of a task: lines, then what became of it.
+func (e *events) change(i int, c scheduler.Change) error {
+	if c.Missed {
+		e.event("gap", e.id(), encodeLine(Gap{Task: e.ids[i].String(), Logs: "/v1/tasks/" + e.ids[i].String() + "/logs?after=" + strconv.FormatInt(e.seen[i].line, 10)}))
+	}
+	for _, line := range c.Lines {
+		e.seen[i].line = line.ID
+		e.event("log", e.id(), e.view.lineFrame(e.ids[i], line))
+	}
+	if c.Snapshot != nil {
+		e.task(i, c.Snapshot)
+	}
+	if c.Latest.Task.State.Done() {
+		e.end()
+	}
+	return nil
+}
+
+// Gap is the data of an event that stands for log lines that are not sent.
+type Gap struct {
+	Task string `json:"task" format:"uuid"`
+	Logs string `json:"logs" doc:"Where they are."`
+}
+
+func (e *events) task(i int, s *scheduler.Snapshot) {
+	e.seen[i].revision = s.Task.Revision
+	e.event("task", e.id(), e.view.frame(s))
+}
+
+// gone sends that a task was deleted.
+func (e *events) gone(i int) error {
+	e.event("gone", e.id(), encodeLine(Gone{Task: e.ids[i].String()}))
+	e.end()
+	return nil
+}
+
+// Gone is the data of an event about a task that was deleted.
+type Gone struct {
+	Task string `json:"task" format:"uuid"`
+}
+
+// end sends, once all tasks are done, that nothing more will come.
+func (e *events) end() {
+	if e.left--; e.left == 0 {
+		e.event("end", e.id(), []byte("{}"))
+	}
+}
+
+// id is the cursor of all tasks.
+func (e *events) id() string {
+	var b strings.Builder
+	for i, c := range e.seen {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(c.String())
+	}
+	return b.String()
+}
+
+func (e *events) event(name, id string, data []byte) {
+	fmt.Fprintf(&e.batch, "event: %s\nid: %s\ndata: %s\n\n", name, id, data)
+}
+
+// comment keeps the connection alive.
+func (e *events) comment() { e.batch.WriteString(":\n\n") }
+
+// flush sends what was written. A client that does not take it in time is cut off.
+func (e *events) flush() error {
+	_ = e.to.SetWriteDeadline(time.Now().Add(streamWithin)) // no connection has none
+	_, err := e.w.Write(e.batch.Bytes())
+	e.batch.Reset()
+	if err == nil {
+		err = e.to.Flush()
+	}
+	if e.batch.Cap() > streamBuffer { // not kept for 10,000 who wait
+		e.batch = bytes.Buffer{}
+	}
+	return err
+}

@@ -1,0 +1,277 @@
+package scheduler_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgscheduler/scheduler/scheduler"
+)
+
+// follow returns a Watcher that follows the tasks, and ends with the test.
+func (r *rig) follow(client *scheduler.Client, from scheduler.WatchFrom, ids ...scheduler.TaskID) *scheduler.Watcher {
+	w := client.Watcher()
+	r.t.Cleanup(w.Close)
+	for _, id := range ids {
+		w.Add(id, from)
+	}
+	return w
+}
+
+// next returns what comes next, in time.
+func (r *rig) next(w *scheduler.Watcher) (scheduler.TaskID, scheduler.Change) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.ctx, patience)
+	defer cancel()
+	id, change, err := w.Next(ctx)
+	must(r.t, err)
+	return id, change
+}
+
+// told awaits that changes of the task are told.
+func (r *rig) told(id scheduler.TaskID) {
+	r.t.Helper()
+	await(r.t, "the task is marked, and somebody listens", func() bool {
+		return read[bool](r, `select watched_until > now() and exists (select from pg_stat_activity where datname = current_database()
+			and query = 'listen "scheduler_watch"') from scheduler.tasks where id = $1`, id)
+	})
+}
+
+// One who follows a task sees it as it is, then each state it comes to, in order, then that it is gone; revisions only grow.
+func TestFollowATaskThroughItsLife(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	id := r.submit(scheduler.NewTask{})
+	w := r.follow(r.open(scheduler.Config{}), scheduler.WatchFrom{}, id)
+	if got, c := r.next(w); got != id || c.Snapshot == nil || c.Snapshot != c.Latest || c.Snapshot.Task.State != scheduler.Ready {
+		t.Fatalf("first came %v %+v", got, c)
+	}
+	r.told(id)
+	last := int64(1)
+	expect := func(what string, ok func(scheduler.Task) bool) {
+		t.Helper()
+		for {
+			_, c := r.next(w)
+			if c.Snapshot == nil || c.Snapshot.Task.Revision <= last {
+				t.Fatalf("%s: came %+v after revision %d", what, c, last)
+			}
+			last = c.Snapshot.Task.Revision
+			if ok(c.Snapshot.Task) {
+				return
+			}
+		}
+	}
+	lease := r.lease(r.worker(), 1)[0].Lease
+	expect("leased", func(t scheduler.Task) bool { return t.State == scheduler.Running })
+	for n := range int64(3) {
+		_, _, err := r.client.Report(r.ctx, []scheduler.Report{{Lease: lease, Progress: scheduler.Progress{Current: n, Total: 3}}})
+		must(t, err)
+		expect("reported", func(t scheduler.Task) bool { return *t.ProgressCurrent == n })
+	}
+	must(t, r.client.Complete(r.ctx, lease, []byte(`7`)))
+	expect("completed", func(t scheduler.Task) bool { return t.State == scheduler.Completed && string(t.Result) == "7" })
+	must(t, r.client.Delete(r.ctx, id))
+	ctx, cancel := context.WithTimeout(r.ctx, patience)
+	defer cancel()
+	if got, _, err := w.Next(ctx); got != id || !errors.Is(err, scheduler.ErrNotFound) {
+		t.Errorf("deleted: %v, %v", got, err)
+	}
+}
+
+// Who knows the task as it is gets nothing but that; who knows no such task learns that.
+func TestFollowFromWhatIsKnown(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	id := r.submit(scheduler.NewTask{})
+	w := r.follow(r.client, scheduler.WatchFrom{Revision: 1}, id)
+	if _, c := r.next(w); c.Snapshot != nil || len(c.Lines) > 0 || c.Latest.Task.ID != id {
+		t.Errorf("came %+v", c)
+	}
+	must(t, second(r.client.Cancel(r.ctx, id, "")))
+	if _, c := r.next(w); c.Snapshot == nil || c.Snapshot.Task.State != scheduler.Cancelled {
+		t.Errorf("came %+v", c)
+	}
+	unknown := r.follow(r.client, scheduler.WatchFrom{}, scheduler.NewTaskID())
+	if _, _, err := unknown.Next(r.ctx); !errors.Is(err, scheduler.ErrNotFound) {
+		t.Errorf("unknown: %v", err)
+	}
+}
+
+// Lines come in order, each once, to those who follow from the beginning and to those who come back; of more than are kept the newest
+// come, and it is said.
+func TestFollowLines(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	lease := r.running(scheduler.NewTask{})
+	log := func(from, to int) {
+		var lines []scheduler.Line
+		for n := from; n <= to; n++ {
+			lines = append(lines, scheduler.Line{Lease: lease, At: time.Now(), Stream: "log", Message: fmt.Sprint(n)})
+		}
+		must(t, r.client.Log(r.ctx, lines))
+	}
+	gather := func(w *scheduler.Watcher, n int) (messages []string, missed bool, last int64) {
+		t.Helper()
+		for len(messages) < n {
+			_, c := r.next(w)
+			missed = missed || c.Missed
+			for _, l := range c.Lines {
+				messages, last = append(messages, l.Message), l.ID
+			}
+		}
+		return messages, missed, last
+	}
+	log(1, 3)
+	w := r.follow(r.open(scheduler.Config{}), scheduler.WatchFrom{}, lease.Task)
+	if got, missed, _ := gather(w, 3); !slices.Equal(got, []string{"1", "2", "3"}) || missed {
+		t.Fatalf("%v, missed %v", got, missed)
+	}
+	r.told(lease.Task)
+	log(4, 5)
+	got, missed, last := gather(w, 2)
+	if !slices.Equal(got, []string{"4", "5"}) || missed {
+		t.Fatalf("%v, missed %v", got, missed)
+	}
+	log(6, 9)
+	if got, missed, _ := gather(r.follow(r.client, scheduler.WatchFrom{Line: last}, lease.Task), 4); !slices.Equal(got, []string{"6", "7", "8", "9"}) || missed {
+		t.Errorf("who comes back gets %v, missed %v", got, missed)
+	}
+	log(10, 1009)
+	fresh, missed, _ := gather(r.follow(r.open(scheduler.Config{}), scheduler.WatchFrom{}, lease.Task), 200)
+	if fresh[0] != "810" || fresh[199] != "1009" || !missed {
+		t.Errorf("of many came %s to %s, missed %v", fresh[0], fresh[len(fresh)-1], missed)
+	}
+}
+
+// Nothing is told of a task that nobody follows, and it is not marked.
+func TestNobodyFollowsNothingIsTold(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	conn, err := pgx.Connect(r.ctx, r.url)
+	must(t, err)
+	defer conn.Close(r.ctx)
+	_, err = conn.Exec(r.ctx, "listen "+scheduler.ChannelWatch)
+	must(t, err)
+	followed := r.submit(scheduler.NewTask{})
+	w := r.follow(r.client, scheduler.WatchFrom{}, followed)
+	r.next(w)
+	r.told(followed)
+	lease := r.running(scheduler.NewTask{Priority: -1})
+	_, _, err = r.client.Report(r.ctx, []scheduler.Report{{Lease: lease, Progress: scheduler.Progress{Current: 1}}})
+	must(t, err)
+	must(t, r.client.Log(r.ctx, []scheduler.Line{{Lease: lease, At: time.Now(), Stream: "log", Message: "x"}}))
+	must(t, r.client.Complete(r.ctx, lease, nil))
+	must(t, second(r.client.Cancel(r.ctx, followed, "")))
+	ctx, cancel := context.WithTimeout(r.ctx, patience)
+	defer cancel()
+	n, err := conn.WaitForNotification(ctx) // the cancel's, which was last
+	must(t, err)
+	if n.Payload != followed.String() {
+		t.Errorf("told %q", n.Payload)
+	}
+	if read[bool](r, `select watched_until is not null from scheduler.tasks where id = $1`, lease.Task) {
+		t.Error("marked, though nobody follows")
+	}
+}
+
+// A task whose row somebody has locked for long is followed all the same, and marked once the lock is gone.
+func TestFollowALockedTask(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	lease := r.running(scheduler.NewTask{})
+	tx := r.begin()
+	must(t, r.client.ReportTx(r.ctx, tx, scheduler.Report{Lease: lease, Progress: scheduler.Progress{Current: 1}}))
+	w := r.follow(r.client, scheduler.WatchFrom{}, lease.Task)
+	if _, c := r.next(w); c.Snapshot.Task.ProgressCurrent != nil {
+		t.Errorf("came %+v", c.Snapshot.Task)
+	}
+	must(t, tx.Commit(r.ctx))
+	if _, c := r.next(w); c.Snapshot == nil || *c.Snapshot.Task.ProgressCurrent != 1 {
+		t.Errorf("came %+v", c)
+	}
+	r.told(lease.Task)
+}
+
+// When notifications do not arrive, changes are found all the same.
+func TestFollowWithoutNotifications(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	id := r.submit(scheduler.NewTask{})
+	w := r.follow(r.open(scheduler.Config{PollOnly: true}), scheduler.WatchFrom{}, id)
+	r.next(w)
+	must(t, second(r.client.Cancel(r.ctx, id, "")))
+	if _, c := r.next(w); c.Snapshot == nil || c.Snapshot.Task.State != scheduler.Cancelled {
+		t.Errorf("came %+v", c)
+	}
+}
+
+// Many follow few tasks: each sees the end of each, and the database is asked no more than for one.
+func TestManyFollowFew(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	ids := r.submitN(5, scheduler.NewTask{})
+	client := r.open(scheduler.Config{})
+	const many = 1000
+	var seen, all sync.WaitGroup
+	seen.Add(many)
+	for range many {
+		all.Go(func() {
+			w := client.Watcher()
+			defer w.Close()
+			for _, id := range ids {
+				w.Add(id, scheduler.WatchFrom{})
+			}
+			ended, read := map[scheduler.TaskID]bool{}, 0
+			for len(ended) < len(ids) {
+				ctx, cancel := context.WithTimeout(r.ctx, patience)
+				id, c, err := w.Next(ctx)
+				cancel()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if read++; read == len(ids) {
+					seen.Done()
+				}
+				ended[id] = c.Latest.Task.State.Done()
+				if !ended[id] {
+					delete(ended, id)
+				}
+			}
+		})
+	}
+	seen.Wait()
+	for _, id := range ids {
+		r.told(id)
+	}
+	before := client.WatchReads()
+	for _, id := range ids {
+		must(t, second(r.client.Cancel(r.ctx, id, "")))
+	}
+	all.Wait()
+	if n := client.WatchReads() - before; n < 1 || n > 2*len(ids) {
+		t.Errorf("%d reads for %d who follow %d tasks", n, many, len(ids))
+	}
+}
+
+// Close ends those who wait.
+func TestCloseEndsFollowing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	id := r.submit(scheduler.NewTask{})
+	client := r.open(scheduler.Config{})
+	w := r.follow(client, scheduler.WatchFrom{}, id)
+	r.next(w)
+	ended := make(chan error)
+	go func() { _, _, err := w.Next(r.ctx); ended <- err }() // received below
+	client.Close()
+	if err := <-ended; err == nil {
+		t.Error("no error")
+	}
+}

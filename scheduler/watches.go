@@ -1,0 +1,367 @@
+package scheduler
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgscheduler/scheduler/sql"
+)
+
+const (
+	watchGather = 10 * time.Millisecond  // changes that come so soon one after the other are read together
+	watchBatch  = 200                    // tasks that one statement reads
+	watchRenew  = 20 * time.Second       // how often marks are renewed, and revisions compared, while changes are told
+	watchPoll   = 500 * time.Millisecond // how often revisions are compared while they are not
+	watchLinger = 5 * time.Second        // a task that nobody watches any more is kept for so long, in case that somebody comes back
+)
+
+// watches are all tasks that somebody watches by this client. While there are any, one goroutine listens and one reads.
+type watches struct {
+	mu      sync.Mutex
+	tasks   map[TaskID]*watched
+	work    chan struct{} // something is dirty
+	look    bool          // compare the revisions of all now
+	reads   int  // so far
+	running bool
+	end     context.CancelFunc
+	closed  bool
+	flights sync.WaitGroup
+}
+
+// join gives the follower its task, and has that read if it is not yet.
+func (h *watches) join(c *Client, id TaskID, f *follower) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t := h.tasks[id]
+	if t == nil {
+		t = &watched{id: id, followers: map[*follower]struct{}{}, dirty: true}
+		if h.tasks == nil {
+			h.tasks, h.work = map[TaskID]*watched{}, make(chan struct{}, 1)
+		}
+		if h.closed {
+			t.err = errClosed
+		} else {
+			h.tasks[id] = t
+			h.wake()
+		}
+	}
+	f.task = t
+	t.count++
+	if f.lines {
+		if t.withLines++; t.withLines == 1 {
+			t.dirty = true
+			h.wake()
+		}
+	}
+	if !h.running && !h.closed {
+		h.start(c)
+	}
+}
+
+func (h *watches) leave(f *follower) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t := f.task
+	t.count--
+	if f.lines {
+		t.withLines--
+	}
+	if t.count == 0 {
+		t.left = time.Now()
+	}
+}
+
+// start has changes heard and read. h.mu is held.
+func (h *watches) start(c *Client) {
+	ctx, end := context.WithCancel(bePatient(context.Background())) // it serves many, none of whom owns it
+	h.running, h.end = true, end
+	h.flights.Go(func() { // ends with ctx; close waits for it
+		_ = c.Listen(ctx, []string{ChannelWatch}, h.hear) // always nil
+	})
+	h.flights.Go(func() { // ends with ctx, or when nothing is watched; close waits for it
+		defer end()
+		h.run(ctx, c)
+	})
+}
+
+func (h *watches) close() {
+	h.mu.Lock()
+	h.closed = true
+	if h.end != nil {
+		h.end()
+	}
+	h.mu.Unlock()
+	h.flights.Wait()
+	for _, t := range h.tasks {
+		t.end(errClosed)
+	}
+}
+
+// hear takes in a notification: the id of a task that changed, and "lines" when only lines were added.
+func (h *watches) hear(channel, payload string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if channel == "" { // connected, or not any more: anything may have happened
+		h.look = true
+		h.wake()
+		return
+	}
+	text, _, _ := strings.Cut(payload, " ")
+	id, err := ParseTaskID(text)
+	if err != nil {
+		return
+	}
+	if t := h.tasks[id]; t != nil {
+		t.dirty = true
+		h.wake()
+	}
+}
+
+// wake has run look. h.mu is held.
+func (h *watches) wake() {
+	select {
+	case h.work <- struct{}{}:
+	default:
+	}
+}
+
+// run reads what is dirty, and looks at all from time to time, until ctx ends or nothing is watched.
+func (h *watches) run(ctx context.Context, c *Client) {
+	failing := false
+	timer := time.NewTimer(watchPoll)
+	defer timer.Stop()
+	for {
+		pause := watchGather
+		select {
+		case <-ctx.Done():
+			return
+		case <-h.work:
+		case <-timer.C:
+			h.mu.Lock()
+			h.look = true
+			h.mu.Unlock()
+			pause = 0
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		if !h.sweep() {
+			return
+		}
+		err := h.round(ctx, c)
+		if err != nil && ctx.Err() == nil && !failing {
+			c.config.Logger.LogAttrs(ctx, slog.LevelWarn, "watch", slog.Any("err", err))
+		}
+		failing = err != nil
+		timer.Reset(h.patience(c, failing))
+	}
+}
+
+// sweep forgets tasks that nobody has watched for a while. It reports whether there are others; if not, run must end.
+func (h *watches) sweep() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	maps.DeleteFunc(h.tasks, func(_ TaskID, t *watched) bool { return t.count == 0 && time.Since(t.left) > watchLinger })
+	h.running = len(h.tasks) > 0
+	return h.running
+}
+
+// patience is when to look at all tasks again.
+func (h *watches) patience(c *Client, failing bool) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if failing || !c.hears(ChannelWatch) {
+		return watchPoll
+	}
+	for _, t := range h.tasks {
+		if !t.marked {
+			return watchPoll
+		}
+	}
+	return watchRenew
+}
+
+// round reads dirty tasks, after a look at all of them if that is due.
+func (h *watches) round(ctx context.Context, c *Client) error {
+	h.mu.Lock()
+	look := h.look
+	h.look = false
+	var all []*watched
+	if look {
+		all = slices.Collect(maps.Values(h.tasks))
+	}
+	h.mu.Unlock()
+	for some := range slices.Chunk(all, watchBatch) {
+		if err := h.compare(ctx, c, some); err != nil {
+			h.mu.Lock()
+			h.look = true
+			h.mu.Unlock()
+			return err
+		}
+	}
+	for {
+		some := h.takeDirty()
+		if len(some) == 0 {
+			return nil
+		}
+		if err := h.read(ctx, c, some); err != nil {
+			h.mu.Lock()
+			for _, t := range some {
+				t.dirty = true
+			}
+			h.mu.Unlock()
+			return err
+		}
+	}
+}
+
+// takeDirty returns some of the tasks that have to be read, which counts as done.
+func (h *watches) takeDirty() (some []*watched) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, t := range h.tasks {
+		if t.dirty && len(some) < watchBatch {
+			t.dirty = false
+			some = append(some, t)
+		}
+	}
+	return some
+}
+
+// compare renews marks and finds out which tasks changed without being told.
+func (h *watches) compare(ctx context.Context, c *Client, some []*watched) error {
+	ids, revisions := make([]TaskID, len(some)), make([]int64, len(some))
+	for i, t := range some {
+		ids[i] = t.id
+		revisions[i], _ = t.seen()
+	}
+	var batch pgx.Batch
+	h.mark(&batch, some)
+	var changed []TaskID
+	batch.Queue(sql.WatchChanged, pgx.StrictNamedArgs{"ids": ids, "revisions": revisions}).Query(func(rows pgx.Rows) (err error) {
+		changed, err = pgx.CollectRows(rows, pgx.RowTo[TaskID])
+		return err
+	})
+	if err := h.send(ctx, c, &batch); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, id := range changed {
+		if t := h.tasks[id]; t != nil {
+			t.dirty = true
+		}
+	}
+	return nil
+}
+
+// mark queues what has the changes of tasks told.
+func (h *watches) mark(batch *pgx.Batch, some []*watched) {
+	ids := make([]TaskID, len(some))
+	for i, t := range some {
+		ids[i] = t.id
+	}
+	batch.Queue(sql.WatchMark, pgx.StrictNamedArgs{"ids": ids}).Query(func(rows pgx.Rows) error {
+		locked, err := pgx.CollectRows(rows, pgx.RowTo[TaskID])
+		if err != nil {
+			return err
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		for _, t := range some {
+			t.marked = !slices.Contains(locked, t.id)
+		}
+		return nil
+	})
+}
+
+// read reads tasks, marked first: what changes after that is told.
+func (h *watches) read(ctx context.Context, c *Client, some []*watched) error {
+	var batch pgx.Batch
+	var unmarked []*watched
+	var ids, lined []TaskID
+	var after []*int64
+	h.mu.Lock()
+	h.reads++
+	for _, t := range some {
+		ids = append(ids, t.id)
+		if !t.marked {
+			unmarked = append(unmarked, t)
+		}
+		if t.withLines > 0 {
+			_, line := t.seen()
+			lined, after = append(lined, t.id), append(after, line)
+		}
+	}
+	h.mu.Unlock()
+	if len(unmarked) > 0 {
+		h.mark(&batch, unmarked)
+	}
+	tasks, lines := map[TaskID]*Snapshot{}, map[TaskID][]LogLine{}
+	batch.Queue(sql.WatchRead, pgx.StrictNamedArgs{"ids": ids}).Query(func(rows pgx.Rows) error {
+		list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Task])
+		for _, task := range list {
+			tasks[task.ID] = &Snapshot{Task: task}
+		}
+		return err
+	})
+	if len(lined) > 0 {
+		batch.Queue(sql.WatchLines, pgx.StrictNamedArgs{"ids": lined, "after": after, "limit": watchLines}).Query(func(rows pgx.Rows) error {
+			list, err := pgx.CollectRows(rows, pgx.RowToStructByName[watchedLine])
+			for _, l := range list {
+				lines[l.TaskID] = append(lines[l.TaskID], l.LogLine)
+			}
+			return err
+		})
+	}
+	if err := h.send(ctx, c, &batch); err != nil {
+		return err
+	}
+	for _, t := range some {
+		t.update(tasks[t.id], lines[t.id], slices.Contains(lined, t.id))
+		switch {
+		case tasks[t.id] == nil:
+			h.forget(t)
+		case len(lines[t.id]) == watchLines: // there may be more
+			h.again(t)
+		}
+	}
+	return nil
+}
+
+// watchedLine is a line and its task.
+type watchedLine struct {
+	TaskID TaskID `db:"task_id"`
+	LogLine
+}
+
+func (h *watches) forget(t *watched) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.tasks[t.id] == t {
+		delete(h.tasks, t.id)
+	}
+}
+
+func (h *watches) again(t *watched) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t.dirty = true
+	h.wake()
+}
+
+// send runs a batch in one transaction: what it reads is read after what it marks.
+func (h *watches) send(ctx context.Context, c *Client, batch *pgx.Batch) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	return c.pool.SendBatch(ctx, batch).Close()
+}
