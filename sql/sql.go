@@ -25,6 +25,8 @@ var (
 	Complete string
 	//go:embed complete_tx.sql
 	CompleteTx string
+	//go:embed counts.sql
+	Counts string
 	//go:embed delete.sql
 	Delete string
 	//go:embed deregister.sql
@@ -55,6 +57,8 @@ var (
 	Logs string
 	//go:embed notify.sql
 	Notify string
+	//go:embed oldest_ready.sql
+	OldestReady string
 	//go:embed plan.sql
 	Plan string
 	//go:embed promote.sql
@@ -83,6 +87,8 @@ var (
 	RescueNext string
 	//go:embed retry.sql
 	Retry string
+	//go:embed run_now.sql
+	RunNow string
 	//go:embed schedule_delete.sql
 	ScheduleDelete string
 	//go:embed schedule_pause.sql
@@ -91,6 +97,8 @@ var (
 	ScheduleResume string
 	//go:embed schedule_set.sql
 	ScheduleSet string
+	//go:embed schedule_ticks.sql
+	ScheduleTicks string
 	//go:embed schedules.sql
 	Schedules string
 	//go:embed schema_version.sql

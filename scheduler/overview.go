@@ -1,0 +1,69 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgscheduler/scheduler/sql"
+)
+
+// StateCount is how many tasks are in a state.
+type StateCount struct {
+	State       State `db:"state"`
+	Tasks       int64 `db:"tasks"`       // CountCap and not Approximate, but for Running: that many or more
+	Approximate bool  `db:"approximate"` // worked out from the planner's statistics
+}
+
+// Counts returns how many tasks there are, one for each state, at a cost that does not grow with the table.
+func (c *Client) Counts(ctx context.Context) ([]StateCount, error) {
+	list, err := all[StateCount](ctx, c.reads, "count tasks", sql.Counts, pgx.StrictNamedArgs{"cap": CountCap})
+	if err != nil {
+		return nil, err
+	}
+	sorted := make([]StateCount, 0, len(list))
+	for _, state := range States {
+		for _, count := range list {
+			if count.State == state {
+				sorted = append(sorted, count)
+			}
+		}
+	}
+	return sorted, nil
+}
+
+// OldestReady returns the ready task of a queue that is leased next, or ErrNotFound.
+func (c *Client) OldestReady(ctx context.Context, queue Queue) (TaskID, error) {
+	type row struct{ ID TaskID }
+	r, err := one[row](ctx, c.reads, "read the oldest ready task", sql.OldestReady, pgx.StrictNamedArgs{"queue": queue})
+	return r.ID, err
+}
+
+// Fired is a tick of a schedule that made a task.
+type Fired struct {
+	Schedule string    `db:"schedule"`
+	TickAt   time.Time `db:"tick_at"`
+	TaskID   TaskID    `db:"task_id"`
+	State    *State    `db:"state"` // nil: the task was deleted
+}
+
+// LastTicks returns up to limit (1 to 100) of the last ticks of each schedule, by schedule, newest first.
+func (c *Client) LastTicks(ctx context.Context, limit int) ([]Fired, error) {
+	if limit < 1 || limit > 100 {
+		return nil, invalid("limit", "1 to 100")
+	}
+	return all[Fired](ctx, c.reads, "list ticks", sql.ScheduleTicks, pgx.StrictNamedArgs{"limit": limit})
+}
+
+// RunNow makes a scheduled task ready at once, whether it was delayed or waits to retry. It returns *StateError for a task in
+// another state, ErrNotFound for an unknown one.
+func (c *Client) RunNow(ctx context.Context, id TaskID) error {
+	type row struct{ State State }
+	_, err := one[row](ctx, c.pool, "run now", sql.RunNow, pgx.StrictNamedArgs{"id": id})
+	if errors.Is(err, ErrNotFound) {
+		return c.refused(ctx, id, "run now")
+	}
+	return err
+}
