@@ -27,6 +27,7 @@ const (
 var rooms = map[string][]string{
 	"cmd/scheduler":      {"cmd/scheduler", "httpapi", "worker", "scheduler", "migrations", "internal/privatepg", "internal/load"},
 	"httpapi":            {"httpapi", "scheduler"},
+	"httpapi/ui":         {"scheduler", "sql"}, // sql: to show it
 	"worker":             {"worker", "scheduler"},
 	"scheduler":          {"scheduler", "sql"},
 	"sql":                {},
