@@ -250,6 +250,11 @@ func finish(registry huma.Registry) {
 				property.PrecomputeMessages()
 			}
 		}
+		if tags := body.Properties["tags"]; tags != nil {
+			rule := tagName("").Schema(nil)
+			tags.Items.Pattern, tags.Items.PatternDescription = rule.Pattern, rule.PatternDescription
+			tags.Items.PrecomputeMessages()
+		}
 		if backoff := body.Properties["backoff_ms"]; backoff != nil { // tags have no way to bound elements
 			least, most := 0.0, 31557600000.0
 			backoff.Items.Minimum, backoff.Items.Maximum = &least, &most

@@ -22,12 +22,13 @@ type SubmitRequest struct {
 	UniqueKey      *string         `json:"unique_key,omitempty" minLength:"1" maxLength:"255" doc:"A task of the queue that is not final and has the key is returned instead"`
 	IdempotencyKey *string         `json:"idempotency_key,omitempty" minLength:"1" maxLength:"255" doc:"The same request again returns the same task, another one is refused. Better given as the header Idempotency-Key"`
 	BackoffMS      []int64         `json:"backoff_ms,omitempty" minItems:"1" maxItems:"100" nullable:"false" doc:"Wait after the first, second, … failure; the last repeats. Default: exponential with full jitter, 1 s to 1 h"`
+	Tags           []string        `json:"tags,omitempty" maxItems:"16" nullable:"false" doc:"Words to find the task by, each 1 to 64 letters, digits and _ . - : / @ = +"`
 }
 
 // NewTask returns what package scheduler submits. Milliseconds that no time.Duration holds become the longest one, which
 // Submit refuses.
 func (r SubmitRequest) NewTask() scheduler.NewTask {
-	task := scheduler.NewTask{Kind: r.Kind, Queue: scheduler.Queue(r.Queue), Priority: r.Priority, Backoff: durations(r.BackoffMS)}
+	task := scheduler.NewTask{Kind: r.Kind, Queue: scheduler.Queue(r.Queue), Priority: r.Priority, Backoff: durations(r.BackoffMS), Tags: r.Tags}
 	if len(r.Payload) > 0 {
 		task.Payload = r.Payload
 	}

@@ -67,3 +67,32 @@ func (c *Client) RunNow(ctx context.Context, id TaskID) error {
 	}
 	return err
 }
+
+// Statement returns what Tasks asks the database for a filter, for people to read, with its arguments; when there is much to look
+// at, Tasks bounds it by another @floor. nil arguments are NULL.
+func (f Filter) Statement() (text string, args map[string]any) {
+	text = sql.Tasks
+	switch {
+	case f.Tag != "":
+		text = sql.TasksTagged
+	case f.State == Running:
+		text = sql.TasksRunning
+	case f.State == Ready:
+		text = sql.TasksReady
+	case f.State == Scheduled:
+		text = sql.TasksWaiting
+	case f.State == Failed:
+		text = sql.TasksDead
+	}
+	args = map[string]any{"limit": max(f.Limit, 1)}
+	for name, value := range f.args() {
+		if s, ok := value.(*string); ok {
+			value = nil
+			if s != nil {
+				value = *s
+			}
+		}
+		args[name] = value
+	}
+	return text, args
+}

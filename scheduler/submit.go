@@ -31,6 +31,8 @@ type NewTask struct {
 
 	UniqueKey      string // up to 255 bytes; a task of the queue that is not final and has the key is returned instead
 	IdempotencyKey string // up to 255 bytes; the same request again returns the same task, another one *KeyReusedError
+
+	Tags []string // up to 16 words to find it by, each 1 to 64 letters, digits and _ . - : / @ = +; order and repeats mean nothing
 }
 
 // Submitted is a task as it was stored, or found.
@@ -192,6 +194,7 @@ type submission struct {
 	uniqueKey      *string
 	idempotencyKey *string
 	backoffMS      *string // array literal
+	tags           *string // array literal
 }
 
 // keyed reports whether another task can be in the way.
@@ -215,7 +218,7 @@ func (r submission) lock() string {
 // plain reports whether submit_plain.sql is enough.
 func (r *submission) plain() bool {
 	return !r.keyed() && r.runAt == nil && r.delayMS == nil && r.maxAttempts == defaultAttempts && r.timeoutMS == nil && r.expiresAt == nil &&
-		r.backoffMS == nil
+		r.backoffMS == nil && r.tags == nil
 }
 
 func prepare(tasks []NewTask) ([]submission, error) {
@@ -272,6 +275,7 @@ func (t *NewTask) prepare() (row submission, bad []FieldError) {
 	check(keyFits(t.UniqueKey), "unique_key", "1 to 255 bytes of UTF-8 without NUL")
 	check(keyFits(t.IdempotencyKey), "idempotency_key", "1 to 255 bytes of UTF-8 without NUL")
 	check(BackoffFits(t.Backoff), "backoff_ms", "1 to 100 elements, each 0 to 31557600000")
+	check(TagsFit(t.Tags), "tags", tagsRule)
 	if bad != nil {
 		return row, bad
 	}
@@ -279,6 +283,7 @@ func (t *NewTask) prepare() (row submission, bad []FieldError) {
 		id: NewTaskID(), queue: t.Queue, kind: t.Kind, payload: string(payload), priority: int16(t.Priority), runAt: nullTime(t.RunAt),
 		delayMS: null(t.Delay.Milliseconds()), maxAttempts: int16(t.MaxAttempts), timeoutMS: null(t.Timeout.Milliseconds()),
 		expiresAt: nullTime(t.ExpiresAt), uniqueKey: null(t.UniqueKey), idempotencyKey: null(t.IdempotencyKey), backoffMS: backoffLiteral(t.Backoff),
+		tags: tagsLiteral(t.Tags),
 	}, nil
 }
 

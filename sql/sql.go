@@ -119,10 +119,20 @@ var (
 	Tasks string
 	//go:embed tasks_dead.sql
 	TasksDead string
+	//go:embed tasks_few.sql
+	TasksFew string
+	//go:embed tasks_floor.sql
+	TasksFloor string
+	//go:embed tasks_floor_dead.sql
+	TasksFloorDead string
+	//go:embed tasks_floor_tagged.sql
+	TasksFloorTagged string
 	//go:embed tasks_ready.sql
 	TasksReady string
 	//go:embed tasks_running.sql
 	TasksRunning string
+	//go:embed tasks_tagged.sql
+	TasksTagged string
 	//go:embed tasks_waiting.sql
 	TasksWaiting string
 	//go:embed trigger.sql

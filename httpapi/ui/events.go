@@ -32,7 +32,7 @@ func (u *UI) events(r *http.Request) (*screen, error) {
 	found := make([][]scheduler.Task, len(filters))
 	group, ctx := errgroup.WithContext(r.Context())
 	for i, filter := range filters {
-		group.Go(func() (err error) { found[i], _, err = u.list(ctx, filter); return err })
+		group.Go(func() (err error) { found[i], _, err = u.client.Tasks(ctx, filter); return err })
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err

@@ -63,7 +63,7 @@ func (u *UI) workers(r *http.Request) (*screen, error) {
 	group, ctx := errgroup.WithContext(r.Context())
 	group.Go(func() (err error) { workers, err = u.client.Workers(ctx); return err })
 	group.Go(func() (err error) {
-		running, _, err = u.list(ctx, scheduler.Filter{State: scheduler.Running, Limit: 500})
+		running, _, err = u.client.Tasks(ctx, scheduler.Filter{State: scheduler.Running, Limit: 500})
 		return err
 	})
 	if err := group.Wait(); err != nil {
@@ -86,7 +86,7 @@ func (u *UI) workers(r *http.Request) (*screen, error) {
 		rows = append(rows, row)
 	}
 	return &screen{Name: "workers", Title: "Workers", Data: rows, Wire: map[string]any{"items": list(workers, u.config.Wire.Worker)},
-		SQL: []Statement{statement(sql.Workers, nil), statement(sql.TasksRunning, map[string]any{"queue": "", "kind": "", "state": "running", "limit": 500, "before": nil})}}, nil
+		SQL: []Statement{statement(sql.Workers, nil), listStatement(scheduler.Filter{State: scheduler.Running, Limit: 500})}}, nil
 }
 
 // dead shows the tasks that gave up.
@@ -98,7 +98,7 @@ func (u *UI) dead(r *http.Request) (*screen, error) {
 			return nil, err
 		}
 	}
-	tasks, next, err := u.list(r.Context(), filter)
+	tasks, next, err := u.client.Tasks(r.Context(), filter)
 	if err != nil {
 		return nil, err
 	}

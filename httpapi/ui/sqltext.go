@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-	"time"
 )
 
 // Statement is what a view asked the database, ready to be pasted into psql.
@@ -34,7 +33,7 @@ func statement(file string, args map[string]any) Statement {
 	return Statement{Name: name, Text: header.String() + strings.TrimSpace(text) + ";"}
 }
 
-// literal spells a value in SQL. Zero values are null, as they are sent, but for numbers.
+// literal spells a value in SQL. "" is null, as it is sent.
 func literal(v any) string {
 	switch v := v.(type) {
 	case nil:
@@ -43,16 +42,6 @@ func literal(v any) string {
 		return fmt.Sprint(v)
 	case bool:
 		return fmt.Sprint(v)
-	case time.Time:
-		if v.IsZero() {
-			return "null"
-		}
-		return quoted(iso(v))
-	case interface{ IsZero() bool }:
-		if v.IsZero() {
-			return "null"
-		}
-		return quoted(fmt.Sprint(v))
 	}
 	text := fmt.Sprint(v)
 	if text == "" {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -46,7 +47,7 @@ func (u *UI) tasks(r *http.Request) (*screen, error) {
 	var next scheduler.TaskID
 	group, ctx := errgroup.WithContext(r.Context())
 	group.Go(func() (err error) { counts, err = u.client.Counts(ctx); return err })
-	group.Go(func() (err error) { tasks, next, err = u.list(ctx, filter); return err })
+	group.Go(func() (err error) { tasks, next, err = u.client.Tasks(ctx, filter); return err })
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
@@ -65,45 +66,64 @@ func (u *UI) tasks(r *http.Request) (*screen, error) {
 	wire := map[string]any{"items": list(tasks, u.config.Wire.Task), "next": nil}
 	if !next.IsZero() {
 		data.Older, data.OlderLabel = with(query, "before", next.String()), "Older"
+		if len(tasks) < filter.Limit {
+			data.OlderLabel = "Look further back"
+			data.Nothing = "Nothing found among the " + number(scheduler.ScanMost) + " tasks that were looked at."
+		}
 		wire["next"] = strings.Replace(data.Older, "/tasks?", "/tasks.json?", 1)
 	}
 	return &screen{Name: "tasks", Title: "Tasks", Data: data, Wire: wire, SQL: []Statement{listStatement(filter),
 		statement(sql.Counts, map[string]any{"cap": scheduler.CountCap})}}, nil
 }
 
-// filterOf reads the filters of a URL.
+// filterOf reads the filters of a URL. Times are UTC, with or without seconds and zone.
 func filterOf(query url.Values) (f scheduler.Filter, err error) {
-	f = scheduler.Filter{State: scheduler.State(query.Get("state")), Queue: scheduler.Queue(strings.TrimSpace(query.Get("queue"))),
-		Kind: strings.TrimSpace(query.Get("kind")), Limit: pageRows}
-	if before := query.Get("before"); before != "" {
+	get := func(name string) string { return strings.TrimSpace(query.Get(name)) }
+	f = scheduler.Filter{State: scheduler.State(get("state")), Queue: scheduler.Queue(get("queue")), Kind: get("kind"), Tag: get("tag"),
+		Text: get("text"), Limit: pageRows}
+	if f.CreatedAfter, err = timeOf("since", get("since")); err != nil {
+		return f, err
+	}
+	if f.CreatedBefore, err = timeOf("until", get("until")); err != nil {
+		return f, err
+	}
+	if before := get("before"); before != "" {
 		f.Before, err = scheduler.ParseTaskID(before)
 	}
 	return f, err
 }
 
-// fields are the filters as the form shows them.
-func fields(query url.Values) []field {
-	return []field{
-		{Name: "kind", Label: "Kind", Value: query.Get("kind"), Type: "search", Hint: "mail.send"},
-		{Name: "queue", Label: "Queue", Value: query.Get("queue"), Type: "search", Hint: "default"},
+// timeOf reads a time as browsers and programs send it; the zero time for "".
+func timeOf(name, text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
 	}
+	for _, layout := range []string{"2006-01-02T15:04", "2006-01-02T15:04:05", time.RFC3339, "2006-01-02"} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, &scheduler.InvalidError{Fields: []scheduler.FieldError{{Field: name, Rule: "a time like 2026-11-21T09:30, in UTC"}}}
 }
 
-// listStatement is the statement of the list.
-func listStatement(f scheduler.Filter) Statement {
-	file := sql.Tasks
-	switch f.State {
-	case scheduler.Ready:
-		file = sql.TasksReady
-	case scheduler.Scheduled:
-		file = sql.TasksWaiting
-	case scheduler.Failed:
-		file = sql.TasksDead
-	case scheduler.Running:
-		file = sql.TasksRunning
+// fields are the filters as the form shows them.
+func fields(query url.Values) []field {
+	list := []field{
+		{Name: "kind", Label: "Kind", Type: "search", Hint: "mail.send"},
+		{Name: "queue", Label: "Queue", Type: "search", Hint: "default"},
+		{Name: "tag", Label: "Tag", Type: "search", Hint: "user:9"},
+		{Name: "text", Label: "Text", Type: "search", Hint: "error, payload, id"},
+		{Name: "since", Label: "Created since (UTC)", Type: "datetime-local"},
+		{Name: "until", Label: "until (UTC)", Type: "datetime-local"},
 	}
-	return statement(file, map[string]any{"queue": string(f.Queue), "kind": f.Kind, "state": string(f.State), "before": f.Before, "limit": f.Limit + 1})
+	for i := range list {
+		list[i].Value = query.Get(list[i].Name)
+	}
+	return list
 }
+
+// listStatement is the statement of a list.
+func listStatement(f scheduler.Filter) Statement { return statement(f.Statement()) }
 
 // heading says what the time in a list of tasks is.
 func heading(state scheduler.State) string {

@@ -58,6 +58,8 @@ type Door interface {
 // Filter chooses tasks. Zero fields choose all.
 type Filter struct {
 	Queue, Kind, State string
-	Limit              int    // of a page; 0: 50
-	Cursor             string // of the page before; "": the first page
+	Tag, Text          string
+	Since, Until       time.Time // made at or after, and before; zero: at any time
+	Limit              int       // of a page; 0: 50
+	Cursor             string    // of the page before; "": the first page
 }

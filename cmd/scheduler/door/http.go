@@ -184,7 +184,8 @@ func pause(ctx context.Context, d time.Duration) {
 
 func (d *httpDoor) Tasks(ctx context.Context, f Filter) (httpapi.Page[httpapi.Task], error) {
 	query := url.Values{}
-	for name, value := range map[string]string{"queue": f.Queue, "kind": f.Kind, "state": f.State, "cursor": f.Cursor} {
+	for name, value := range map[string]string{"queue": f.Queue, "kind": f.Kind, "state": f.State, "tag": f.Tag, "q": f.Text,
+		"created_after": timeText(f.Since), "created_before": timeText(f.Until), "cursor": f.Cursor} {
 		if value != "" {
 			query.Set(name, value)
 		}
@@ -193,6 +194,13 @@ func (d *httpDoor) Tasks(ctx context.Context, f Filter) (httpapi.Page[httpapi.Ta
 		query.Set("limit", strconv.Itoa(f.Limit))
 	}
 	return call[httpapi.Page[httpapi.Task]](ctx, d, request{method: "GET", path: []string{"tasks"}, query: query})
+}
+
+func timeText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
 }
 
 func (d *httpDoor) Cancel(ctx context.Context, id, reason string) (httpapi.Task, error) {

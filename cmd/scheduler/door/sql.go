@@ -76,7 +76,11 @@ func (d *sqlDoor) Tasks(ctx context.Context, f Filter) (httpapi.Page[httpapi.Tas
 	if f.Queue != "" && !scheduler.ValidQueue(scheduler.Queue(f.Queue)) {
 		return page, invalid("queue", queueRule)
 	}
-	filter := scheduler.Filter{Queue: scheduler.Queue(f.Queue), Kind: f.Kind, State: scheduler.State(f.State), Limit: f.Limit}
+	if f.Tag != "" && !scheduler.ValidTag(f.Tag) {
+		return page, invalid("tag", "1 to 64 letters, digits and _ . - : / @ = +")
+	}
+	filter := scheduler.Filter{Queue: scheduler.Queue(f.Queue), Kind: f.Kind, State: scheduler.State(f.State), Tag: f.Tag, Text: f.Text,
+		CreatedAfter: f.Since, CreatedBefore: f.Until, Limit: f.Limit}
 	if f.Cursor != "" {
 		before, err := parseCursor(f.Cursor)
 		if err != nil {
@@ -84,12 +88,12 @@ func (d *sqlDoor) Tasks(ctx context.Context, f Filter) (httpapi.Page[httpapi.Tas
 		}
 		filter.Before = before
 	}
-	tasks, more, err := d.client.Tasks(ctx, filter)
+	tasks, next, err := d.client.Tasks(ctx, filter)
 	for _, task := range tasks {
 		page.Items = append(page.Items, httpapi.NewTask(task))
 	}
-	if more {
-		cursor := newCursor(tasks[len(tasks)-1].ID)
+	if !next.IsZero() {
+		cursor := newCursor(next)
 		page.NextCursor = &cursor
 	}
 	return page, err
