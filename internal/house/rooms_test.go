@@ -36,6 +36,7 @@ var rooms = map[string][]string{
 	"internal/pgtest":    {"internal/privatepg", "migrations"},
 	"internal/load":      {"internal/load", "scheduler", "worker", "migrations", "sql"},
 	"internal/crash":     {"internal/load", "scheduler", "worker", "migrations", "internal/pgtest", "internal/privatepg"},
+	"internal/browser":   {},
 	"internal/house":     {},
 	"examples":           {"scheduler", "worker"}, // as a stranger would
 	"docs":               {},
@@ -57,6 +58,7 @@ var owners = map[string][]string{
 	"golang.org/x/term":           {"cmd/scheduler", "examples"},
 	"github.com/rivo/uniseg":      {"cmd/scheduler"},
 	"github.com/sony/gobreaker":   {"worker", "httpapi"},
+	"github.com/chromedp":         {"internal/browser"},
 	"github.com/google/go-cmp":    {}, // tests
 	"go.uber.org/goleak":          {},
 	"pgregory.net/rapid":          {},
