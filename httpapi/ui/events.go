@@ -23,7 +23,7 @@ type happening struct {
 
 const (
 	tailTasks = 200 // newest tasks that the tail looks at
-	tailRows  = 200 // that it shows
+	tailRows  = 100 // that it shows
 )
 
 // events shows what happened last: to the newest tasks, to those that run, and to the newest dead letters.

@@ -17,6 +17,7 @@ type lane struct {
 	Waited  string
 	Ran     string // "": it does not run yet
 	Error   string
+	Due     string        // when it runs at the earliest; "": at once, or it ran
 	Bar     template.HTML // drawing of both, on the scale of the whole timeline
 }
 
@@ -56,7 +57,11 @@ func lanes(t scheduler.Task, attempts []scheduler.Attempt, now time.Time) []lane
 		list, free = append(list, l), stop
 	}
 	if waits {
-		list = append(list, lane{Label: "Next", Outcome: string(t.State), Waited: lasted(max(0, now.Sub(free))), Bar: scale.draw(free, later(now, t.RunAt), time.Time{}, string(t.State))})
+		due := ""
+		if t.RunAt.After(now) {
+			due = "due in " + lasted(t.RunAt.Sub(now))
+		}
+		list = append(list, lane{Label: "Next", Due: due, Outcome: string(t.State), Waited: lasted(max(0, now.Sub(free))), Bar: scale.draw(free, later(now, t.RunAt), time.Time{}, string(t.State))})
 	}
 	return list
 }

@@ -66,7 +66,7 @@ func (u *UI) overview(r *http.Request) (*screen, error) {
 		return nil, err
 	}
 	data := overviewData{Health: u.health(r.Context(), g), Span: span, Chart: g.series.chart(), Tiles: tiles(g),
-		Running: newTable(g.running, "Started"), Dead: newTable(g.dead, "Failed")}
+		Running: newTable(g.running, scheduler.Running), Dead: newTable(g.dead, scheduler.Failed)}
 	wire := map[string]any{"health": data.Health.wire(), "counts": wireCounts(g.counts), "throughput": g.series.wire(),
 		"running": list(g.running, u.config.Wire.Task), "dead": list(g.dead, u.config.Wire.Task)}
 	return &screen{Name: "overview", Title: "Overview", Data: data, Wire: wire, SQL: []Statement{

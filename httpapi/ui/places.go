@@ -102,7 +102,7 @@ func (u *UI) dead(r *http.Request) (*screen, error) {
 	if err != nil {
 		return nil, err
 	}
-	data := deadData{Table: newTable(tasks, "Ended")}
+	data := deadData{Table: newTable(tasks, scheduler.Failed)}
 	data.Table.Pick = true
 	if !next.IsZero() {
 		data.Older = "/dead?before=" + next.String()

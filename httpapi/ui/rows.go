@@ -9,9 +9,11 @@ import (
 
 // table is a table of tasks.
 type table struct {
-	Rows []row
-	Pick bool   // rows can be selected
-	When string // what the time of a row is
+	Rows  []row
+	Pick  bool   // rows can be selected
+	Mixed bool   // of several states
+	Says  string // what a row says beside its bar
+	When  string // what the time of a row is
 }
 
 // row is a task as lists show it.
@@ -63,8 +65,12 @@ func when(t scheduler.Task) time.Time {
 	return t.CreatedAt
 }
 
-func newTable(tasks []scheduler.Task, when string) table {
-	t, now := table{When: when}, time.Now()
+// newTable is the table of tasks in a state; "": in any.
+func newTable(tasks []scheduler.Task, state scheduler.State) table {
+	t, now := table{Mixed: state == "", Says: "Progress", When: heading(state)}, time.Now()
+	if state == scheduler.Failed || state == scheduler.Cancelled {
+		t.Says = "Why"
+	}
 	for _, task := range tasks {
 		t.Rows = append(t.Rows, newRow(task, now))
 	}

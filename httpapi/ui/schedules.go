@@ -26,7 +26,7 @@ type scheduleRow struct {
 	Words string // the expression in English; may be empty
 	Now   time.Time
 	Next  []time.Time
-	Local string // the next tick in its own zone; "" for UTC
+	Local string // the next tick in its own zone
 	Dots  []dot  // its last ticks, oldest first
 }
 
@@ -39,7 +39,7 @@ type dot struct {
 
 const (
 	shownDots = 14
-	shownNext = 3
+	shownNext = 2
 )
 
 func (u *UI) schedules(r *http.Request) (*screen, error) {
@@ -77,7 +77,7 @@ func newScheduleRow(s scheduler.Schedule) scheduleRow {
 		return row
 	}
 	row.Next = append([]time.Time{*s.NextRunAt}, cron.NextN(*s.NextRunAt, shownNext-1)...)
-	if zone, err := time.LoadLocation(s.Zone); err == nil && s.Zone != "UTC" && s.Zone != "" {
+	if zone, err := time.LoadLocation(s.Zone); err == nil {
 		row.Local = s.NextRunAt.In(zone).Format("2006-01-02 15:04 MST")
 	}
 	return row

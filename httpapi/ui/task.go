@@ -90,6 +90,7 @@ func facts(t scheduler.Task, now time.Time) []fact {
 	say("Id", t.ID.String(), "")
 	say("Queue", string(t.Queue), "/tasks?queue="+query(string(t.Queue)))
 	say("Kind", t.Kind, "/tasks?kind="+query(t.Kind))
+	say("Tags", strings.Join(t.Tags, ", "), "")
 	say("Priority", number(int64(t.Priority)), "")
 	at("Created", &t.CreatedAt)
 	if !t.State.Done() && t.State != scheduler.Running {

@@ -51,7 +51,7 @@ func (u *UI) tasks(r *http.Request) (*screen, error) {
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	data := tasksData{State: filter.State, Tabs: tabs(query, filter.State, counts), Fields: fields(query), Table: newTable(tasks, heading(filter.State)),
+	data := tasksData{State: filter.State, Tabs: tabs(query, filter.State, counts), Fields: fields(query), Table: newTable(tasks, filter.State),
 		Nothing: "No task is there."}
 	data.Table.Pick = true
 	for _, f := range data.Fields {
