@@ -2,7 +2,6 @@ package scheduler
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -55,17 +54,6 @@ func (c *Client) LastTicks(ctx context.Context, limit int) ([]Fired, error) {
 		return nil, invalid("limit", "1 to 100")
 	}
 	return all[Fired](ctx, c.reads, "list ticks", sql.ScheduleTicks, pgx.StrictNamedArgs{"limit": limit})
-}
-
-// RunNow makes a scheduled task ready at once, whether it was delayed or waits to retry. It returns *StateError for a task in
-// another state, ErrNotFound for an unknown one.
-func (c *Client) RunNow(ctx context.Context, id TaskID) error {
-	type row struct{ State State }
-	_, err := one[row](ctx, c.pool, "run now", sql.RunNow, pgx.StrictNamedArgs{"id": id})
-	if errors.Is(err, ErrNotFound) {
-		return c.refused(ctx, id, "run now")
-	}
-	return err
 }
 
 // Statement returns what Tasks asks the database for a filter, for people to read, with its arguments; when there is much to look

@@ -53,23 +53,6 @@ func TestCounts(t *testing.T) {
 	}
 }
 
-func TestRunNow(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	id := r.submit(scheduler.NewTask{Kind: "k", Delay: time.Hour})
-	must(t, r.client.RunNow(r.ctx, id))
-	if task := r.task(id); task.State != scheduler.Ready || task.RunAt.After(time.Now().Add(time.Minute)) || task.Revision != 2 {
-		t.Errorf("%+v", task)
-	}
-	var refused *scheduler.StateError
-	if err := r.client.RunNow(r.ctx, id); !errors.As(err, &refused) || refused.State != scheduler.Ready {
-		t.Errorf("again: %v", err)
-	}
-	if err := r.client.RunNow(r.ctx, scheduler.NewTaskID()); !errors.Is(err, scheduler.ErrNotFound) {
-		t.Errorf("unknown: %v", err)
-	}
-}
-
 func TestOldestReadyAndLastTicks(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -57,7 +57,6 @@ var feeds = map[string]any{
 	"rescue":             []string{"id", "queue", "kind", "state", "attempt", "worker_id"},
 	"rescue_next":        []string{"next_ms"},
 	"retry":              []string{"state"},
-	"run_now":            []string{"state"},
 	"schedule_delete":    []string{"name"},
 	"schedule_pause":     []string{"paused_at"},
 	"schedule_resume":    []string{"name"},

@@ -87,8 +87,6 @@ var (
 	RescueNext string
 	//go:embed retry.sql
 	Retry string
-	//go:embed run_now.sql
-	RunNow string
 	//go:embed schedule_delete.sql
 	ScheduleDelete string
 	//go:embed schedule_pause.sql

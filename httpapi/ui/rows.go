@@ -41,12 +41,12 @@ func newRow(t scheduler.Task, now time.Time) row {
 		r.Attempt = fmt.Sprint(t.Attempt)
 	}
 	switch {
+	case t.State == scheduler.Running && t.CancelRequestedAt != nil:
+		r.Note = "cancelling"
+	case t.State == scheduler.Running: // an error is of an attempt before
+		r.Note = text(t.ProgressMessage)
 	case t.Error != nil:
 		r.Note = text(t.ErrorCode) + ": " + *t.Error
-	case t.ProgressMessage != nil && t.State == scheduler.Running:
-		r.Note = *t.ProgressMessage
-	case t.CancelRequestedAt != nil && !t.State.Done():
-		r.Note = "cancelling"
 	}
 	r.Note = scheduler.Truncate(r.Note, 160)
 	return r

@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/pgscheduler/scheduler/internal/browser"
 	"github.com/pgscheduler/scheduler/scheduler"
@@ -95,5 +94,4 @@ func TestPictures(t *testing.T) {
 			}
 		}
 	}
-	_ = time.Now
 }

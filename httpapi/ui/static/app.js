@@ -44,7 +44,8 @@ function patch(task) {
     }
     if (field("attempt")) field("attempt").textContent = task.attempt || "";
     if (field("progress")) bar(field("progress"), task);
-    const note = task.error ? `${task.error.code}: ${task.error.message}` : (task.progress?.message ?? "");
+    const why = task.error ? `${task.error.code}: ${task.error.message}` : "";
+    const note = task.state !== "running" ? why : task.cancel_requested ? "cancelling" : (task.progress?.message ?? "");
     if (field("note")) field("note").textContent = note.slice(0, 160);
     if (field("message")) field("message").textContent = task.progress?.message ?? "";
   }
@@ -184,6 +185,7 @@ document.addEventListener("change", (e) => {
 document.addEventListener("submit", (e) => {
   const asked = e.submitter?.dataset.confirm;
   if (asked && !confirm(asked)) e.preventDefault();
+  if (e.target.matches("form[method=get]")) for (const field of e.target.elements) if (!field.value) field.disabled = true; // a short URL
 });
 document.addEventListener("click", async (e) => {
   if (!e.target.matches(".copy")) return;
@@ -216,7 +218,7 @@ function act(verb) {
   if (!button) return;
   const box = $("input[name=id][type=checkbox]", row_(document.activeElement) ?? document.createElement("i"));
   if (box && !all("input[name=id]:checked", form).length) { box.checked = true; chosen(); }
-  if (form.id === "act" || all("input[name=id]:checked", form).length) button.click();
+  if (form.matches("#act") || all("input[name=id]:checked", form).length) button.click();
 }
 
 unveil(document);
