@@ -42,10 +42,12 @@ func (s *server) register() (err error) {
 	api.UseMiddleware(checkQuery)
 	registry := api.OpenAPI().Components.Schemas
 	s.submits, s.cancels, s.plans = newDecoder[SubmitRequest](registry), newDecoder[CancelRequest](registry), newDecoder[ScheduleRequest](registry)
+	s.edits = newDecoder[EditRequest](registry)
 	s.registerTasks(api)
 	s.registerQueues(api)
 	s.registerWorkers(api)
 	s.registerSchedules(api)
+	s.registerAudit(api)
 	s.registerHealth(api)
 	s.registerEvents(api)
 	finish(registry)
@@ -241,7 +243,7 @@ func asProblem(ctx huma.Context, _ string, v any) (any, error) {
 // behind pointers may be null, and its own error types are never sent.
 func finish(registry huma.Registry) {
 	schemas := registry.Map()
-	for _, name := range []string{"SubmitRequest", "CancelRequest", "ScheduleRequest"} {
+	for _, name := range []string{"SubmitRequest", "CancelRequest", "EditRequest", "ScheduleRequest"} {
 		body := schemas[name]
 		body.AdditionalProperties = false
 		for field, rule := range map[string]*huma.Schema{"kind": kindName("").Schema(nil), "queue": queueName("").Schema(nil)} {

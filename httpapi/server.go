@@ -41,6 +41,7 @@ type server struct {
 	bodyWait time.Duration // for the end of a body
 	submits  decoder[SubmitRequest]
 	cancels  decoder[CancelRequest]
+	edits    decoder[EditRequest]
 	plans    decoder[ScheduleRequest]
 	document []byte // OpenAPI
 	pages    *ui.UI
@@ -105,7 +106,7 @@ func newServer(client *scheduler.Client, config Config) (*server, error) {
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start, out := time.Now(), &response{ResponseWriter: w}
 	id := newRequestID(r)
-	r = r.WithContext(context.WithValue(r.Context(), requestKey{}, id))
+	r = r.WithContext(scheduler.WithActor(context.WithValue(r.Context(), requestKey{}, id), actorOf(r)))
 	header := out.Header()
 	header.Set("X-Request-Id", id)
 	header.Set("X-Content-Type-Options", "nosniff")
@@ -141,7 +142,7 @@ func (s *server) misrouted(r *http.Request) *Problem {
 		return nil
 	}
 	var allowed []string
-	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete} {
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		other := *r
 		other.Method = method
 		if s.mux.takes(&other) {

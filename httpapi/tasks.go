@@ -53,6 +53,7 @@ func (s *server) registerTasks(api huma.API) {
 	s.registerSubmit(api, tags)
 	s.registerBatch(api, tags)
 	s.registerList(api, tags)
+	s.registerEdit(api, tags)
 	handle(s, api, operation{Operation: huma.Operation{OperationID: "get-task", Method: "GET", Path: "/v1/tasks/{id}", Tags: tags,
 		Summary: "One task"}, also: map[int]string{304: "It is still what If-None-Match says"}, codes: one}, s.task)
 	handle(s, api, operation{Operation: huma.Operation{OperationID: "delete-task", Method: "DELETE", Path: "/v1/tasks/{id}", Tags: tags,

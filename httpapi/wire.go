@@ -70,6 +70,7 @@ type TaskLinks struct {
 	Self     string `json:"self"`
 	Cancel   string `json:"cancel"`
 	Retry    string `json:"retry"`
+	Run      string `json:"run"`
 	Attempts string `json:"attempts"`
 	Logs     string `json:"logs"`
 	Why      string `json:"why"`
@@ -199,7 +200,7 @@ func NewTask(t scheduler.Task) Task {
 		Revision: t.Revision, TimeoutMS: t.TimeoutMS, BackoffMS: t.BackoffMS, ExpiresAt: utc(t.ExpiresAt),
 		CancelRequested: t.CancelRequestedAt != nil, UniqueKey: t.UniqueKey, IdempotencyKey: t.IdempotencyKey,
 		Schedule: t.Schedule, TickAt: utc(t.TickAt), Tags: append([]string{}, t.Tags...),
-		Links: TaskLinks{Self: self, Cancel: self + "/cancel", Retry: self + "/retry", Attempts: self + "/attempts",
+		Links: TaskLinks{Self: self, Cancel: self + "/cancel", Retry: self + "/retry", Run: self + "/run", Attempts: self + "/attempts",
 			Logs: self + "/logs", Why: self + "/why"},
 	}
 	if t.WorkerID != nil {

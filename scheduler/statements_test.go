@@ -21,6 +21,10 @@ import (
 // into a struct of their function's own, or nil for a statement without rows.
 var feeds = map[string]any{
 	"attempts":           Attempt{},
+	"audit":              Audit{},
+	"audit_task":         Audit{},
+	"edit":               []string{"queue", "state", "delay_ms"},
+	"run_now":            []string{"state"},
 	"bear":               []string{"set_config"},
 	"cancel":             Outcome{},
 	"clock":              []string{"clock_timestamp"},

@@ -73,7 +73,7 @@ type Outcome struct {
 // notifications flow and a heartbeat otherwise. A completion that commits first wins. reason is shown to people; "": a
 // standard one. It returns *StateError for a task that is final, ErrNotFound for an unknown one.
 func (c *Client) Cancel(ctx context.Context, id TaskID, reason string) (Outcome, error) {
-	args := pgx.StrictNamedArgs{"id": id, "reason": null(CleanText(reason, 1000))}
+	args := by(ctx, pgx.StrictNamedArgs{"id": id, "reason": null(CleanText(reason, 1000))})
 	out, err := one[Outcome](ctx, c.pool, "cancel", sql.Cancel, args)
 	if errors.Is(err, ErrNotFound) {
 		return out, c.refused(ctx, id, "cancel")
@@ -86,7 +86,7 @@ func (c *Client) Cancel(ctx context.Context, id TaskID, reason string) (Outcome,
 // holds its unique key by now.
 func (c *Client) Retry(ctx context.Context, id TaskID) (State, error) {
 	type row struct{ State State }
-	r, err := one[row](ctx, c.pool, "retry", sql.Retry, pgx.StrictNamedArgs{"id": id})
+	r, err := one[row](ctx, c.pool, "retry", sql.Retry, by(ctx, pgx.StrictNamedArgs{"id": id}))
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return "", c.refused(ctx, id, "retry")
@@ -100,7 +100,7 @@ func (c *Client) Retry(ctx context.Context, id TaskID) (State, error) {
 // ErrNotFound for an unknown one.
 func (c *Client) Delete(ctx context.Context, id TaskID) error {
 	type row struct{ ID TaskID }
-	_, err := one[row](ctx, c.pool, "delete", sql.Delete, pgx.StrictNamedArgs{"id": id})
+	_, err := one[row](ctx, c.pool, "delete", sql.Delete, by(ctx, pgx.StrictNamedArgs{"id": id}))
 	if errors.Is(err, ErrNotFound) {
 		return c.refused(ctx, id, "delete")
 	}

@@ -15,6 +15,10 @@ import _ "embed"
 var (
 	//go:embed attempts.sql
 	Attempts string
+	//go:embed audit.sql
+	Audit string
+	//go:embed audit_task.sql
+	AuditTask string
 	//go:embed bear.sql
 	Bear string
 	//go:embed cancel.sql
@@ -35,6 +39,8 @@ var (
 	Doctor string
 	//go:embed due.sql
 	Due string
+	//go:embed edit.sql
+	Edit string
 	//go:embed expire.sql
 	Expire string
 	//go:embed explain.sql
@@ -87,6 +93,8 @@ var (
 	RescueNext string
 	//go:embed retry.sql
 	Retry string
+	//go:embed run_now.sql
+	RunNow string
 	//go:embed schedule_delete.sql
 	ScheduleDelete string
 	//go:embed schedule_pause.sql

@@ -28,7 +28,13 @@ type Door interface {
 	// Cancel returns the task as it is then: cancelled, or running and asked to stop.
 	Cancel(ctx context.Context, id, reason string) (httpapi.Task, error)
 	Retry(ctx context.Context, id string) (httpapi.Task, error)
+	// RunNow makes a scheduled task ready.
+	RunNow(ctx context.Context, id string) (httpapi.Task, error)
+	// Edit changes fields of a task by their names on the wire; nil: back to the default.
+	Edit(ctx context.Context, id string, fields map[string]any) (httpapi.Task, error)
 	Delete(ctx context.Context, id string) error
+	// Audit returns what was done to a task, or with "" to anything, newest first.
+	Audit(ctx context.Context, task string, limit int) ([]httpapi.Audit, error)
 	Attempts(ctx context.Context, id string) ([]httpapi.Attempt, error)
 	// Logs returns up to limit lines with ids greater than after.
 	Logs(ctx context.Context, id string, after int64, limit int) ([]httpapi.LogLine, error)

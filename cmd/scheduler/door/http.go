@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/pgscheduler/scheduler/httpapi"
+	"github.com/pgscheduler/scheduler/scheduler"
 )
 
 const (
@@ -109,6 +110,9 @@ func (d *httpDoor) build(ctx context.Context, r request) (*http.Request, error) 
 	sent.Header.Set("User-Agent", "scheduler-cli")
 	if body != nil {
 		sent.Header.Set("Content-Type", "application/json")
+	}
+	if who := scheduler.Actor(ctx); who != "" {
+		sent.Header.Set(httpapi.HeaderActor, who)
 	}
 	if d.token != "" {
 		sent.Header.Set("Authorization", "Bearer "+d.token)
@@ -209,6 +213,22 @@ func (d *httpDoor) Cancel(ctx context.Context, id, reason string) (httpapi.Task,
 
 func (d *httpDoor) Retry(ctx context.Context, id string) (httpapi.Task, error) {
 	return call[httpapi.Task](ctx, d, request{method: "POST", path: task(id, "retry")})
+}
+
+func (d *httpDoor) RunNow(ctx context.Context, id string) (httpapi.Task, error) {
+	return call[httpapi.Task](ctx, d, request{method: "POST", path: task(id, "run")})
+}
+
+func (d *httpDoor) Edit(ctx context.Context, id string, fields map[string]any) (httpapi.Task, error) {
+	return call[httpapi.Task](ctx, d, request{method: "PATCH", path: task(id), body: fields})
+}
+
+func (d *httpDoor) Audit(ctx context.Context, task string, limit int) ([]httpapi.Audit, error) {
+	query := url.Values{"limit": {strconv.Itoa(limit)}}
+	if task != "" {
+		query.Set("task", task)
+	}
+	return items[httpapi.Audit](ctx, d, query, "audit")
 }
 
 func (d *httpDoor) Delete(ctx context.Context, id string) error {

@@ -3,6 +3,7 @@ package door
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -137,6 +138,45 @@ func (d *sqlDoor) Retry(ctx context.Context, id string) (httpapi.Task, error) {
 		}
 		return d.read(ctx, id)
 	})
+}
+
+func (d *sqlDoor) RunNow(ctx context.Context, id string) (httpapi.Task, error) {
+	return with(id, func(id scheduler.TaskID) (httpapi.Task, error) {
+		if _, err := d.client.RunNow(ctx, id); err != nil {
+			return httpapi.Task{}, err
+		}
+		return d.read(ctx, id)
+	})
+}
+
+func (d *sqlDoor) Edit(ctx context.Context, id string, fields map[string]any) (httpapi.Task, error) {
+	return with(id, func(id scheduler.TaskID) (httpapi.Task, error) {
+		raw, err := json.Marshal(fields)
+		if err != nil {
+			return httpapi.Task{}, err
+		}
+		edit, err := httpapi.ParseEdit(raw)
+		if err != nil {
+			return httpapi.Task{}, err
+		}
+		if err := d.client.Edit(ctx, id, edit); err != nil {
+			return httpapi.Task{}, err
+		}
+		return d.read(ctx, id)
+	})
+}
+
+func (d *sqlDoor) Audit(ctx context.Context, task string, limit int) ([]httpapi.Audit, error) {
+	filter := scheduler.AuditFilter{Limit: limit}
+	if task != "" {
+		id, err := scheduler.ParseTaskID(task)
+		if err != nil {
+			return nil, err
+		}
+		filter.Task = id
+	}
+	list, _, err := d.client.Audit(ctx, filter)
+	return wires(httpapi.NewAudit)(list, err)
 }
 
 func (d *sqlDoor) Delete(ctx context.Context, id string) error {
