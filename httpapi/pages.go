@@ -17,6 +17,7 @@ func (s *server) addPages(token string) (err error) {
 			Reason:   func(v scheduler.Reason) any { return NewReason(v) },
 			Queue:    func(v scheduler.QueueStatus) any { return NewQueue(v) },
 			Worker:   func(v scheduler.Worker) any { return NewWorker(v) },
+			Audit:    func(v scheduler.Audit) any { return NewAudit(v) },
 			Schedule: func(v scheduler.Schedule) any { return NewSchedule(v) },
 		},
 		Refusal: func(ctx context.Context, err error) (int, string, string) {

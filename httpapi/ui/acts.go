@@ -32,7 +32,8 @@ var verbs = map[string]struct {
 		return c.Delete(ctx, id)
 	}},
 	"run": {"made ready", func(c *scheduler.Client, ctx context.Context, id scheduler.TaskID, _ string) error {
-		return c.RunNow(ctx, id)
+		_, err := c.RunNow(ctx, id)
+		return err
 	}},
 }
 
@@ -48,9 +49,6 @@ func (u *UI) actTasks(r *http.Request) (string, error) {
 		return "No task was selected.", nil
 	}
 	reason := r.PostForm.Get("reason")
-	if reason == "" && !u.sessions.open {
-		reason = "cancelled by " + actor(r)
-	}
 	done, first := 0, error(nil)
 	for _, text := range ids {
 		id, err := scheduler.ParseTaskID(text)

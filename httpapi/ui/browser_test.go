@@ -95,11 +95,38 @@ func TestCancelInBrowser(t *testing.T) {
 	tab.Keys("c")
 	said(tab, "1 task cancelled")
 	tab.Await(`document.querySelector(".why").textContent.includes("not needed any more")`)
+	tab.Await(`document.querySelector("#live-audit").textContent.includes("dashboard: cancel")`)
 	tab.Keys("r")
 	said(tab, "1 task retried")
 	if got := r.state(id); got != scheduler.Ready {
 		t.Errorf("it is %s", got)
 	}
+}
+
+// TestEditInBrowser: what is edited is stored, and one who edits what somebody else has changed meanwhile is told.
+func TestEditInBrowser(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "")
+	id := r.submit(scheduler.NewTask{Kind: "nobody.runs", Payload: map[string]int{"a": 1}, Tags: []string{"old"}})
+	one, two := browser.Open(t, r.one+"/tasks/"+id.String()), browser.Open(t, r.two+"/tasks/"+id.String())
+	one.Click(`.edit summary`)
+	one.Fill(`.edit [name=payload]`, `{"a": 2}`)
+	one.Fill(`.edit [name=priority]`, "-5")
+	one.Fill(`.edit [name=tags]`, "new, newer")
+	one.Click(`.edit button`)
+	said(one, "The task is edited")
+	task, err := r.client.Task(t.Context(), id)
+	if err != nil || string(task.Payload) != `{"a": 2}` || task.Priority != -5 || len(task.Tags) != 2 || task.MaxAttempts != 10 {
+		t.Errorf("%+v, %v", task, err)
+	}
+	two.Click(`.edit summary`)
+	two.Fill(`.edit [name=max_attempts]`, "3")
+	two.Click(`.edit button`)
+	said(two, "Somebody changed the task meanwhile")
+	one.Click(`.edit summary`)
+	one.Fill(`.edit [name=payload]`, `{"a":`)
+	one.Click(`.edit button`)
+	one.Await(`document.querySelector("h1").textContent.includes("breaks a rule")`)
 }
 
 // TestTasksInBrowser filters, selects by mouse and keys, and does something with what is selected; rows that change by somebody

@@ -14,10 +14,10 @@ import (
 type happening struct {
 	At     moment
 	Verb   string
-	State  string // that it has by it
-	TaskID scheduler.TaskID
+	State  string           // that it has by it
+	TaskID scheduler.TaskID // zero: it was not about one task
 	Short  string
-	Kind   string
+	Kind   string // of the task, or what else it was about
 	Detail string
 }
 
@@ -26,7 +26,7 @@ const (
 	tailRows  = 100 // that it shows
 )
 
-// events shows what happened last: to the newest tasks, to those that run, and to the newest dead letters.
+// events shows what happened last: to the newest tasks, to those that run, and to the newest dead letters; and what people did.
 func (u *UI) events(r *http.Request) (*screen, error) {
 	filters := []scheduler.Filter{{Limit: tailTasks}, {State: scheduler.Running, Limit: tailTasks}, {State: scheduler.Failed, Limit: 50}}
 	found := make([][]scheduler.Task, len(filters))
@@ -34,6 +34,11 @@ func (u *UI) events(r *http.Request) (*screen, error) {
 	for i, filter := range filters {
 		group.Go(func() (err error) { found[i], _, err = u.client.Tasks(ctx, filter); return err })
 	}
+	var audit []scheduler.Audit
+	group.Go(func() (err error) {
+		audit, _, err = u.client.Audit(ctx, scheduler.AuditFilter{Limit: tailRows})
+		return err
+	})
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
@@ -45,11 +50,18 @@ func (u *UI) events(r *http.Request) (*screen, error) {
 			tail = append(tail, happenings(t, time.Now())...)
 		}
 	}
+	for _, d := range deeds(audit, time.Now()) {
+		tail = append(tail, d.happening())
+	}
 	slices.SortStableFunc(tail, func(a, b happening) int { return b.At.T.Compare(a.At.T) })
 	tail = tail[:min(len(tail), tailRows)]
 	wire := []map[string]any{}
 	for _, h := range tail {
-		wire = append(wire, map[string]any{"at": h.At.T.UTC(), "verb": h.Verb, "task": h.TaskID, "kind": h.Kind, "detail": h.Detail})
+		event := map[string]any{"at": h.At.T.UTC(), "verb": h.Verb, "task": nil, "target": h.Kind, "detail": h.Detail}
+		if !h.TaskID.IsZero() {
+			event["task"] = h.TaskID
+		}
+		wire = append(wire, event)
 	}
 	return &screen{Name: "events", Title: "Events", Data: tail, Wire: map[string]any{"items": wire},
 		SQL: []Statement{listStatement(filters[0]), listStatement(filters[1]), listStatement(filters[2])}}, nil

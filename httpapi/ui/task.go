@@ -2,6 +2,7 @@ package ui
 
 import (
 	"encoding/json"
+	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -25,10 +26,12 @@ type taskData struct {
 	Facts   []fact
 	Curl    string
 	Can     can
+	Edit    editData
+	Audit   []deed // newest first
 }
 
 // can says what may be done to the task as it is.
-type can struct{ Retry, Cancel, Run, Delete bool }
+type can struct{ Retry, Cancel, Run, Edit, Delete bool }
 
 // fact is a line of the table of details.
 type fact struct {
@@ -45,10 +48,15 @@ func (u *UI) task(r *http.Request) (*screen, error) {
 	}
 	var d taskData
 	var attempts []scheduler.Attempt
+	var audit []scheduler.Audit
 	group, ctx := errgroup.WithContext(r.Context())
 	group.Go(func() (err error) { d.Task, err = u.client.Task(ctx, id); return err })
 	group.Go(func() (err error) { attempts, err = u.client.Attempts(ctx, id); return err })
 	group.Go(func() (err error) { d.Lines, err = u.client.Logs(ctx, id, 0, logRows); return err })
+	group.Go(func() (err error) {
+		audit, _, err = u.client.Audit(ctx, scheduler.AuditFilter{Task: id, Limit: 100})
+		return err
+	})
 	group.Go(func() (err error) { d.Reasons, err = u.client.Explain(ctx, id); return err })
 	if err := group.Wait(); err != nil {
 		return nil, err
@@ -66,12 +74,15 @@ func (u *UI) task(r *http.Request) (*screen, error) {
 	}
 	final := d.Task.State.Done()
 	d.Can = can{Retry: d.Task.State == scheduler.Failed || d.Task.State == scheduler.Cancelled, Cancel: !final,
-		Run: d.Task.State == scheduler.Scheduled, Delete: final}
+		Run: d.Task.State == scheduler.Scheduled, Edit: d.Task.State != scheduler.Running && d.Task.State != scheduler.Completed, Delete: final}
+	d.Edit, d.Audit = newEdit(d.Task), deeds(audit, now)
 	wire := map[string]any{"task": u.config.Wire.Task(d.Task), "attempts": list(attempts, u.config.Wire.Attempt),
-		"logs": list(d.Lines, u.config.Wire.LogLine), "why": list(d.Reasons, u.config.Wire.Reason)}
+		"logs": list(d.Lines, u.config.Wire.LogLine), "why": list(d.Reasons, u.config.Wire.Reason),
+		"audit": list(audit, u.config.Wire.Audit)}
 	args := map[string]any{"id": id, "after": 0, "limit": logRows}
 	return &screen{Name: "task", Title: d.Task.Kind + " " + d.Row.Short, Data: d, Wire: wire, SQL: []Statement{statement(sql.Task, args),
-		statement(sql.Attempts, args), statement(sql.Logs, args), statement(sql.Explain, args)}}, nil
+		statement(sql.Attempts, args), statement(sql.Logs, args), statement(sql.Explain, args),
+		statement(sql.AuditTask, map[string]any{"task": id, "before": int64(math.MaxInt64), "limit": 100})}}, nil
 }
 
 // facts are the details of a task.

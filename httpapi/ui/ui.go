@@ -31,6 +31,7 @@ type Wire struct {
 	Queue    func(scheduler.QueueStatus) any
 	Worker   func(scheduler.Worker) any
 	Schedule func(scheduler.Schedule) any
+	Audit    func(scheduler.Audit) any
 }
 
 // UI answers the requests for pages. Safe for concurrent use.
@@ -65,6 +66,7 @@ func New(config Config) (*UI, error) {
 	u.show("/events", u.events)
 	u.show("/settings", u.settings)
 	u.act("/tasks/act", u.actTasks)
+	u.act("/tasks/edit", u.editTask)
 	u.act("/queues/act", u.actQueue)
 	u.act("/schedules/act", u.actSchedule)
 	u.act("/workers/act", u.actWorker)
@@ -150,7 +152,7 @@ func (u *UI) act(path string, do func(*http.Request) (said string, err error)) {
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), patience)
 		defer cancel()
-		said, err := do(r.WithContext(ctx))
+		said, err := do(r.WithContext(scheduler.WithActor(ctx, actor(r))))
 		if err != nil {
 			u.refuse(w, r.WithContext(ctx), err)
 			return
