@@ -17,6 +17,7 @@ type listInput struct {
 	Kind          kindName  `query:"kind"`
 	Tag           tagName   `query:"tag"`
 	Text          string    `query:"q" maxLength:"200" doc:"In kind, error, progress message or payload, whatever the case, or how an id begins."`
+	ErrorGroup    string    `query:"error_group" maxLength:"16" doc:"Only failed tasks of this group of the list of dead letters."`
 	CreatedAfter  time.Time `query:"created_after" doc:"Made at that time or later."`
 	CreatedBefore time.Time `query:"created_before" doc:"Made earlier."`
 	Limit         int       `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Tasks at most."`
@@ -57,13 +58,14 @@ func (s *server) tasks(ctx context.Context, in *listInput) (*listOutput, error) 
 
 func (in *listInput) filter() scheduler.Filter {
 	return scheduler.Filter{Queue: scheduler.Queue(in.Queue), Kind: string(in.Kind), State: scheduler.State(in.State), Tag: string(in.Tag),
-		Text: in.Text, CreatedAfter: in.CreatedAfter, CreatedBefore: in.CreatedBefore}
+		Text: in.Text, ErrorGroup: in.ErrorGroup, CreatedAfter: in.CreatedAfter, CreatedBefore: in.CreatedBefore}
 }
 
 // query is the list's own query with another cursor.
 func (in *listInput) query(cursor string) string {
 	query := url.Values{"limit": {strconv.Itoa(in.Limit)}, "cursor": {cursor}}
 	for name, value := range map[string]string{"state": in.State, "queue": string(in.Queue), "kind": string(in.Kind), "tag": string(in.Tag), "q": in.Text,
+		"error_group":   in.ErrorGroup,
 		"created_after": timeText(in.CreatedAfter), "created_before": timeText(in.CreatedBefore)} {
 		if value != "" {
 			query.Set(name, value)

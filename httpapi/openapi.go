@@ -42,11 +42,13 @@ func (s *server) register() (err error) {
 	api.UseMiddleware(checkQuery)
 	registry := api.OpenAPI().Components.Schemas
 	s.submits, s.cancels, s.plans = newDecoder[SubmitRequest](registry), newDecoder[CancelRequest](registry), newDecoder[ScheduleRequest](registry)
-	s.edits = newDecoder[EditRequest](registry)
+	s.edits, s.bulkBody = newDecoder[EditRequest](registry), newDecoder[BulkRequest](registry)
 	s.registerTasks(api)
 	s.registerQueues(api)
 	s.registerWorkers(api)
 	s.registerSchedules(api)
+	s.registerBulk(api)
+	s.registerDead(api)
 	s.registerAudit(api)
 	s.registerHealth(api)
 	s.registerEvents(api)
@@ -243,7 +245,7 @@ func asProblem(ctx huma.Context, _ string, v any) (any, error) {
 // behind pointers may be null, and its own error types are never sent.
 func finish(registry huma.Registry) {
 	schemas := registry.Map()
-	for _, name := range []string{"SubmitRequest", "CancelRequest", "EditRequest", "ScheduleRequest"} {
+	for _, name := range []string{"SubmitRequest", "CancelRequest", "EditRequest", "BulkRequest", "TaskFilter", "ScheduleRequest"} {
 		body := schemas[name]
 		body.AdditionalProperties = false
 		for field, rule := range map[string]*huma.Schema{"kind": kindName("").Schema(nil), "queue": queueName("").Schema(nil)} {

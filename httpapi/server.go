@@ -42,6 +42,7 @@ type server struct {
 	submits  decoder[SubmitRequest]
 	cancels  decoder[CancelRequest]
 	edits    decoder[EditRequest]
+	bulkBody decoder[BulkRequest]
 	plans    decoder[ScheduleRequest]
 	document []byte // OpenAPI
 	pages    *ui.UI

@@ -23,6 +23,8 @@ type Filter struct {
 	Tag   string
 	Text  string // in kind, error, progress message or payload as JSON, whatever the case, or how an id begins; up to 200 bytes
 
+	ErrorGroup string // only failed tasks whose errors read so; see DeadGroups
+
 	CreatedAfter  time.Time // made at that time or later, by the millisecond in the task's id
 	CreatedBefore time.Time // made earlier
 
@@ -47,10 +49,11 @@ func (c *Client) Tasks(ctx context.Context, f Filter) (tasks []Task, next TaskID
 	if f.Limit < 1 || f.Limit > 500 {
 		return nil, next, invalid("limit", "1 to 500")
 	}
+	f = f.settled()
 	if err := f.check(); err != nil {
 		return nil, next, err
 	}
-	if !storable(string(f.Queue)) || !storable(f.Kind) || !storable(f.Tag) {
+	if !storable(string(f.Queue)) || !storable(f.Kind) || !storable(f.Tag) || !storable(f.ErrorGroup) {
 		return []Task{}, next, nil // nothing has such a name
 	}
 	args := f.args()
@@ -67,6 +70,41 @@ func (c *Client) Tasks(ctx context.Context, f Filter) (tasks []Task, next TaskID
 		return tasks[:f.Limit], tasks[f.Limit-1].ID, nil
 	}
 	return tasks, floor, nil
+}
+
+// settled is the filter with what follows from it: only failed tasks are of an error group.
+func (f Filter) settled() Filter {
+	if f.ErrorGroup != "" && f.State == "" {
+		f.State = Failed
+	}
+	return f
+}
+
+// wireFilter is a Filter as JSON, as the HTTP API has it.
+type wireFilter struct {
+	State         State      `json:"state,omitempty"`
+	Queue         Queue      `json:"queue,omitempty"`
+	Kind          string     `json:"kind,omitempty"`
+	Tag           string     `json:"tag,omitempty"`
+	Text          string     `json:"q,omitempty"`
+	ErrorGroup    string     `json:"error_group,omitempty"`
+	CreatedAfter  *time.Time `json:"created_after,omitempty"`
+	CreatedBefore *time.Time `json:"created_before,omitempty"`
+}
+
+func (f Filter) wire() wireFilter {
+	return wireFilter{f.State, f.Queue, f.Kind, f.Tag, f.Text, f.ErrorGroup, nullTime(f.CreatedAfter), nullTime(f.CreatedBefore)}
+}
+
+func (w wireFilter) filter() Filter {
+	f := Filter{State: w.State, Queue: w.Queue, Kind: w.Kind, Tag: w.Tag, Text: w.Text, ErrorGroup: w.ErrorGroup}
+	if w.CreatedAfter != nil {
+		f.CreatedAfter = *w.CreatedAfter
+	}
+	if w.CreatedBefore != nil {
+		f.CreatedBefore = *w.CreatedBefore
+	}
+	return f
 }
 
 // check returns what is wrong with the filter, but for its Limit.
@@ -93,7 +131,8 @@ func (f Filter) args() pgx.StrictNamedArgs {
 		before = f.Before
 	}
 	args := pgx.StrictNamedArgs{"queue": null(string(f.Queue)), "kind": null(f.Kind), "state": null(string(f.State)), "text": null(f.Text),
-		"before": before, "floor": floor}
+		"error_group": null(f.ErrorGroup),
+		"before":      before, "floor": floor}
 	if f.Tag != "" {
 		args["tag"] = f.Tag
 	}
@@ -122,7 +161,7 @@ func (c *Client) where(ctx context.Context, f Filter, args pgx.StrictNamedArgs) 
 			statement, ask = sql.TasksDead, sql.TasksFloorDead
 			asked["queue"] = f.Queue
 		}
-	case f.Queue == "" && f.Kind == "" && f.State == "" && f.Text == "":
+	case f.Queue == "" && f.Kind == "" && f.State == "" && f.Text == "": // nor an error group, which has a state
 		return statement, floor, nil // whatever is looked at matches
 	}
 	stop, err := one[struct{ ID TaskID }](ctx, c.reads, "bound", ask, asked)

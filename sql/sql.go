@@ -21,6 +21,38 @@ var (
 	AuditTask string
 	//go:embed bear.sql
 	Bear string
+	//go:embed bulk.sql
+	Bulk string
+	//go:embed bulk_begin.sql
+	BulkBegin string
+	//go:embed bulk_cancel.sql
+	BulkCancel string
+	//go:embed bulk_do_cancel.sql
+	BulkDoCancel string
+	//go:embed bulk_do_delete.sql
+	BulkDoDelete string
+	//go:embed bulk_do_retry.sql
+	BulkDoRetry string
+	//go:embed bulk_find.sql
+	BulkFind string
+	//go:embed bulk_find_dead.sql
+	BulkFindDead string
+	//go:embed bulk_find_ready.sql
+	BulkFindReady string
+	//go:embed bulk_find_running.sql
+	BulkFindRunning string
+	//go:embed bulk_find_tagged.sql
+	BulkFindTagged string
+	//go:embed bulk_find_waiting.sql
+	BulkFindWaiting string
+	//go:embed bulk_move.sql
+	BulkMove string
+	//go:embed bulk_next.sql
+	BulkNext string
+	//go:embed bulk_take.sql
+	BulkTake string
+	//go:embed bulks.sql
+	Bulks string
 	//go:embed cancel.sql
 	Cancel string
 	//go:embed clock.sql
@@ -31,6 +63,8 @@ var (
 	CompleteTx string
 	//go:embed counts.sql
 	Counts string
+	//go:embed dead_groups.sql
+	DeadGroups string
 	//go:embed delete.sql
 	Delete string
 	//go:embed deregister.sql

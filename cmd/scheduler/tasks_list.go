@@ -57,6 +57,7 @@ func (a *app) tasksListCommand() *cobra.Command {
 	flags.StringVar(&f.Kind, "kind", "", "only tasks of this `kind`")
 	flags.StringVar(&f.Tag, "tag", "", "only tasks with this `word` as a tag")
 	flags.StringVar(&f.Text, "text", "", "only tasks with this `text` in kind, error, progress or payload, or whose id begins with it")
+	flags.StringVar(&f.ErrorGroup, "error-group", "", "only failed tasks of this `group` of tasks dead")
 	flags.StringVar(&since, "since", "", "only tasks made at this `time` (RFC 3339) or later")
 	flags.StringVar(&until, "until", "", "only tasks made before this `time` (RFC 3339)")
 	flags.IntVar(&f.Limit, "limit", 50, "show up to `N` tasks")

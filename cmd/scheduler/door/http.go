@@ -188,7 +188,7 @@ func pause(ctx context.Context, d time.Duration) {
 
 func (d *httpDoor) Tasks(ctx context.Context, f Filter) (httpapi.Page[httpapi.Task], error) {
 	query := url.Values{}
-	for name, value := range map[string]string{"queue": f.Queue, "kind": f.Kind, "state": f.State, "tag": f.Tag, "q": f.Text,
+	for name, value := range map[string]string{"queue": f.Queue, "kind": f.Kind, "state": f.State, "tag": f.Tag, "q": f.Text, "error_group": f.ErrorGroup,
 		"created_after": timeText(f.Since), "created_before": timeText(f.Until), "cursor": f.Cursor} {
 		if value != "" {
 			query.Set(name, value)
@@ -221,6 +221,24 @@ func (d *httpDoor) RunNow(ctx context.Context, id string) (httpapi.Task, error) 
 
 func (d *httpDoor) Edit(ctx context.Context, id string, fields map[string]any) (httpapi.Task, error) {
 	return call[httpapi.Task](ctx, d, request{method: "PATCH", path: task(id), body: fields})
+}
+
+func (d *httpDoor) BeginBulk(ctx context.Context, begin httpapi.BulkRequest) (httpapi.Bulk, error) {
+	return call[httpapi.Bulk](ctx, d, request{method: "POST", path: []string{"tasks", "bulk"}, body: begin})
+}
+
+func (d *httpDoor) Bulk(ctx context.Context, id string) (httpapi.Bulk, error) {
+	return call[httpapi.Bulk](ctx, d, request{method: "GET", path: []string{"bulk", id}})
+}
+
+func (d *httpDoor) Dead(ctx context.Context, queue, kind string) (httpapi.DeadGroups, error) {
+	query := url.Values{}
+	for name, value := range map[string]string{"queue": queue, "kind": kind} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	return call[httpapi.DeadGroups](ctx, d, request{method: "GET", path: []string{"dead"}, query: query})
 }
 
 func (d *httpDoor) Audit(ctx context.Context, task string, limit int) ([]httpapi.Audit, error) {

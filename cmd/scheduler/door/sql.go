@@ -81,7 +81,7 @@ func (d *sqlDoor) Tasks(ctx context.Context, f Filter) (httpapi.Page[httpapi.Tas
 		return page, invalid("tag", "1 to 64 letters, digits and _ . - : / @ = +")
 	}
 	filter := scheduler.Filter{Queue: scheduler.Queue(f.Queue), Kind: f.Kind, State: scheduler.State(f.State), Tag: f.Tag, Text: f.Text,
-		CreatedAfter: f.Since, CreatedBefore: f.Until, Limit: f.Limit}
+		ErrorGroup: f.ErrorGroup, CreatedAfter: f.Since, CreatedBefore: f.Until, Limit: f.Limit}
 	if f.Cursor != "" {
 		before, err := parseCursor(f.Cursor)
 		if err != nil {
