@@ -187,6 +187,30 @@ func TestDeadLettersInBrowser(t *testing.T) {
 	await(t, "it fails again", func() bool { task, err := r.client.Task(t.Context(), id); return err == nil && task.Attempt == 2 })
 }
 
+// TestBulksInBrowser retries a group of dead letters, and cancels all that match a filter: more than a page holds.
+func TestBulksInBrowser(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "")
+	r.maintain()
+	r.exec(`insert into scheduler.tasks (kind, state, error_code, error, finished_at) select 'mail.send', 'failed', 'error', 'host ' || n || ' did not answer', now() from generate_series(1, 120) n`)
+	r.exec(`insert into scheduler.tasks (kind, state, error_code, error, finished_at) values ('other', 'failed', 'panic', 'nil map', now())`)
+	tab := browser.Open(t, r.one+"/dead")
+	tab.Await(`document.querySelectorAll("tr[data-group]").length === 2`)
+	yes(tab)
+	tab.Click(`tr[data-group]:first-child button[value=retry]`)
+	said(tab, "It began to retry 120 tasks")
+	tab.Await(`document.querySelectorAll("tr[data-group]").length === 1 && document.querySelector(".bulkrow").textContent.includes("120 done")`)
+	tab.Go(r.two + "/tasks?state=ready&kind=mail.send")
+	yes(tab)
+	tab.Click(`.matching button[value=cancel]`)
+	said(tab, "It began to cancel 120 tasks")
+	tab.Await(`document.body.textContent.includes("No task fits the filter")`)
+	await(t, "all are cancelled", func() bool {
+		list, _, err := r.client.Tasks(t.Context(), scheduler.Filter{State: scheduler.Cancelled, Limit: 200})
+		return err == nil && len(list) == 120
+	})
+}
+
 func TestQueuesInBrowser(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")

@@ -88,31 +88,3 @@ func (u *UI) workers(r *http.Request) (*screen, error) {
 	return &screen{Name: "workers", Title: "Workers", Data: rows, Wire: map[string]any{"items": list(workers, u.config.Wire.Worker)},
 		SQL: []Statement{statement(sql.Workers, nil), listStatement(scheduler.Filter{State: scheduler.Running, Limit: 500})}}, nil
 }
-
-// dead shows the tasks that gave up.
-func (u *UI) dead(r *http.Request) (*screen, error) {
-	filter := scheduler.Filter{State: scheduler.Failed, Limit: pageRows}
-	if before := r.URL.Query().Get("before"); before != "" {
-		var err error
-		if filter.Before, err = scheduler.ParseTaskID(before); err != nil {
-			return nil, err
-		}
-	}
-	tasks, next, err := u.client.Tasks(r.Context(), filter)
-	if err != nil {
-		return nil, err
-	}
-	data := deadData{Table: newTable(tasks, scheduler.Failed)}
-	data.Table.Pick = true
-	if !next.IsZero() {
-		data.Older = "/dead?before=" + next.String()
-	}
-	return &screen{Name: "dead", Title: "Dead letters", Data: data, Wire: map[string]any{"items": list(tasks, u.config.Wire.Task)},
-		SQL: []Statement{listStatement(filter)}}, nil
-}
-
-// deadData is what the dead letters show.
-type deadData struct {
-	Table table
-	Older string
-}

@@ -195,6 +195,14 @@ func (r *rig) work() gates {
 	return g
 }
 
+// maintain does what is due until the test ends.
+func (r *rig) maintain() {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.t.Context()))
+	var done sync.WaitGroup
+	done.Go(func() { _ = r.client.Maintain(ctx) }) // ends with ctx; the cleanup waits
+	r.t.Cleanup(func() { cancel(); done.Wait() })
+}
+
 // await polls until something holds.
 func await(t *testing.T, what string, holds func() bool) {
 	t.Helper()

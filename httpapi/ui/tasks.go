@@ -3,6 +3,7 @@ package ui
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,9 +20,12 @@ type tasksData struct {
 	Fields     []field
 	Filtered   bool
 	Table      table
-	Nothing    string // why the table is empty
-	First      string // path of the first page; "": this is it
-	Older      string // path of the next page; "": this is the last
+	Bulks      []bulkRow
+	Matching   []string // verbs for all tasks that match, not only those of the page
+	Filter     string   // of those, as a query
+	Nothing    string   // why the table is empty
+	First      string   // path of the first page; "": this is it
+	Older      string   // path of the next page; "": this is the last
 	OlderLabel string
 }
 
@@ -45,15 +49,20 @@ func (u *UI) tasks(r *http.Request) (*screen, error) {
 	var counts []scheduler.StateCount
 	var tasks []scheduler.Task
 	var next scheduler.TaskID
+	var bulks []bulkRow
 	group, ctx := errgroup.WithContext(r.Context())
 	group.Go(func() (err error) { counts, err = u.client.Counts(ctx); return err })
+	group.Go(func() (err error) { bulks, err = u.bulks(r.WithContext(ctx)); return err })
 	group.Go(func() (err error) { tasks, next, err = u.client.Tasks(ctx, filter); return err })
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
 	data := tasksData{State: filter.State, Tabs: tabs(query, filter.State, counts), Fields: fields(query), Table: newTable(tasks, filter.State),
 		Nothing: "No task is there."}
-	data.Table.Pick = true
+	data.Table.Pick, data.Bulks = true, bulks
+	if len(tasks) > 0 {
+		data.Matching, data.Filter = matching(filter.State), strings.TrimPrefix(with(query, "before", ""), "/tasks?")
+	}
 	for _, f := range data.Fields {
 		data.Filtered = data.Filtered || f.Value != ""
 	}
@@ -80,7 +89,10 @@ func (u *UI) tasks(r *http.Request) (*screen, error) {
 func filterOf(query url.Values) (f scheduler.Filter, err error) {
 	get := func(name string) string { return strings.TrimSpace(query.Get(name)) }
 	f = scheduler.Filter{State: scheduler.State(get("state")), Queue: scheduler.Queue(get("queue")), Kind: get("kind"), Tag: get("tag"),
-		Text: get("text"), Limit: pageRows}
+		Text: get("text"), ErrorGroup: get("group"), Limit: pageRows}
+	if f.ErrorGroup != "" && f.State == "" {
+		f.State = scheduler.Failed
+	}
 	if f.CreatedAfter, err = timeOf("since", get("since")); err != nil {
 		return f, err
 	}
@@ -113,13 +125,14 @@ func fields(query url.Values) []field {
 		{Name: "queue", Label: "Queue", Type: "search", Hint: "default"},
 		{Name: "tag", Label: "Tag", Type: "search", Hint: "user:9"},
 		{Name: "text", Label: "Text", Type: "search", Hint: "error, payload, id"},
+		{Name: "group", Label: "Error group", Type: "search"},
 		{Name: "since", Label: "Created since (UTC)", Type: "datetime-local"},
 		{Name: "until", Label: "until (UTC)", Type: "datetime-local"},
 	}
 	for i := range list {
 		list[i].Value = query.Get(list[i].Name)
 	}
-	return list
+	return slices.DeleteFunc(list, func(f field) bool { return f.Name == "group" && f.Value == "" }) // one comes to it from the dead letters
 }
 
 // listStatement is the statement of a list.

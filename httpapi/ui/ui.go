@@ -67,6 +67,7 @@ func New(config Config) (*UI, error) {
 	u.show("/settings", u.settings)
 	u.act("/tasks/act", u.actTasks)
 	u.act("/tasks/edit", u.editTask)
+	u.act("/tasks/bulk", u.actBulk)
 	u.act("/queues/act", u.actQueue)
 	u.act("/schedules/act", u.actSchedule)
 	u.act("/workers/act", u.actWorker)

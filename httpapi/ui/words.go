@@ -25,6 +25,11 @@ var words = template.FuncMap{
 		}
 		return number(int64(n)) + " " + one + "s"
 	},
+	"bulks": func(path string, rows []bulkRow) map[string]any { return map[string]any{"Path": path, "Bulks": rows} },
+	"matching": func(path, filter, label string, verbs []string) map[string]any {
+		return map[string]any{"Path": path, "Filter": filter, "Label": label, "Verbs": verbs}
+	},
+	"verbs": func(verbs ...string) []string { return verbs },
 	"int64": func(n int) int64 { return int64(n) },
 	"cut":   scheduler.Truncate,
 }
