@@ -49,6 +49,7 @@ func (s *server) register() (err error) {
 	s.registerSchedules(api)
 	s.registerBulk(api)
 	s.registerDead(api)
+	s.registerStats(api)
 	s.registerAudit(api)
 	s.registerHealth(api)
 	s.registerEvents(api)

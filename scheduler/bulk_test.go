@@ -122,8 +122,10 @@ func TestBulkCancelledAndSkipping(t *testing.T) {
 		t.Errorf("%v, %v", list, err)
 	}
 	for field, begin := range map[string]func() error{
-		"verb":   func() error { return second(r.client.BeginBulk(r.ctx, "run", scheduler.Filter{}, "")) },
-		"state":  func() error { return second(r.client.BeginBulk(r.ctx, "retry", scheduler.Filter{State: scheduler.Ready}, "")) },
+		"verb": func() error { return second(r.client.BeginBulk(r.ctx, "run", scheduler.Filter{}, "")) },
+		"state": func() error {
+			return second(r.client.BeginBulk(r.ctx, "retry", scheduler.Filter{State: scheduler.Ready}, ""))
+		},
 		"filter": func() error { return second(r.client.BeginBulk(r.ctx, "retry", scheduler.Filter{Limit: 5}, "")) },
 	} {
 		if got := fieldOf(begin()); got != field {

@@ -147,6 +147,12 @@ var (
 	Settled string
 	//go:embed snooze.sql
 	Snooze string
+	//go:embed stats.sql
+	Stats string
+	//go:embed stats_add.sql
+	StatsAdd string
+	//go:embed stats_prune.sql
+	StatsPrune string
 	//go:embed submit.sql
 	Submit string
 	//go:embed submit_conflict.sql

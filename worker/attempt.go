@@ -23,6 +23,7 @@ type attempt struct {
 	task    scheduler.LeasedTask
 	ctx     context.Context // of the handler; kept because Report and Log are told to stop by it
 	cancel  context.CancelCauseFunc
+	waited  time.Duration // from when it was due
 
 	noted    atomic.Bool // something was reported or logged
 	mu       sync.Mutex
@@ -32,7 +33,7 @@ type attempt struct {
 }
 
 func newAttempt(ctx context.Context, w *Worker, s *session, task scheduler.LeasedTask) *attempt {
-	a := &attempt{worker: w, session: s, task: task}
+	a := &attempt{worker: w, session: s, task: task, waited: time.Since(task.RunAt)}
 	ctx, cancel := context.WithCancelCause(ctx)
 	a.ctx, a.cancel = ctx, cancel
 	if task.Timeout > 0 {
@@ -113,6 +114,11 @@ func (a *attempt) calledCompleteTx() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.inTx
+}
+
+// count tells the statistics what became of the task.
+func (a *attempt) count(state scheduler.State, out outcome) {
+	a.worker.client.Count(scheduler.Ended{Queue: a.task.Queue, Kind: a.task.Kind, State: state, Ran: out.took, Waited: a.waited})
 }
 
 // noticeLoss ends the handler's context when a write found the lease lost.

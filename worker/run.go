@@ -53,6 +53,7 @@ func (w *Worker) plain(a *attempt, out outcome) bool {
 func (w *Worker) completeLater(ctx context.Context, a *attempt, out outcome) {
 	w.client.CompleteLater(a.task.Lease, out.result, func(err error) {
 		if err == nil {
+			a.count(scheduler.Completed, out)
 			w.end(a, true)
 			return
 		}
@@ -170,7 +171,13 @@ func (w *Worker) writer(a *attempt, out outcome) func(context.Context) error {
 			return w.failer(a, out, scheduler.Failure{Code: "bad_result", Message: "result cannot be stored: " + err.Error(), Permanent: true})
 		}
 	}
-	return func(ctx context.Context) error { return w.client.Complete(ctx, lease, out.result) }
+	return func(ctx context.Context) error {
+		err := w.client.Complete(ctx, lease, out.result)
+		if err == nil {
+			a.count(scheduler.Completed, out)
+		}
+		return err
+	}
 }
 
 // unsuccessful chooses among fail, snooze and release.
@@ -190,8 +197,9 @@ func (w *Worker) unsuccessful(a *attempt, out outcome) func(context.Context) err
 
 func (w *Worker) failer(a *attempt, out outcome, failure scheduler.Failure) func(context.Context) error {
 	return func(ctx context.Context) error {
-		_, err := w.client.Fail(ctx, a.task.Lease, failure)
+		state, err := w.client.Fail(ctx, a.task.Lease, failure)
 		if err == nil {
+			a.count(state, out)
 			w.logAttempt(a, slog.LevelInfo, "fail", out, errors.New(failure.Message))
 		}
 		return err
@@ -211,8 +219,11 @@ func (w *Worker) unlessCommitted(a *attempt, out outcome) func(context.Context) 
 			return err
 		}
 		settled, err := w.client.Settled(ctx, a.task.Lease)
-		if err == nil && !settled {
+		switch {
+		case err == nil && !settled:
 			return scheduler.ErrLeaseLost
+		case err == nil:
+			a.count(scheduler.Completed, out)
 		}
 		return err
 	}
