@@ -18,8 +18,8 @@ select 'scheduled', count(*), false from (select from scheduler.tasks t where t.
 union all
 select 'failed', count(*), false from (select from scheduler.tasks t where t.dead limit @cap::bigint) c
 union all
-select 'running', count(*), false from (select distinct unnest(l.task_ids) as id from scheduler.leases l) h
-join scheduler.tasks t on t.id = h.id and t.state = 'running'
+select 'running', count(*), false from scheduler.tasks t
+where t.id = any (array(select unnest(l.task_ids) from scheduler.leases l)) and t.state = 'running'
 union all
 select s.state, greatest((select count(*) from sample x where x.state::text = s.state),
     case when m.exact then 0 else (z.rows * coalesce((select h.share from share h where h.state = s.state), 0))::bigint end), not m.exact

@@ -14,9 +14,6 @@ func said(tab *browser.Tab, part string) {
 	tab.Await(fmt.Sprintf(`document.readyState === "complete" && document.querySelector("#said")?.textContent.includes(%q)`, part))
 }
 
-// yes has the page's questions answered with yes.
-func yes(tab *browser.Tab) { browser.Eval[bool](tab, `(window.confirm = () => true, true)`) }
-
 // TestLoginInBrowser signs in at one server and goes on at it; the other knows the session too.
 func TestLoginInBrowser(t *testing.T) {
 	t.Parallel()
@@ -75,7 +72,6 @@ func TestTaskInBrowser(t *testing.T) {
 		tab.Await(`document.querySelector(".taskhead .state").textContent === "completed" && document.querySelector("#live-result").textContent.includes("done")`)
 		tab.Await(`document.querySelectorAll("#log li").length === 3 && document.querySelectorAll(".lanes li.completed").length === 1`)
 	}
-	yes(one)
 	one.Click(`button[value=delete]`)
 	one.Await(`document.querySelector("h1").textContent.includes("There is no such")`)
 	if got := r.state(id); got != "" {
@@ -90,7 +86,6 @@ func TestCancelInBrowser(t *testing.T) {
 	id := r.submit(scheduler.NewTask{Kind: "nobody.runs"})
 	tab := browser.Open(t, r.one+"/tasks/"+id.String())
 	tab.Fill(`input[name=reason]`, "not needed any more")
-	yes(tab)
 	browser.Eval[bool](tab, `(document.activeElement.blur(), true)`)
 	tab.Keys("c")
 	said(tab, "1 task cancelled")
@@ -155,18 +150,15 @@ func TestTasksInBrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	tab.Await(row(ids[0]) + `.querySelector(".state").textContent === "cancelled" && ` + row(ids[2]) + `.querySelector("input").checked`)
-	yes(tab)
 	tab.Keys("c")
 	said(tab, "1 task cancelled")
 
 	tab.Click(`input.all`)
 	tab.Click(`button[value=retry]`)
 	said(tab, "2 tasks retried. 1 not:")
-	yes(tab)
 	tab.Click(`input.all`)
 	tab.Click(`button[value=cancel]`)
 	said(tab, "3 tasks cancelled")
-	yes(tab)
 	tab.Click(`input.all`)
 	tab.Click(`button[value=delete]`)
 	said(tab, "3 tasks deleted")
@@ -196,12 +188,10 @@ func TestBulksInBrowser(t *testing.T) {
 	r.exec(`insert into scheduler.tasks (kind, state, error_code, error, finished_at) values ('other', 'failed', 'panic', 'nil map', now())`)
 	tab := browser.Open(t, r.one+"/dead")
 	tab.Await(`document.querySelectorAll("tr[data-group]").length === 2`)
-	yes(tab)
 	tab.Click(`tr[data-group]:first-child button[value=retry]`)
 	said(tab, "It began to retry 120 tasks")
 	tab.Await(`document.querySelectorAll("tr[data-group]").length === 1 && document.querySelector(".bulkrow").textContent.includes("120 done")`)
 	tab.Go(r.two + "/tasks?state=ready&kind=mail.send")
-	yes(tab)
 	tab.Click(`.matching button[value=cancel]`)
 	said(tab, "It began to cancel 120 tasks")
 	tab.Await(`document.body.textContent.includes("No task fits the filter")`)
@@ -252,7 +242,6 @@ func TestSchedulesInBrowser(t *testing.T) {
 	tab.Click(`.edit:first-of-type button`)
 	tab.Await(`document.querySelector("h1").textContent.includes("cron expression")`)
 	tab.Go(r.one + "/schedules")
-	yes(tab)
 	tab.Click(`tr[data-schedule=nightly] button[value=delete]`)
 	said(tab, "is deleted")
 }
@@ -266,7 +255,6 @@ func TestWorkersInBrowser(t *testing.T) {
 	tab.Await(`document.querySelector("tr[data-worker]")?.textContent.includes("web-7")`)
 	tab.Await(`document.querySelector("td.runs progress")?.value === 10`)
 	for _, step := range []struct{ button, said string }{{"quiet", "takes nothing more"}, {"run", "works again"}, {"stop", "ends"}} {
-		yes(tab)
 		tab.Click(`tr[data-worker] button[value=` + step.button + `]`)
 		said(tab, step.said)
 	}

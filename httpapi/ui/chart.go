@@ -86,3 +86,28 @@ func (s series) wire() []map[string]any {
 	}
 	return wire
 }
+
+// spark draws the series as small bars without words; those read perMinute beside it.
+func (s series) spark() template.HTML {
+	var most int64
+	for _, p := range s.steps {
+		most = max(most, p.Completed+p.Failed)
+	}
+	if most == 0 {
+		return ""
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, `<svg class="spark" viewBox="0 0 %d 22" preserveAspectRatio="none" aria-hidden="true">`, 2*len(s.steps))
+	for i, p := range s.steps {
+		height := func(n int64) float64 { return 22 * float64(n) / float64(most) }
+		good, bad := height(p.Completed), height(p.Failed)
+		if p.Completed > 0 {
+			fmt.Fprintf(&b, `<rect x="%d" y="%.1f" width="1.6" height="%.1f"/>`, 2*i, 22-good, good)
+		}
+		if p.Failed > 0 {
+			fmt.Fprintf(&b, `<rect class="failed" x="%d" y="%.1f" width="1.6" height="%.1f"/>`, 2*i, 22-good-bad, bad)
+		}
+	}
+	b.WriteString("</svg>")
+	return template.HTML(b.String()) // figures only
+}

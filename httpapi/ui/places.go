@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"html/template"
 	"net/http"
 	"net/url"
 	"time"
@@ -18,17 +19,23 @@ func query(value string) string { return url.QueryEscape(value) }
 type queueRow struct {
 	scheduler.QueueStatus
 	Age    string // of its oldest ready task
+	Rate   string // tasks that ended in the last whole minute
+	Spark  template.HTML
 	Counts map[string]string
 }
 
 func (u *UI) queues(r *http.Request) (*screen, error) {
-	queues, err := u.client.Queues(r.Context())
-	if err != nil {
+	var queues []scheduler.QueueStatus
+	var sparks map[scheduler.Queue]series
+	group, ctx := errgroup.WithContext(r.Context())
+	group.Go(func() (err error) { queues, err = u.client.Queues(ctx); return err })
+	group.Go(func() (err error) { sparks, err = u.sparks(ctx); return err })
+	if err := group.Wait(); err != nil {
 		return nil, err
 	}
 	var rows []queueRow
 	for _, q := range queues {
-		row := queueRow{QueueStatus: q, Counts: map[string]string{"ready": capped(q.Ready), "scheduled": capped(q.Scheduled),
+		row := queueRow{QueueStatus: q, Rate: sparks[q.Name].perMinute(), Spark: sparks[q.Name].spark(), Counts: map[string]string{"ready": capped(q.Ready), "scheduled": capped(q.Scheduled),
 			"running": number(int64(q.Running)), "failed": capped(q.Failed)}}
 		if q.OldestReadyMS != nil {
 			row.Age = lasted(oldest(q))

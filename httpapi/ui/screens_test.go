@@ -32,6 +32,9 @@ func (r *rig) scene() scheduler.TaskID {
 			'page ' || n * 13 || ' of 100', now() from generate_series(1, 6) n, lateral (select id from scheduler.workers order by name offset n % 3 limit 1) w returning id, queue, worker_id)
 		insert into scheduler.leases (worker_id, queue, task_ids) select worker_id, queue, array_agg(id) from made group by 1, 2`)
 	r.exec(`insert into scheduler.tasks (kind, queue, created_at, run_at) select 'pdf.render', 'pdf', now() - n * interval '1 min', now() - n * interval '1 min' from generate_series(1, 14) n`)
+	r.exec(`insert into scheduler.stats (minute, queue, kind, completed, failed, dead, cancelled, crashed, run_ms, wait_ms)
+		select date_trunc('minute', now()) - n * interval '1 min', q, 'k', (40 + 30 * sin(n / 9.0) + n * 7 % 11)::integer, case when n % 17 < 3 then n % 9 else 0 end, case when n % 29 = 0 then 2 else 0 end, 0, 0, 1, 1
+		from generate_series(0, 1500) n, unnest('{default,mail}'::text[]) q`)
 	r.exec(`insert into scheduler.queues (name, paused_at) values ('newsletter', now() - interval '20 min')`)
 	for _, s := range []scheduler.NewSchedule{
 		{Name: "nightly-report", Expression: "30 2 * * *", Zone: "Europe/Berlin", Kind: "report.generate"},

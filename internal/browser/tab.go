@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
 
@@ -71,8 +72,24 @@ func Open(t testing.TB, url string) *Tab {
 	t.Cleanup(cancel)
 	tab := &Tab{t: t, ctx: ctx}
 	tab.do(chromedp.Func(func(context.Context, *chromedp.Target) error { return nil })) // makes the tab, which lives as long as ctx
+	tab.sayYes()
 	tab.Go(url)
 	return tab
+}
+
+// sayYes answers each question of the page with yes.
+func (b *Tab) sayYes() {
+	err := chromedp.Listen(b.ctx, func(event any) {
+		if _, ok := event.(*page.EventJavascriptDialogOpening); !ok {
+			return
+		}
+		go func() { // ends with the answer, or the tab; the listener may not wait for it
+			_, _ = chromedp.Call(b.ctx, page.HandleJavaScriptDialog, page.HandleJavaScriptDialogParams{Accept: true})
+		}()
+	})
+	if err != nil {
+		b.t.Fatalf("browser: %v", err)
+	}
 }
 
 func (b *Tab) do(steps ...chromedp.Action[chromedp.Void]) {
@@ -119,7 +136,9 @@ func (b *Tab) Keys(keys string) {
 // Eval returns what an expression of JavaScript is worth.
 func Eval[T any](b *Tab, expression string) T {
 	b.t.Helper()
-	value, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression))
+	ctx, cancel := context.WithTimeout(b.ctx, within)
+	defer cancel()
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
 	if err != nil {
 		b.t.Fatalf("browser: %s: %v", expression, err)
 	}
@@ -134,7 +153,7 @@ func (b *Tab) Await(expression string) {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		holds, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("!!("+expression+")"))
+		holds, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("!!("+expression+")"))
 		if err == nil && holds {
 			return
 		}
@@ -147,7 +166,9 @@ func (b *Tab) Await(expression string) {
 }
 
 func (b *Tab) text() string {
-	text, err := chromedp.Run(b.ctx, chromedp.Evaluate[string]("location.href + '\\n' + document.body.innerText"))
+	ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
+	defer cancel()
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[string]("location.href + '\\n' + document.body.innerText"))
 	if err != nil {
 		return fmt.Sprint(err)
 	}
