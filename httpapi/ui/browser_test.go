@@ -14,6 +14,9 @@ func said(tab *browser.Tab, part string) {
 	tab.Await(fmt.Sprintf(`document.readyState === "complete" && document.querySelector("#said")?.textContent.includes(%q)`, part))
 }
 
+// live waits until the page hears what happens, and keys.
+func live(tab *browser.Tab) { tab.Await(`document.querySelector("#live")?.textContent === "live"`) }
+
 // TestLoginInBrowser signs in at one server and goes on at it; the other knows the session too.
 func TestLoginInBrowser(t *testing.T) {
 	t.Parallel()
@@ -86,11 +89,13 @@ func TestCancelInBrowser(t *testing.T) {
 	id := r.submit(scheduler.NewTask{Kind: "nobody.runs"})
 	tab := browser.Open(t, r.one+"/tasks/"+id.String())
 	tab.Fill(`input[name=reason]`, "not needed any more")
+	live(tab)
 	browser.Eval[bool](tab, `(document.activeElement.blur(), true)`)
 	tab.Keys("c")
 	said(tab, "1 task cancelled")
 	tab.Await(`document.querySelector(".why").textContent.includes("not needed any more")`)
 	tab.Await(`document.querySelector("#live-audit").textContent.includes("dashboard: cancel")`)
+	live(tab)
 	tab.Keys("r")
 	said(tab, "1 task retried")
 	if got := r.state(id); got != scheduler.Ready {
@@ -135,6 +140,7 @@ func TestTasksInBrowser(t *testing.T) {
 	}
 	r.submit(scheduler.NewTask{Kind: "other"})
 	tab := browser.Open(t, r.two+"/tasks")
+	live(tab)
 	tab.Keys("/")
 	tab.Await(`document.activeElement.name === "kind"`)
 	tab.Fill(`input[name=kind]`, "mail.send")
@@ -144,6 +150,7 @@ func TestTasksInBrowser(t *testing.T) {
 		return fmt.Sprintf(`document.querySelector('tr[data-task-id="%s"]')`, id)
 	}
 
+	live(tab)
 	tab.Keys("jjkx") // the newest is first
 	tab.Await(row(ids[2]) + `.querySelector("input").checked && document.querySelector(".chosen").textContent === "1 selected:"`)
 	if _, err := r.client.Cancel(t.Context(), ids[0], ""); err != nil {
