@@ -48,6 +48,7 @@ func (s *server) register() (err error) {
 	s.registerSchedules(api)
 	s.registerHealth(api)
 	s.registerEvents(api)
+	s.registerSocket(api)
 	finish(registry)
 	s.document, err = json.Marshal(api.OpenAPI())
 	return err
