@@ -204,7 +204,9 @@ func (g *group[In, Out]) close() {
 // withPatience marks the context of statements that may wait for locks, because nobody else waits for them.
 type patience struct{}
 
-func withPatience(ctx context.Context) context.Context { return context.WithValue(ctx, patience{}, true) }
+func withPatience(ctx context.Context) context.Context {
+	return context.WithValue(ctx, patience{}, true)
+}
 
 // bear has the statements of a batch wait for locks for as long as its context allows.
 func bear(ctx context.Context, batch *pgx.Batch) {
