@@ -18,30 +18,34 @@ import (
 	"github.com/pgscheduler/scheduler/scheduler"
 )
 
-// benchHTTP serves the API on a port of this machine and returns how to submit through it, on connections that are kept.
-func (a *app) benchHTTP(ctx context.Context, client *scheduler.Client) (self.SubmitFunc, func(), error) {
+// benchServe serves the API on a port of this machine.
+func (a *app) benchServe(ctx context.Context, client *scheduler.Client) (address string, stop func(), err error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return nil, nil, err
+		return "", nil, err
 	}
 	logger := a.warnings()
 	handler, err := httpapi.New(client, httpapi.Config{Version: version().Version, Logger: logger})
 	if err != nil {
 		listener.Close()
-		return nil, nil, err
+		return "", nil, err
 	}
 	life, end := context.WithCancel(ctx)
 	var serving sync.WaitGroup
 	serving.Go(func() { // until stop, which waits for it
 		_ = httpapi.Serve(life, listener, handler, logger) // a submit tells what is wrong
 	})
-	clients := &posters{address: listener.Addr().String()}
-	stop := func() {
-		clients.close()
-		end()
-		serving.Wait()
+	return listener.Addr().String(), func() { end(); serving.Wait() }, nil
+}
+
+// benchHTTP serves the API and returns how to submit through it, on connections that are kept.
+func (a *app) benchHTTP(ctx context.Context, client *scheduler.Client) (self.SubmitFunc, func(), error) {
+	address, end, err := a.benchServe(ctx, client)
+	if err != nil {
+		return nil, nil, err
 	}
-	return clients.post, stop, nil
+	clients := &posters{address: address}
+	return clients.post, func() { clients.close(); end() }, nil
 }
 
 // posters submit by HTTP on kept connections, as many as there are callers. They write requests and read answers by themselves,
