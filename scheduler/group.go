@@ -22,7 +22,7 @@ const (
 // own answer, after the commit. A caller whose context ends is answered at once; what it asked for may happen all the same, if
 // it is on its way by then.
 type group[In, Out any] struct {
-	// run answers each call, or fails as a whole with nothing done.
+	// run answers each call, or fails as a whole with nothing done. A call that is answered that it was blocked is run again, alone.
 	run func(ctx context.Context, in []In) ([]answer[Out], error)
 	// size is how many bytes a call carries.
 	size func(In) int
@@ -140,16 +140,28 @@ func (g *group[In, Out]) serve(calls []call[In, Out]) {
 	answers, err := g.attempt(calls)
 	switch {
 	case err == nil:
+		var suspects []call[In, Out]
 		for i, c := range calls {
+			if len(calls) > 1 && blocked(answers[i].err) {
+				suspects = append(suspects, c)
+				continue
+			}
 			c.done(answers[i])
 		}
+		g.suspect(suspects)
 	case Unavailable(err) && !blocked(err), len(calls) == 1 && !blocked(err):
 		for _, c := range calls {
 			c.done(answer[Out]{err: err})
 		}
 	default:
-		suspects := slices.Clone(calls)
-		g.flights.Go(func() { g.serveEach(suspects) }) // ends when each is answered; close waits for it
+		g.suspect(slices.Clone(calls))
+	}
+}
+
+// suspect has each call run alone, beside the groups that follow.
+func (g *group[In, Out]) suspect(calls []call[In, Out]) {
+	if len(calls) > 0 {
+		g.flights.Go(func() { g.serveEach(calls) }) // ends when each is answered; close waits for it
 	}
 }
 
