@@ -25,6 +25,9 @@ type Config struct {
 	// Version of the program, for GET /version and the OpenAPI document. "": dev.
 	Version string
 
+	// Metrics answers GET /metrics, for those who have the token. nil: there is nothing at that path.
+	Metrics http.Handler
+
 	// Logger gets each request at level debug, and what fails for no fault of the client's. nil: slog.Default().
 	Logger *slog.Logger
 }
@@ -89,6 +92,9 @@ func newServer(client *scheduler.Client, config Config) (*server, error) {
 	}
 	s := &server{client: client, logger: config.Logger, version: config.Version, gate: newGate(config.Token), mux: &routes{literal: map[string]bool{}},
 		patience: 10 * time.Second, bodyWait: 30 * time.Second}
+	if config.Metrics != nil { // not in the document: its format is not ours
+		s.mux.HandleFunc("GET /metrics", config.Metrics.ServeHTTP)
+	}
 	if err := s.register(); err != nil {
 		return nil, fmt.Errorf("httpapi: describe the API: %w", err)
 	}

@@ -66,6 +66,7 @@ var feeds = map[string]any{
 	"submit":          inserted{},
 	"submit_conflict": conflict{},
 	"submit_plain":    []string{"created_at"},
+	"survey":          Overview{},
 	"task":            Task{},
 	"tasks":           Task{},
 	"tasks_dead":      Task{},

@@ -105,6 +105,8 @@ var (
 	SubmitConflict string
 	//go:embed submit_plain.sql
 	SubmitPlain string
+	//go:embed survey.sql
+	Survey string
 	//go:embed task.sql
 	Task string
 	//go:embed tasks.sql

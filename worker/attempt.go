@@ -20,6 +20,7 @@ const maxLines = 10000
 type attempt struct {
 	worker  *Worker
 	session *session
+	counts  *laneCounts
 	task    scheduler.LeasedTask
 	ctx     context.Context // of the handler; kept because Report and Log are told to stop by it
 	cancel  context.CancelCauseFunc
@@ -32,7 +33,7 @@ type attempt struct {
 }
 
 func newAttempt(ctx context.Context, w *Worker, s *session, task scheduler.LeasedTask) *attempt {
-	a := &attempt{worker: w, session: s, task: task}
+	a := &attempt{worker: w, session: s, counts: w.counts.of(task.Queue, task.Kind), task: task}
 	ctx, cancel := context.WithCancelCause(ctx)
 	a.ctx, a.cancel = ctx, cancel
 	if task.Timeout > 0 {
