@@ -106,7 +106,7 @@ func newServer(client *scheduler.Client, config Config) (*server, error) {
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start, out := time.Now(), &response{ResponseWriter: w}
 	id := newRequestID(r)
-	r = r.WithContext(context.WithValue(r.Context(), requestKey{}, id))
+	r = r.WithContext(scheduler.WithTraceParent(context.WithValue(r.Context(), requestKey{}, id), r.Header.Get("Traceparent")))
 	header := out.Header()
 	header.Set("X-Request-Id", id)
 	header.Set("X-Content-Type-Options", "nosniff")

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/pgscheduler/scheduler/scheduler"
 )
@@ -25,6 +26,7 @@ type attempt struct {
 	ctx     context.Context // of the handler; kept because Report and Log are told to stop by it
 	cancel  context.CancelCauseFunc
 
+	span     trace.Span  // of the run; nil: the task belongs to no trace
 	noted    atomic.Bool // something was reported or logged
 	mu       sync.Mutex
 	progress *scheduler.Progress // reported and not written yet
@@ -34,7 +36,7 @@ type attempt struct {
 
 func newAttempt(ctx context.Context, w *Worker, s *session, task scheduler.LeasedTask) *attempt {
 	a := &attempt{worker: w, session: s, counts: w.counts.of(task.Queue, task.Kind), task: task}
-	ctx, cancel := context.WithCancelCause(ctx)
+	ctx, cancel := context.WithCancelCause(a.trace(ctx))
 	a.ctx, a.cancel = ctx, cancel
 	if task.Timeout > 0 {
 		timed, stop := context.WithTimeoutCause(ctx, task.Timeout, ErrTimeout)
@@ -47,7 +49,7 @@ func newAttempt(ctx context.Context, w *Worker, s *session, task scheduler.Lease
 func (a *attempt) info() Info {
 	t := a.task
 	return Info{ID: t.Task, Queue: t.Queue, Kind: t.Kind, Attempt: t.Attempt, Failures: t.Failures, MaxAttempts: t.MaxAttempts,
-		Priority: t.Priority, Payload: t.Payload, RunAt: t.RunAt, CreatedAt: t.CreatedAt, Schedule: t.Schedule, TickAt: t.TickAt}
+		Priority: t.Priority, Payload: t.Payload, RunAt: t.RunAt, CreatedAt: t.CreatedAt, Schedule: t.Schedule, TickAt: t.TickAt, TraceParent: t.TraceParent}
 }
 
 func (a *attempt) report(p scheduler.Progress) error {

@@ -21,6 +21,7 @@ func (w *Worker) run(ctx context.Context, a *attempt) {
 	defer func() { // runs after Goexit too
 		out.cause, out.took = context.Cause(a.ctx), time.Since(began)
 		a.counts.run.Observe(int64(out.took))
+		a.endTrace(out)
 		w.vacate()
 		if w.plain(a, out) {
 			w.completeLater(ctx, a, out)

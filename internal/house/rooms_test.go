@@ -52,7 +52,7 @@ var owners = map[string][]string{
 	"github.com/jackc/pgx/v5":     {"scheduler", "worker", "cmd/scheduler", "migrations", "internal", "examples"},
 	"github.com/coder/websocket":  {"httpapi"},
 	"github.com/prometheus":       {"metrics"},
-	"go.opentelemetry.io":         {"worker", "httpapi", "cmd/scheduler"},
+	"go.opentelemetry.io":         {"scheduler", "worker", "cmd/scheduler"},
 	"github.com/google/uuid":      {"scheduler"},
 	"golang.org/x/term":           {"cmd/scheduler", "examples"},
 	"github.com/rivo/uniseg":      {"cmd/scheduler"},
