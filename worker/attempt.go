@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/pgscheduler/scheduler/scheduler"
 )
@@ -26,7 +25,6 @@ type attempt struct {
 	ctx     context.Context // of the handler; kept because Report and Log are told to stop by it
 	cancel  context.CancelCauseFunc
 
-	span     trace.Span  // of the run; nil: the task belongs to no trace
 	noted    atomic.Bool // something was reported or logged
 	mu       sync.Mutex
 	progress *scheduler.Progress // reported and not written yet
@@ -34,8 +32,8 @@ type attempt struct {
 	inTx     bool                // CompleteTx was called
 }
 
-func newAttempt(ctx context.Context, w *Worker, s *session, task scheduler.LeasedTask) *attempt {
-	a := &attempt{worker: w, session: s, counts: w.counts.of(task.Queue, task.Kind), task: task}
+func newAttempt(ctx context.Context, w *Worker, s *session, counts *laneCounts, task scheduler.LeasedTask) *attempt {
+	a := &attempt{worker: w, session: s, counts: counts, task: task}
 	ctx, cancel := context.WithCancelCause(a.trace(ctx))
 	a.ctx, a.cancel = ctx, cancel
 	if task.Timeout > 0 {

@@ -55,18 +55,22 @@ type laneKey struct {
 }
 
 type laneCounts struct {
+	key       laneKey
 	wait, run *scheduler.Histogram
 	ended     [len(outcomes)]atomic.Uint64
 }
 
-// of returns the counts of a lane.
-func (c *counts) of(queue scheduler.Queue, kind string) *laneCounts {
+// of returns the counts of a lane. What is leased together is mostly of one: last is what was returned before.
+func (c *counts) of(queue scheduler.Queue, kind string, last *laneCounts) *laneCounts {
+	key := laneKey{queue, kind}
+	if last != nil && last.key == key {
+		return last
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	key := laneKey{queue, kind}
 	l := c.lanes[key]
 	if l == nil {
-		l = &laneCounts{wait: scheduler.NewDurations(), run: scheduler.NewDurations()}
+		l = &laneCounts{key: key, wait: scheduler.NewDurations(), run: scheduler.NewDurations()}
 		if c.lanes == nil {
 			c.lanes = map[laneKey]*laneCounts{}
 		}
@@ -79,6 +83,7 @@ func (l *laneCounts) end(how Outcome) {
 	for i := range outcomes {
 		if outcomes[i] == how {
 			l.ended[i].Add(1)
+			return
 		}
 	}
 }

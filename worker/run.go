@@ -29,7 +29,7 @@ func (w *Worker) run(ctx context.Context, a *attempt) {
 			w.end(a, w.settle(ctx, a, out))
 		}
 	}()
-	a.counts.wait.Observe(int64(max(0, w.client.Now().Sub(a.task.RunAt))))
+	a.counts.wait.Observe(int64(max(0, began.Sub(w.client.Local(a.task.RunAt)))))
 	if a.ctx.Err() != nil { // it was so long on its way that the lease may be over, or its time is
 		out = outcome{failure: failureOf(context.Cause(a.ctx))}
 		return

@@ -23,7 +23,7 @@ func (a *attempt) trace(ctx context.Context) context.Context {
 		attribute.String("scheduler.kind", a.task.Kind), attribute.Int("scheduler.attempt", a.task.Attempt))
 	_, wait := tracer.Start(ctx, "wait "+a.task.Kind, about, trace.WithTimestamp(a.worker.client.Local(a.task.RunAt)))
 	wait.End()
-	ctx, a.span = tracer.Start(ctx, "run "+a.task.Kind, about, trace.WithSpanKind(trace.SpanKindConsumer))
+	ctx, _ = tracer.Start(ctx, "run "+a.task.Kind, about, trace.WithSpanKind(trace.SpanKindConsumer))
 	if parent := scheduler.TraceParent(ctx); parent != "" {
 		a.task.TraceParent = parent
 	}
@@ -32,12 +32,13 @@ func (a *attempt) trace(ctx context.Context) context.Context {
 
 // endTrace ends the span of the run.
 func (a *attempt) endTrace(out outcome) {
-	if a.span == nil {
+	if a.task.TraceParent == "" {
 		return
 	}
+	span := trace.SpanFromContext(a.ctx)
 	if out.failure != nil && out.snooze == nil {
-		a.span.SetStatus(codes.Error, scheduler.Truncate(out.failure.Message, 500))
-		a.span.SetAttributes(attribute.String("error.type", out.failure.Code))
+		span.SetStatus(codes.Error, scheduler.Truncate(out.failure.Message, 500))
+		span.SetAttributes(attribute.String("error.type", out.failure.Code))
 	}
-	a.span.End()
+	span.End()
 }
