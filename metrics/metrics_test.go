@@ -249,7 +249,7 @@ func TestNotificationsAreTimed(t *testing.T) {
 	}()
 	defer func() { stop(); <-ended }()
 	<-heard // connected
-	if _, err := client.Survey(t.Context()); err != nil {
+	if _, err := client.Survey(t.Context(), scheduler.CountCap); err != nil {
 		t.Fatal(err)
 	}
 	tick := time.NewTicker(5 * time.Millisecond)

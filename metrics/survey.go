@@ -10,6 +10,12 @@ import (
 	"github.com/pgscheduler/scheduler/scheduler"
 )
 
+// How far tasks are counted: to countAll over all queues, but in each to countLeast, and no further than to scheduler.CountCap.
+const (
+	countAll   = 50_000
+	countLeast = 1000
+)
+
 // surveys collects what the database says, no more often than surveyEvery, whoever asks.
 type surveys struct {
 	client *scheduler.Client
@@ -17,6 +23,7 @@ type surveys struct {
 	queues labels
 
 	mu       sync.Mutex
+	most     int // to which was counted
 	survey   scheduler.Survey
 	at       time.Time // of the last look; zero: none
 	took     time.Duration
@@ -42,6 +49,7 @@ func (s *surveys) Collect(to chan<- prometheus.Metric) {
 	if s.err != nil {
 		return
 	}
+	send.gauge(countLimit, float64(s.most))
 	for state, n := range map[string]int{"live": s.survey.LiveWorkers, "dead": s.survey.DeadWorkers} {
 		send.gauge(workers, float64(n), state)
 	}
@@ -66,7 +74,11 @@ func (s *surveys) look() {
 	ctx, cancel := limited()
 	defer cancel()
 	began, failed := time.Now(), s.err != nil
-	s.survey, s.err = s.client.Survey(ctx)
+	s.most = min(scheduler.CountCap, max(countLeast, countAll/max(1, len(s.survey.Queues))))
+	if s.at.IsZero() { // nobody knows yet how many queues there are
+		s.most = countLeast
+	}
+	s.survey, s.err = s.client.Survey(ctx, s.most)
 	s.at, s.took = time.Now(), time.Since(began)
 	if s.err != nil {
 		s.failures++

@@ -41,6 +41,7 @@ var feeds = map[string]any{
 	"log":             []string{"pg_notify"},
 	"logs":            LogLine{},
 	"notify":          []string{"pg_notify"},
+	"pin":             []string{"seqscan", "bitmapscan", "sort"},
 	"plan":            nil,
 	"promote":         promoted{},
 	"queue_pause":     []string{"paused_at"},

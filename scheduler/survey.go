@@ -31,15 +31,20 @@ type Overview struct {
 	DeadRows          int64     `db:"dead_rows"`         // of scheduler.tasks, as the statistics have it
 }
 
-// Survey looks at the whole database, in one round trip that costs the same however many tasks there are; counts end at
-// CountCap. It sends a notification on the way, so that Counts knows how long these take even while nothing else is announced.
-func (c *Client) Survey(ctx context.Context) (s Survey, err error) {
+// Survey looks at the whole database, in one round trip that costs the same however many tasks there are: in each queue it
+// counts to most, 1 to CountCap, of each state. It sends a notification on the way, so that Counts knows how long these take
+// even while nothing else is announced.
+func (c *Client) Survey(ctx context.Context, most int) (s Survey, err error) {
+	if most < 1 || most > CountCap {
+		return s, invalid("most", fmt.Sprintf("1 to %d", CountCap))
+	}
 	var batch pgx.Batch
+	batch.Queue(sql.Pin)
 	batch.Queue(sql.Survey).Query(func(rows pgx.Rows) (err error) {
 		s.Overview, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[Overview])
 		return err
 	})
-	batch.Queue(sql.Queues, pgx.StrictNamedArgs{"cap": CountCap}).Query(func(rows pgx.Rows) (err error) {
+	batch.Queue(sql.Queues, pgx.StrictNamedArgs{"cap": most}).Query(func(rows pgx.Rows) (err error) {
 		s.Queues, err = pgx.CollectRows(rows, pgx.RowToStructByName[QueueStatus])
 		return err
 	})

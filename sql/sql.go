@@ -55,6 +55,8 @@ var (
 	Logs string
 	//go:embed notify.sql
 	Notify string
+	//go:embed pin.sql
+	Pin string
 	//go:embed plan.sql
 	Plan string
 	//go:embed promote.sql
