@@ -26,9 +26,11 @@ type Config struct {
 }
 
 const (
-	surveyEvery  = 5 * time.Second // at most
-	surveyWithin = 4 * time.Second // less than Prometheus waits for, by default 10 s
-	scrapesMost  = 10              // at once; more are refused
+	surveyEvery  = 5 * time.Second  // at most
+	surveyShare  = 20               // a survey takes one part in so many of the time,
+	surveySeldom = 30 * time.Second // but comes at least so often, when somebody asks
+	surveyWithin = 4 * time.Second  // less than Prometheus waits for, by default 10 s
+	scrapesMost  = 10               // at once; more are refused
 )
 
 // New returns a handler that answers every request with the metrics, in the format that is asked for. Safe for concurrent

@@ -58,7 +58,7 @@ var (
 	surveyTook     = declare(&ofSurvey, "scheduler_survey_duration_seconds", "How long the last look at the database took.")
 	surveyAge      = declare(&ofSurvey, "scheduler_survey_age_seconds", "How long ago the last look at the database was.")
 	queueTasks     = declare(&ofSurvey, "scheduler_queue_tasks", "Tasks by state: ready, scheduled, running, failed. At scheduler_queue_count_limit there may be more.", "queue", "state")
-	countLimit     = declare(&ofSurvey, "scheduler_queue_count_limit", "Where counting the tasks of a queue and state stops: 1000 to 10000, less with more queues.")
+	countLimit     = declare(&ofSurvey, "scheduler_queue_count_limit", "Where counting the tasks of a queue and state stops: 500 to 10000, less with more queues.")
 	queueOldest    = declare(&ofSurvey, "scheduler_queue_oldest_ready_seconds", "How long the oldest ready task has been due. 0: none is ready.", "queue")
 	queuePaused    = declare(&ofSurvey, "scheduler_queue_paused", "1: nothing is leased from the queue.", "queue")
 	queueWorkers   = declare(&ofSurvey, "scheduler_queue_workers", "Live workers that take from the queue.", "queue")

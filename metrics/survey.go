@@ -12,11 +12,11 @@ import (
 
 // How far tasks are counted: to countAll over all queues, but in each to countLeast, and no further than to scheduler.CountCap.
 const (
-	countAll   = 50_000
-	countLeast = 1000
+	countAll   = 20_000
+	countLeast = 500
 )
 
-// surveys collects what the database says, no more often than surveyEvery, whoever asks.
+// surveys collects what the database says, no more often than surveyEvery, whoever asks; less often when that takes long.
 type surveys struct {
 	client *scheduler.Client
 	logger *slog.Logger
@@ -68,7 +68,7 @@ func (s *surveys) Collect(to chan<- prometheus.Metric) {
 
 // look asks the database, unless it was asked just now. s.mu is held: who comes meanwhile waits, and finds it done.
 func (s *surveys) look() {
-	if !s.at.IsZero() && time.Since(s.at) < surveyEvery {
+	if pause := min(surveySeldom, max(surveyEvery, surveyShare*s.took)); !s.at.IsZero() && time.Since(s.at) < pause {
 		return
 	}
 	ctx, cancel := limited()
