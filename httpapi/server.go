@@ -25,6 +25,9 @@ type Config struct {
 	// Version of the program, for GET /version and the OpenAPI document. "": dev.
 	Version string
 
+	// Metrics answers GET /metrics, for those who have the token. nil: there is nothing at that path.
+	Metrics http.Handler
+
 	// Logger gets each request at level debug, and what fails for no fault of the client's. nil: slog.Default().
 	Logger *slog.Logger
 }
@@ -90,6 +93,9 @@ func newServer(client *scheduler.Client, config Config) (*server, error) {
 	}
 	s := &server{client: client, logger: config.Logger, version: config.Version, gate: newGate(config.Token), mux: &routes{literal: map[string]bool{}},
 		patience: 10 * time.Second, bodyWait: 30 * time.Second, takeWait: 20 * time.Second}
+	if config.Metrics != nil { // not in the document: its format is not ours
+		s.mux.HandleFunc("GET /metrics", config.Metrics.ServeHTTP)
+	}
 	if err := s.register(); err != nil {
 		return nil, fmt.Errorf("httpapi: describe the API: %w", err)
 	}
@@ -101,7 +107,7 @@ func newServer(client *scheduler.Client, config Config) (*server, error) {
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start, out := time.Now(), &response{ResponseWriter: w}
 	id := newRequestID(r)
-	r = r.WithContext(context.WithValue(r.Context(), requestKey{}, id))
+	r = r.WithContext(scheduler.WithTraceParent(context.WithValue(r.Context(), requestKey{}, id), r.Header.Get("Traceparent")))
 	header := out.Header()
 	header.Set("X-Request-Id", id)
 	header.Set("X-Content-Type-Options", "nosniff")

@@ -15,7 +15,7 @@ import (
 )
 
 // SchemaVersion is the migration that this build works with; a test holds it to the newest file in migrations.
-const SchemaVersion = 6
+const SchemaVersion = 11
 
 // Config of a Client. The zero value connects as the PG* variables of the environment say.
 type Config struct {
@@ -60,6 +60,8 @@ type Client struct {
 	scouts      scouts
 	watches     watches
 	due         soon // to Maintain
+	counters    counters
+	ahead       ahead
 }
 
 const (
@@ -97,7 +99,8 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 	params["jit"] = "off" // compiling costs more than any of these statements
 	params["statement_timeout"] = fmt.Sprint(statementTimeout.Milliseconds())
 
-	c := &Client{config: config, listen: base.ConnConfig.Copy(), due: soon{told: make(chan struct{}, 1)}, scouts: newScouts(ctx)}
+	c := &Client{config: config, listen: base.ConnConfig.Copy(), due: soon{told: make(chan struct{}, 1)}, scouts: newScouts(ctx), counters: newCounters()}
+	c.submits.sizes, c.completions.sizes, c.failures.sizes, c.snoozes.sizes = NewHistogram(groupBounds), NewHistogram(groupBounds), NewHistogram(groupBounds), NewHistogram(groupBounds)
 	for _, p := range []struct {
 		pool  **pgxpool.Pool
 		conns int
@@ -129,11 +132,13 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 		return nil, err
 	}
 	began := time.Now()
-	if _, err := c.now(ctx); err != nil {
+	clock, err := c.now(ctx)
+	if err != nil {
 		c.Close()
 		return nil, fmt.Errorf("open: %w", err)
 	}
 	c.positions.trip = time.Since(began)
+	c.ahead.note(clock, began, time.Now())
 	return c, nil
 }
 

@@ -30,6 +30,8 @@ type group[In, Out any] struct {
 	lock func(In) string
 	// most is how many calls go in one statement; 0: groupMost.
 	most int
+	// sizes counts how many calls went together; nil: they are not counted.
+	sizes *Histogram
 
 	mu      sync.Mutex
 	waiting []call[In, Out]
@@ -199,6 +201,9 @@ func (g *group[In, Out]) serveEach(calls []call[In, Out]) {
 }
 
 func (g *group[In, Out]) attempt(calls []call[In, Out]) ([]answer[Out], error) {
+	if g.sizes != nil {
+		g.sizes.Observe(int64(len(calls)))
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), groupTimeout) // the run serves many callers, none of them owns it
 	defer cancel()
 	in := make([]In, len(calls))

@@ -239,14 +239,14 @@ func columns(queue Queue, rows []submission) []any {
 	ids, kinds, payloads, priorities := make([]TaskID, n), make([]string, n), make([]string, n), make([]int16, n)
 	runAt, delays, attempts := make([]*time.Time, n), make([]*int64, n), make([]int16, n)
 	timeouts, expires := make([]*int64, n), make([]*time.Time, n)
-	unique, keys, backoffs := make([]*string, n), make([]*string, n), make([]*string, n)
+	unique, keys, backoffs, traces := make([]*string, n), make([]*string, n), make([]*string, n), make([]*string, n)
 	for i, r := range rows {
 		ids[i], kinds[i], payloads[i], priorities[i] = r.id, r.kind, r.payload, r.priority
 		runAt[i], delays[i], attempts[i] = r.runAt, r.delayMS, r.maxAttempts
 		timeouts[i], expires[i] = r.timeoutMS, r.expiresAt
-		unique[i], keys[i], backoffs[i] = r.uniqueKey, r.idempotencyKey, r.backoffMS
+		unique[i], keys[i], backoffs[i], traces[i] = r.uniqueKey, r.idempotencyKey, r.backoffMS, r.trace
 	}
-	return []any{queue, ids, kinds, payloads, priorities, runAt, delays, attempts, timeouts, expires, unique, keys, backoffs}
+	return []any{queue, ids, kinds, payloads, priorities, runAt, delays, attempts, timeouts, expires, unique, keys, backoffs, traces}
 }
 
 type conflict struct {

@@ -91,6 +91,16 @@ func (h *watches) start(c *Client) {
 	})
 }
 
+// counts returns how many follow, how many tasks, and how often these were read.
+func (h *watches) counts() (followers, tasks int, reads uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, t := range h.tasks {
+		followers += t.count
+	}
+	return followers, len(h.tasks), uint64(h.reads)
+}
+
 func (h *watches) close() {
 	h.mu.Lock()
 	h.closed = true

@@ -55,6 +55,8 @@ var (
 	Logs string
 	//go:embed notify.sql
 	Notify string
+	//go:embed pin.sql
+	Pin string
 	//go:embed plan.sql
 	Plan string
 	//go:embed promote.sql
@@ -105,6 +107,8 @@ var (
 	SubmitConflict string
 	//go:embed submit_plain.sql
 	SubmitPlain string
+	//go:embed survey.sql
+	Survey string
 	//go:embed task.sql
 	Task string
 	//go:embed tasks.sql

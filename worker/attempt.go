@@ -20,6 +20,7 @@ const maxLines = 10000
 type attempt struct {
 	worker  *Worker
 	session *session
+	counts  *laneCounts
 	task    scheduler.LeasedTask
 	ctx     context.Context // of the handler; kept because Report and Log are told to stop by it
 	cancel  context.CancelCauseFunc
@@ -32,9 +33,9 @@ type attempt struct {
 	inTx      bool                // CompleteTx was called
 }
 
-func newAttempt(ctx context.Context, w *Worker, s *session, task scheduler.LeasedTask) *attempt {
-	a := &attempt{worker: w, session: s, task: task}
-	ctx, cancel := context.WithCancelCause(ctx)
+func newAttempt(ctx context.Context, w *Worker, s *session, counts *laneCounts, task scheduler.LeasedTask) *attempt {
+	a := &attempt{worker: w, session: s, counts: counts, task: task}
+	ctx, cancel := context.WithCancelCause(a.trace(ctx))
 	a.ctx, a.cancel = ctx, cancel
 	if task.Timeout > 0 {
 		timed, stop := context.WithTimeoutCause(ctx, task.Timeout, ErrTimeout)
@@ -47,7 +48,7 @@ func newAttempt(ctx context.Context, w *Worker, s *session, task scheduler.Lease
 func (a *attempt) info() Info {
 	t := a.task
 	return Info{ID: t.Task, Queue: t.Queue, Kind: t.Kind, Attempt: t.Attempt, Failures: t.Failures, MaxAttempts: t.MaxAttempts,
-		Priority: t.Priority, Payload: t.Payload, RunAt: t.RunAt, CreatedAt: t.CreatedAt, Schedule: t.Schedule, TickAt: t.TickAt}
+		Priority: t.Priority, Payload: t.Payload, RunAt: t.RunAt, CreatedAt: t.CreatedAt, Schedule: t.Schedule, TickAt: t.TickAt, TraceParent: t.TraceParent}
 }
 
 func (a *attempt) report(p scheduler.Progress) error {

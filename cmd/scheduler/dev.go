@@ -222,7 +222,7 @@ type devRun struct {
 }
 
 func (d *devRun) run(ctx context.Context) error {
-	handler, err := d.app.handler(d.client)
+	handler, err := d.app.handler(d.client, d.app.metrics(d.client, d.worker))
 	if err != nil {
 		d.listener.Close()
 		return err

@@ -23,6 +23,7 @@ const defaultListen = "127.0.0.1:8080"
 func (a *app) serveCommand() *cobra.Command {
 	var listen string
 	var pollOnly bool
+	var port metricsPort
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the HTTP API",
@@ -47,11 +48,17 @@ Without a token it listens on this machine's own addresses only; --token or SCHE
 				client.Close()
 				return listenProblem(listen, err)
 			}
-			return a.serve(cmd.Context(), client, listener)
+			if err := port.open(); err != nil {
+				listener.Close()
+				client.Close()
+				return err
+			}
+			return a.serve(cmd.Context(), client, listener, &port)
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", defaultListen, "`address` to listen on")
 	cmd.Flags().BoolVar(&pollOnly, "poll-only", false, "never LISTEN, for a database behind a pooler that cannot")
+	port.flag(cmd.Flags(), "give /metrics an `address` of its own, without a token; else it is at the API's, with the token")
 	return cmd
 }
 
@@ -65,7 +72,7 @@ func checkListen(address, token string) error {
 	return &problem{exitUsage, lines[0], lines[1], lines[2]}
 }
 
-func listenProblem(address string, err error) error {
+func listenProblem(address string, err error) *problem {
 	p := &problem{exitFailure, "cannot listen on " + address, err.Error(), "the same command with another --listen"}
 	if errors.Is(err, syscall.EADDRINUSE) {
 		p.why = "another process listens there"
@@ -75,9 +82,15 @@ func listenProblem(address string, err error) error {
 
 // serve answers requests until it has drained, and closes the client. The second signal cuts that short: then the
 // process is about to end, and nothing is waited for.
-func (a *app) serve(ctx context.Context, client *scheduler.Client, listener net.Listener) error {
-	handler, err := a.handler(client)
+func (a *app) serve(ctx context.Context, client *scheduler.Client, listener net.Listener, port *metricsPort) error {
+	numbers := a.metrics(client, nil)
+	within := numbers
+	if port.given() {
+		within = nil
+	}
+	handler, err := a.handler(client, within)
 	if err != nil {
+		port.close()
 		return err
 	}
 	a.draining.Store(true)
@@ -85,6 +98,7 @@ func (a *app) serve(ctx context.Context, client *scheduler.Client, listener net.
 	g.Go(func() error { return a.answer(life, listener, handler) })
 	g.Go(func() error { return client.Maintain(life) })
 	g.Go(func() error { return hearDue(life, client) })
+	g.Go(func() error { return port.serve(life, numbers, a.global.logger) })
 	ended := make(chan error, 1)
 	go func() { ended <- g.Wait() }() // ends with the server; the process does not outlive a second signal
 	select {
@@ -96,8 +110,9 @@ func (a *app) serve(ctx context.Context, client *scheduler.Client, listener net.
 	}
 }
 
-func (a *app) handler(client *scheduler.Client) (http.Handler, error) {
-	handler, err := httpapi.New(client, httpapi.Config{Token: a.global.token, Version: version().Version, Logger: a.global.logger})
+// handler answers the API, and GET /metrics by numbers unless that is nil.
+func (a *app) handler(client *scheduler.Client, numbers http.Handler) (http.Handler, error) {
+	handler, err := httpapi.New(client, httpapi.Config{Token: a.global.token, Version: version().Version, Logger: a.global.logger, Metrics: numbers})
 	if err != nil {
 		return nil, &problem{exitUsage, "cannot serve", err.Error(), "the same command with another --token"}
 	}
