@@ -144,6 +144,8 @@ type view interface {
 	frame(s *scheduler.Snapshot) []byte
 	// lineFrame is the data of an event about a log line.
 	lineFrame(id scheduler.TaskID, l scheduler.LogLine) []byte
+	// missing says of an error of reading the task that there is none, if that is what it means.
+	missing(err error, id scheduler.TaskID) error
 }
 
 // taskView shows all of a task.
@@ -156,6 +158,8 @@ func (taskView) frame(s *scheduler.Snapshot) []byte {
 func (taskView) lineFrame(id scheduler.TaskID, l scheduler.LogLine) []byte {
 	return encodeLine(EventLine{Task: id.String(), LogLine: NewLogLine(l)})
 }
+
+func (taskView) missing(err error, id scheduler.TaskID) error { return noTask(err, id) }
 
 // EventLine is the data of an event about a log line.
 type EventLine struct {
@@ -186,7 +190,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, ids []scheduler.
 	for i, id := range ids {
 		watcher.Add(id, scheduler.WatchFrom{Revision: from[i].revision, Line: from[i].line, NoLines: !logs})
 	}
-	first, problem := s.firsts(ctx, watcher, ids)
+	first, problem := s.firsts(ctx, watcher, ids, its)
 	if problem != nil {
 		problem.write(w, r)
 		return
@@ -229,14 +233,14 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, ids []scheduler.
 }
 
 // firsts waits until each task was read once.
-func (s *server) firsts(ctx context.Context, watcher *scheduler.Watcher, ids []scheduler.TaskID) ([]scheduler.Change, *Problem) {
+func (s *server) firsts(ctx context.Context, watcher *scheduler.Watcher, ids []scheduler.TaskID, its view) ([]scheduler.Change, *Problem) {
 	limited, cancel := s.limited(ctx, "")
 	defer cancel()
 	changes := make([]scheduler.Change, len(ids))
 	for missing := len(ids); missing > 0; {
 		id, change, err := watcher.Next(limited)
 		if err != nil {
-			return nil, s.problem(limited, noTask(err, id))
+			return nil, s.problem(limited, its.missing(err, id))
 		}
 		at := slices.Index(ids, id)
 		if changes[at].Latest == nil {
