@@ -129,7 +129,7 @@ func (s *server) mintWatch(ctx context.Context, in *mintInput) (*mintOutput, err
 // mintedWatch is a watch URL that is valid for at least ttl, and less than a second longer.
 func (s *server) mintedWatch(id scheduler.TaskID, ttl time.Duration) Watch {
 	expires := s.clock().Add(ttl + time.Second - 1).Truncate(time.Second).UTC()
-	token := s.keys.first.mint(id, expires)
+	token := s.keys.first.Mint(id, expires)
 	return Watch{URL: pathWatch + token, Token: token, ExpiresAt: expires}
 }
 

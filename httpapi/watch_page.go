@@ -58,6 +58,7 @@ func (a asset) serve(w http.ResponseWriter, r *http.Request) {
 type watchShown struct {
 	Script, Style asset
 	Problem       *Problem // nil: there is a task
+	Sentence      string   // of the problem
 	Token         string
 	State, Word   string
 	Live          bool     // the task is not done
@@ -70,7 +71,7 @@ type watchShown struct {
 func (s *server) watchPage(w http.ResponseWriter, r *http.Request, task scheduler.Task, problem *Problem) {
 	shown, status := watchShown{Script: watchScript, Style: watchStyle, Problem: problem}, http.StatusOK
 	if problem != nil {
-		status = problem.Status
+		status, shown.Sentence = problem.Status, strings.ToUpper(problem.Detail[:1])+problem.Detail[1:]+"."
 	} else {
 		shown.show(NewWatchedTask(task))
 		shown.Token = r.PathValue("token")
@@ -104,7 +105,7 @@ func (p *watchShown) show(t WatchedTask) {
 	}
 	switch {
 	case t.State == "completed" || t.Progress != nil && t.Progress.Percent != nil:
-		parts = append(parts, strconv.Itoa(int(math.Floor(*p.Percent)))+" %")
+		parts = append(parts, strconv.Itoa(int(math.Floor(*p.Percent)))+"%")
 	case t.Progress != nil && t.Progress.Current > 0:
 		parts = append(parts, strconv.FormatInt(t.Progress.Current, 10))
 	}

@@ -120,11 +120,11 @@ func TestWatchLinksThatShowNothing(t *testing.T) {
 	id, _ := scheduler.ParseTaskID(task.ID)
 	good := r.watch(task.ID).Token
 	links := map[string]string{
-		"expired":               r.server.keys.first.mint(id, time.Now().Add(-time.Second)),
-		"another key":           other.first.mint(id, time.Now().Add(time.Hour)),
+		"expired":               r.server.keys.first.Mint(id, time.Now().Add(-time.Second)),
+		"another key":           other.first.Mint(id, time.Now().Add(time.Hour)),
 		"cut":                   good[:len(good)-1],
 		"changed":               strings.Replace(good, good[30:31], map[bool]string{true: "B", false: "A"}[good[30] == 'A'], 1),
-		"a task that never was": r.server.keys.first.mint(scheduler.NewTaskID(), time.Now().Add(time.Hour)),
+		"a task that never was": r.server.keys.first.Mint(scheduler.NewTaskID(), time.Now().Add(time.Hour)),
 		"a task that is gone":   r.watch(gone.ID).Token,
 		"nonsense":              "x",
 		"long":                  strings.Repeat("A", 5000),
@@ -360,9 +360,9 @@ func TestWatchPage(t *testing.T) {
 	task := r.submit(`{"kind":"k","watch":true}`)
 	for _, test := range []struct{ set, want string }{
 		{`state = 'running', progress_current = 420, progress_total = 1000, progress_message = '<script>alert(1)</script>', progress_at = now()`,
-			`<span class="text">42 % · &lt;script&gt;alert(1)&lt;/script&gt;</span>`},
+			`<span class="text">42% · &lt;script&gt;alert(1)&lt;/script&gt;</span>`},
 		{`progress_message = '"><img src=x onerror=alert(1)>{{.}}'`, `&#34;&gt;&lt;img src=x onerror=alert(1)&gt;{{.}}`},
-		{`progress_message = '</title><script>alert(1)</script>'`, `<title>Running: 42 % · &lt;/title&gt;&lt;script&gt;`},
+		{`progress_message = '</title><script>alert(1)</script>'`, `<title>Running: 42% · &lt;/title&gt;&lt;script&gt;`},
 		{`progress_total = null, progress_message = null`, `<progress max="100" aria-label="Progress"></progress>` + "\n" + `<span class="text">420</span>`},
 	} {
 		r.exec(`update scheduler.tasks set `+test.set+`, worker_id = gen_random_uuid(), attempt = 1, started_at = now(), revision = revision + 1 where id = $1`, task.ID)

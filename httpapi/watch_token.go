@@ -38,8 +38,9 @@ var (
 	errWatchExpired   = errors.New("expired")
 )
 
-// mint returns a token for a task that expires at the second that expires lies in.
-func (k WatchKey) mint(id scheduler.TaskID, expires time.Time) string {
+// Mint returns a token under which a server that has the key shows the task, at /watch/ and the token, until the second in which
+// expires lies. It does not look whether the key is one that a server takes, or whether there is such a task.
+func (k WatchKey) Mint(id scheduler.TaskID, expires time.Time) string {
 	b := make([]byte, 0, 2+len(k.ID)+watchTaskSize+watchTimeSize+sha256.Size)
 	b = append(b, watchVersion, byte(len(k.ID)))
 	b = append(b, k.ID...)

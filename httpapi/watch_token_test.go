@@ -65,7 +65,7 @@ func TestWatchTokens(t *testing.T) {
 	}
 	for _, test := range v.Valid {
 		expires := time.Unix(test.ExpiresAt, 0)
-		if got := (WatchKey{test.Key, keys.secrets[test.Key]}).mint(test.Task, expires); got != test.Token {
+		if got := (WatchKey{test.Key, keys.secrets[test.Key]}).Mint(test.Task, expires); got != test.Token {
 			t.Errorf("%s: minted %s, want %s", test.Name, got, test.Token)
 		}
 		id, until, err := keys.read(test.Token, now)
@@ -124,7 +124,7 @@ func need(t *testing.T, pack string, programs ...string) string {
 	return ""
 }
 
-// FuzzWatchToken: what is read as a token is one that mint makes, byte for byte, whatever came.
+// FuzzWatchToken: what is read as a token is one that Mint makes, byte for byte, whatever came.
 func FuzzWatchToken(f *testing.F) {
 	v, keys := readVectors(f)
 	for _, test := range v.Valid {
@@ -149,7 +149,7 @@ func FuzzWatchToken(f *testing.F) {
 		}
 		raw, _ := base64.RawURLEncoding.DecodeString(token)
 		key := string(raw[2 : 2+raw[1]])
-		again := WatchKey{key, keys.secrets[key]}.mint(id, expires)
+		again := WatchKey{key, keys.secrets[key]}.Mint(id, expires)
 		if again != token && expires.Unix() != lastSecond || !expires.After(now) {
 			t.Errorf("%q is read as %v until %v, of which %q is made", token, id, expires, again)
 		}
@@ -193,7 +193,7 @@ func TestWatchKeysOfAServer(t *testing.T) {
 		return keys
 	}
 	reads := func(k watchKeys, by watchKeys) bool {
-		_, _, err := k.read(by.first.mint(id, now.Add(time.Hour)), now)
+		_, _, err := k.read(by.first.Mint(id, now.Add(time.Hour)), now)
 		return err == nil
 	}
 	before, during, after := build(Config{WatchKeys: []WatchKey{old}}), build(Config{WatchKeys: []WatchKey{fresh, old}}), build(Config{WatchKeys: []WatchKey{fresh}})

@@ -73,7 +73,7 @@ class TaskProgress extends HTMLElement {
     if (value === null) bar.removeAttribute('value'); else bar.value = value;
     const word = words[task.state] ?? task.state;
     if (state.textContent !== word) state.textContent = word; // only what is new is read aloud
-    text.textContent = [known != null ? Math.floor(known) + ' %' : p.current || '', task.error?.message ?? p.message].filter(Boolean).join(' · ');
+    text.textContent = [known != null ? Math.floor(known) + '%' : p.current || '', task.error?.message ?? p.message].filter(Boolean).join(' · ');
     this.dataset.state = task.state;
     this.#tell('task', task);
     if (task.done) this.#end(task.state === 'completed' ? 'done' : 'failed', task);
