@@ -219,7 +219,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, ids []scheduler.
 			}
 		case ctx.Err() != nil:
 			return
-		case waiting.Err() != nil:
+		case errors.Is(err, context.DeadlineExceeded):
 			out.comment()
 			err = nil
 		}
@@ -294,7 +294,7 @@ func (e *events) begin(r *http.Request, first []scheduler.Change) error {
 // change sends what is new of a task: lines, then what became of it.
 func (e *events) change(i int, c scheduler.Change) error {
 	if c.Missed {
-		e.event("gap", e.id(), encodeLine(Gap{Task: e.ids[i].String(), Logs: "/v1/tasks/" + e.ids[i].String() + "/logs?after=" + strconv.FormatInt(e.seen[i].line, 10)}))
+		e.event("gap", e.id(), encodeLine(newGap(e.ids[i], e.seen[i])))
 	}
 	for _, line := range c.Lines {
 		e.seen[i].line = line.ID
@@ -313,6 +313,10 @@ func (e *events) change(i int, c scheduler.Change) error {
 type Gap struct {
 	Task string `json:"task" format:"uuid"`
 	Logs string `json:"logs" doc:"Where they are."`
+}
+
+func newGap(id scheduler.TaskID, seen cursor) Gap {
+	return Gap{Task: id.String(), Logs: "/v1/tasks/" + id.String() + "/logs?after=" + strconv.FormatInt(seen.line, 10)}
 }
 
 func (e *events) task(i int, s *scheduler.Snapshot) {

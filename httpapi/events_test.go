@@ -104,7 +104,7 @@ func TestEvents(t *testing.T) {
 	if err := id.UnmarshalText([]byte(task.ID)); err != nil {
 		t.Fatal(err)
 	}
-	lease := scheduler.Lease{Task: id, Queue: scheduler.Queue(task.Queue), Worker: workerID, Attempt: task.Attempt}
+	lease := scheduler.Lease{Task: id, Queue: scheduler.Queue(task.Queue), Worker: workerID, Attempt: 1}
 	s := r.listen("/v1/tasks/" + task.ID + "/events")
 	if got := s.answer.Header.Get("Content-Type"); s.answer.StatusCode != 200 || got != "text/event-stream; charset=utf-8" {
 		t.Fatalf("%d %s", s.answer.StatusCode, got)

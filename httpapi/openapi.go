@@ -50,6 +50,7 @@ func (s *server) register() (err error) {
 	s.registerHealth(api)
 	s.registerEvents(api)
 	s.registerWatch(api)
+	s.registerSocket(api)
 	finish(registry)
 	s.document, err = json.Marshal(api.OpenAPI())
 	return err

@@ -28,7 +28,7 @@ type watches struct {
 	tasks   map[TaskID]*watched
 	work    chan struct{} // something is dirty
 	look    bool          // compare the revisions of all now
-	reads   int  // so far
+	reads   int           // so far
 	running bool
 	end     context.CancelFunc
 	closed  bool

@@ -24,11 +24,12 @@ type attempt struct {
 	ctx     context.Context // of the handler; kept because Report and Log are told to stop by it
 	cancel  context.CancelCauseFunc
 
-	noted    atomic.Bool // something was reported or logged
-	mu       sync.Mutex
-	progress *scheduler.Progress // reported and not written yet
-	lines    int                 // logged so far
-	inTx     bool                // CompleteTx was called
+	noted     atomic.Bool // something was reported or logged
+	writtenAt time.Time   // when its progress was last taken to be written; the journal's
+	mu        sync.Mutex
+	progress  *scheduler.Progress // reported and not written yet
+	lines     int                 // logged so far
+	inTx      bool                // CompleteTx was called
 }
 
 func newAttempt(ctx context.Context, w *Worker, s *session, task scheduler.LeasedTask) *attempt {
