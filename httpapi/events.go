@@ -25,6 +25,7 @@ const (
 	retryAfter     = 2 * time.Second  // how soon a client whose stream broke comes back
 	mostFollowed   = 100              // tasks of one stream
 	streamBuffer   = 16 << 10         // bytes that the system holds for a client that does not read
+	mediaEvents    = "text/event-stream; charset=utf-8"
 )
 
 // cursor is what a client has seen of a task: its revision, and the last log line.
@@ -201,6 +202,10 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, ids []scheduler.
 		w.WriteHeader(http.StatusNoContent) // which tells an EventSource that comes back that all is said
 		return
 	}
+	if r.Method == http.MethodHead { // there is nothing to follow
+		w.Header().Set("Content-Type", mediaEvents)
+		return
+	}
 	out := &events{w: w, to: http.NewResponseController(w), ids: ids, seen: from, view: its, left: len(ids)}
 	if err := out.begin(r, first); err != nil {
 		return
@@ -275,7 +280,7 @@ func (e *events) begin(r *http.Request, first []scheduler.Change) error {
 		_ = conn.SetWriteBuffer(streamBuffer) // a hint
 	}
 	header := e.w.Header()
-	header.Set("Content-Type", "text/event-stream; charset=utf-8")
+	header.Set("Content-Type", mediaEvents)
 	header.Set("Cache-Control", "no-store, no-transform")
 	header.Set("X-Accel-Buffering", "no")
 	fmt.Fprintf(&e.batch, "retry: %d\n\n", retryAfter.Milliseconds())

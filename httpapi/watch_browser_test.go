@@ -239,7 +239,7 @@ func TestWatchElement(t *testing.T) {
 		return `document.querySelector('#` + id + ` ` + part + `').textContent`
 	}
 	b.until(text("done", "[role=status]"), "Running")
-	b.until(text("expired", ".text"), "This link shows nothing more.")
+	b.until(text("expired", ".text"), "This link shows nothing (any more).")
 	b.eval(`document.querySelector('#moved').setAttribute('src', '` + r.url + moved.link + `')`)
 	for i, w := range []worked{done, failed, polled, moved} {
 		w.report(int64(i), 10, "step")

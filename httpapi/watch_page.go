@@ -109,7 +109,10 @@ func (p *watchShown) show(t WatchedTask) {
 	case t.Progress != nil && t.Progress.Current > 0:
 		parts = append(parts, strconv.FormatInt(t.Progress.Current, 10))
 	}
-	if t.Error != nil {
+	if t.Error != nil && t.State == "scheduled" {
+		p.Word = "Waiting to try again"
+	}
+	if t.Error != nil && t.Done {
 		parts = append(parts, t.Error.Message)
 	} else if t.Progress != nil && t.Progress.Message != nil && *t.Progress.Message != "" {
 		parts = append(parts, *t.Progress.Message)

@@ -289,6 +289,10 @@ func TestWatchStream(t *testing.T) {
 	}
 	r.get(link+"/events", "Last-Event-ID", rest[1].id).want(204)
 	r.get(link + "/events?after=" + rest[1].id).want(204)
+	open := r.watch(read[Task](r.post("/v1/tasks", `{"kind":"k"}`, "Authorization", "Bearer "+secret)).ID).URL
+	if a := r.do("HEAD", open+"/events", ""); a.status != 200 || a.header.Get("Content-Type") != mediaEvents {
+		t.Errorf("HEAD: %d %v", a.status, a.header)
+	}
 	r.get(link + "/events?after=x").problem(CodeValidationFailed)
 	r.get(link + "/events?logs=true").problem(CodeValidationFailed)
 }
@@ -364,6 +368,7 @@ func TestWatchPage(t *testing.T) {
 		{`progress_message = '"><img src=x onerror=alert(1)>{{.}}'`, `&#34;&gt;&lt;img src=x onerror=alert(1)&gt;{{.}}`},
 		{`progress_message = '</title><script>alert(1)</script>'`, `<title>Running: 42% · &lt;/title&gt;&lt;script&gt;`},
 		{`progress_total = null, progress_message = null`, `<progress max="100" aria-label="Progress"></progress>` + "\n" + `<span class="text">420</span>`},
+		{`state = 'scheduled', error_code = 'error', error = 'hush', progress_message = 'page 2'`, `<span role="status">Waiting to try again</span>`},
 	} {
 		r.exec(`update scheduler.tasks set `+test.set+`, worker_id = gen_random_uuid(), attempt = 1, started_at = now(), revision = revision + 1 where id = $1`, task.ID)
 		a := r.get(task.Links.Watch, "Accept", asBrowser).want(200)

@@ -59,7 +59,7 @@ class TaskProgress extends HTMLElement {
     try {
       const answer = await fetch(src, { headers: { Accept: 'application/json' }, cache: 'no-store', credentials: 'omit', signal });
       if (answer.ok) this.#show(await answer.json());
-      else if (answer.status === 404) this.#end('gone', null, 'This link shows nothing more.');
+      else if (answer.status === 404) this.#gone();
       return Math.max(1, Number(answer.headers.get('Retry-After')) || 5);
     } catch {
       return 5;
@@ -71,17 +71,25 @@ class TaskProgress extends HTMLElement {
     const { state, bar, text } = this.#parts, p = task.progress ?? {}, known = task.state === 'completed' ? 100 : p.percent;
     const value = known ?? (task.state === 'running' ? null : 0);
     if (value === null) bar.removeAttribute('value'); else bar.value = value;
-    const word = words[task.state] ?? task.state;
+    const word = task.error && task.state === 'scheduled' ? 'Waiting to try again' : words[task.state] ?? task.state;
     if (state.textContent !== word) state.textContent = word; // only what is new is read aloud
-    text.textContent = [known != null ? Math.floor(known) + '%' : p.current || '', task.error?.message ?? p.message].filter(Boolean).join(' · ');
+    text.textContent = [known != null ? Math.floor(known) + '%' : p.current || '', (task.done && task.error?.message) || p.message].filter(Boolean).join(' · ');
     this.dataset.state = task.state;
     this.#tell('task', task);
     if (task.done) this.#end(task.state === 'completed' ? 'done' : 'failed', task);
   }
 
-  #end(name, task, words) {
+  #gone() {
+    const { state, bar, text } = this.#parts;
+    state.textContent = 'Not available';
+    bar.value = 0;
+    text.textContent = 'This link shows nothing (any more).';
+    this.dataset.state = 'gone';
+    this.#end('gone', null);
+  }
+
+  #end(name, task) {
     this.#life.abort();
-    if (words) this.#parts.text.textContent = words;
     this.#tell(name, task);
   }
 
