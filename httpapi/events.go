@@ -21,7 +21,6 @@ import (
 
 const (
 	heartbeatEvery = 15 * time.Second // a comment, while nothing else is to be sent
-	streamWithin   = 20 * time.Second // a client that does not take what it is sent for so long is dropped
 	retryAfter     = 2 * time.Second  // how soon a client whose stream broke comes back
 	mostFollowed   = 100              // tasks of one stream
 	streamBuffer   = 16 << 10         // bytes that the system holds for a client that does not read
@@ -206,7 +205,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, ids []scheduler.
 		w.Header().Set("Content-Type", mediaEvents)
 		return
 	}
-	out := &events{w: w, to: http.NewResponseController(w), ids: ids, seen: from, view: its, left: len(ids)}
+	out := &events{w: w, to: http.NewResponseController(w), ids: ids, seen: from, view: its, left: len(ids), within: s.takeWait}
 	if err := out.begin(r, first); err != nil {
 		return
 	}
@@ -272,6 +271,8 @@ type events struct {
 	view  view
 	left  int // tasks that are not done
 	batch bytes.Buffer
+
+	within time.Duration // a client that does not take what it is sent for so long is dropped
 }
 
 // begin sends the header, and each task as it is.
@@ -369,7 +370,7 @@ func (e *events) comment() { e.batch.WriteString(":\n\n") }
 
 // flush sends what was written. A client that does not take it in time is cut off.
 func (e *events) flush() error {
-	_ = e.to.SetWriteDeadline(time.Now().Add(streamWithin)) // no connection has none
+	_ = e.to.SetWriteDeadline(time.Now().Add(e.within)) // no connection has none
 	_, err := e.w.Write(e.batch.Bytes())
 	e.batch.Reset()
 	if err == nil {

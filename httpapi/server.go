@@ -43,6 +43,7 @@ type server struct {
 	mux      *routes
 	patience time.Duration // with the database, for one request
 	bodyWait time.Duration // for the end of a body
+	takeWait time.Duration // for a client to take what a stream sends
 	submits  decoder[SubmitRequest]
 	cancels  decoder[CancelRequest]
 	plans    decoder[ScheduleRequest]
@@ -100,7 +101,7 @@ func newServer(client *scheduler.Client, config Config) (*server, error) {
 		return nil, err
 	}
 	s := &server{client: client, logger: config.Logger, version: config.Version, gate: newGate(config.Token), mux: &routes{literal: map[string]bool{}},
-		keys: keys, clock: time.Now, patience: 10 * time.Second, bodyWait: 30 * time.Second}
+		keys: keys, clock: time.Now, patience: 10 * time.Second, bodyWait: 30 * time.Second, takeWait: 20 * time.Second}
 	if err := s.register(); err != nil {
 		return nil, fmt.Errorf("httpapi: describe the API: %w", err)
 	}

@@ -188,7 +188,7 @@ func (t *conversation) write(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, context.DeadlineExceeded):
-			ping, done := context.WithTimeout(ctx, streamWithin)
+			ping, done := context.WithTimeout(ctx, t.server.takeWait)
 			err = t.conn.Ping(ping)
 			done()
 		}
@@ -259,7 +259,7 @@ func (s *subscription) messages(c scheduler.Change, gone bool) (list []SocketMes
 
 // send writes a message. A client that does not take it in time is cut off.
 func (t *conversation) send(ctx context.Context, message SocketMessage) error {
-	ctx, cancel := context.WithTimeout(ctx, streamWithin)
+	ctx, cancel := context.WithTimeout(ctx, t.server.takeWait)
 	defer cancel()
 	return t.conn.Write(ctx, websocket.MessageText, encodeLine(message))
 }

@@ -53,7 +53,9 @@ func (s *server) streamed(ctx huma.Context, next func(huma.Context)) {
 	}
 	_ = http.NewResponseController(w).EnableFullDuplex() // beyond HTTP/1 it is a matter of course
 	st := &stream{server: s, w: w, r: r, lines: s.readLines(w, r)}
-	st.lines.stop(st.run())
+	var linger time.Duration
+	defer func() { st.lines.stop(linger) }() // also when run panics
+	linger = st.run()
 }
 
 // run answers until there are no more lines, or none can be answered, and returns how long to bear with a client that sends on.

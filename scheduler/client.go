@@ -65,8 +65,8 @@ type Client struct {
 const (
 	statementTimeout = 15 * time.Second       // of one statement, in the database
 	readTimeout      = 5 * time.Second        // of a statement that only reads
-	hotLockTimeout   = 200 * time.Millisecond // of waiting, with many others, for a row or key that somebody else has locked
-	aloneLockTimeout = 2 * time.Second        // the same, alone
+	hotLockTimeout   = 2 * time.Second        // of waiting for a row or key that somebody else has locked
+	keyLockTimeout   = 200 * time.Millisecond // the same for a key, while others that travel along wait as well
 	lockTimeout      = 5 * time.Second        // the same off the hot path
 	pollMost         = time.Minute            // Config.Poll
 	controlConns     = 4

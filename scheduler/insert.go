@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -75,12 +76,18 @@ func submitOnce(ctx context.Context, tx pgx.Tx, rows []submission, list []Submit
 	return vanished, nil
 }
 
+// inCompany marks the context of an insert that must not wait for one key for long.
+type inCompany struct{}
+
 // submitEach stores rows of callers that have nothing to do with each other: each is answered alone.
 func (c *Client) submitEach(ctx context.Context, in []submission) ([]answer[Submitted], error) {
 	list, answers := make([]Submitted, len(in)), make([]answer[Submitted], len(in))
 	rows := slices.Clone(in)
 	for i := range rows {
 		rows[i].at = i
+	}
+	if len(in) > 1 && slices.ContainsFunc(in, func(r submission) bool { return r.keyed() }) {
+		ctx = context.WithValue(ctx, inCompany{}, true)
 	}
 	for try := range maxContention {
 		missing, err := insert(ctx, c.hot, rows, list)
@@ -136,7 +143,9 @@ func insert(ctx context.Context, db database, rows []submission, list []Submitte
 		slices.SortStableFunc(sorted, compareSubmissions)
 	}
 	var batch pgx.Batch
-	bear(ctx, &batch)
+	if ctx.Value(inCompany{}) != nil {
+		batch.Queue(sql.Bear, strconv.FormatInt(keyLockTimeout.Milliseconds(), 10))
+	}
 	for len(sorted) > 0 {
 		some := sorted[:sameShape(sorted)]
 		sorted = sorted[len(some):]

@@ -82,7 +82,7 @@ func (c *Client) SubmitMany(ctx context.Context, tasks []NewTask) ([]Submitted, 
 	if !slices.ContainsFunc(rows, func(r submission) bool { return r.keyed() }) {
 		_, err = insert(ctx, c.hot, rows, list) // one commit without asking for it: nothing can be in the way
 	} else {
-		err = c.submitAll(withPatience(ctx), rows, list)
+		err = c.submitAll(ctx, rows, list)
 	}
 	if err != nil {
 		return nil, wrapSubmit(err)
