@@ -8,7 +8,7 @@ build: ## build bin/scheduler
 	go build -o bin/scheduler ./cmd/scheduler
 
 test: ## run all tests, on a private PostgreSQL and with the race detector
-	@scripts/setup
+	@scripts/setup tests
 	go vet ./...
 	go run ./internal/pgtest/withpg -- go test $$(scripts/setup race) ./... -timeout 20m
 

@@ -31,7 +31,7 @@ func (g gate) refuse(r *http.Request) *Problem {
 	if err := g.origin.Check(r); err != nil {
 		return newProblem(CodeForbidden, err.Error())
 	}
-	if g.open || r.URL.Path == pathHealth || r.URL.Path == pathReady {
+	if g.open || r.URL.Path == pathHealth || r.URL.Path == pathReady || forStrangers(r.URL.Path) {
 		return nil
 	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")

@@ -24,6 +24,7 @@ const (
 	retryAfter     = 2 * time.Second  // how soon a client whose stream broke comes back
 	mostFollowed   = 100              // tasks of one stream
 	streamBuffer   = 16 << 10         // bytes that the system holds for a client that does not read
+	mediaEvents    = "text/event-stream; charset=utf-8"
 )
 
 // cursor is what a client has seen of a task: its revision, and the last log line.
@@ -143,6 +144,8 @@ type view interface {
 	frame(s *scheduler.Snapshot) []byte
 	// lineFrame is the data of an event about a log line.
 	lineFrame(id scheduler.TaskID, l scheduler.LogLine) []byte
+	// missing says of an error of reading the task that there is none, if that is what it means.
+	missing(err error, id scheduler.TaskID) error
 }
 
 // taskView shows all of a task.
@@ -155,6 +158,8 @@ func (taskView) frame(s *scheduler.Snapshot) []byte {
 func (taskView) lineFrame(id scheduler.TaskID, l scheduler.LogLine) []byte {
 	return encodeLine(EventLine{Task: id.String(), LogLine: NewLogLine(l)})
 }
+
+func (taskView) missing(err error, id scheduler.TaskID) error { return noTask(err, id) }
 
 // EventLine is the data of an event about a log line.
 type EventLine struct {
@@ -185,7 +190,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, ids []scheduler.
 	for i, id := range ids {
 		watcher.Add(id, scheduler.WatchFrom{Revision: from[i].revision, Line: from[i].line, NoLines: !logs})
 	}
-	first, problem := s.firsts(ctx, watcher, ids)
+	first, problem := s.firsts(ctx, watcher, ids, its)
 	if problem != nil {
 		problem.write(w, r)
 		return
@@ -194,6 +199,10 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, ids []scheduler.
 		return c.Snapshot != nil || len(c.Lines) > 0 || !c.Latest.Task.State.Done()
 	}) {
 		w.WriteHeader(http.StatusNoContent) // which tells an EventSource that comes back that all is said
+		return
+	}
+	if r.Method == http.MethodHead { // there is nothing to follow
+		w.Header().Set("Content-Type", mediaEvents)
 		return
 	}
 	out := &events{w: w, to: http.NewResponseController(w), ids: ids, seen: from, view: its, left: len(ids), within: s.takeWait}
@@ -228,14 +237,14 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, ids []scheduler.
 }
 
 // firsts waits until each task was read once.
-func (s *server) firsts(ctx context.Context, watcher *scheduler.Watcher, ids []scheduler.TaskID) ([]scheduler.Change, *Problem) {
+func (s *server) firsts(ctx context.Context, watcher *scheduler.Watcher, ids []scheduler.TaskID, its view) ([]scheduler.Change, *Problem) {
 	limited, cancel := s.limited(ctx, "")
 	defer cancel()
 	changes := make([]scheduler.Change, len(ids))
 	for missing := len(ids); missing > 0; {
 		id, change, err := watcher.Next(limited)
 		if err != nil {
-			return nil, s.problem(limited, noTask(err, id))
+			return nil, s.problem(limited, its.missing(err, id))
 		}
 		at := slices.Index(ids, id)
 		if changes[at].Latest == nil {
@@ -272,7 +281,7 @@ func (e *events) begin(r *http.Request, first []scheduler.Change) error {
 		_ = conn.SetWriteBuffer(streamBuffer) // a hint
 	}
 	header := e.w.Header()
-	header.Set("Content-Type", "text/event-stream; charset=utf-8")
+	header.Set("Content-Type", mediaEvents)
 	header.Set("Cache-Control", "no-store, no-transform")
 	header.Set("X-Accel-Buffering", "no")
 	fmt.Fprintf(&e.batch, "retry: %d\n\n", retryAfter.Milliseconds())

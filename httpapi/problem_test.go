@@ -58,6 +58,7 @@ var everyCode = map[Code]func(t *testing.T) answer{
 			s.mux.HandleFunc("GET /panic", func(http.ResponseWriter, *http.Request) { panic("a bug") })
 		}).get("/panic")
 	},
+	CodeWatchNotFound: func(t *testing.T) answer { return newRig(t, Config{}).get("/watch/x") },
 	CodeDatabaseUnavailable: func(t *testing.T) answer {
 		r := newRig(t, Config{})
 		r.client.Close()

@@ -22,6 +22,11 @@ type Config struct {
 	// answered; see CheckListen.
 	Token string
 
+	// WatchKeys sign watch URLs: the first makes new ones, all are believed, so that a key can be replaced without breaking
+	// the URLs under way. Servers behind one name need the same. nil: a key derived from Token, see DeriveWatchKey; without a
+	// Token, or with one of less than 16 bytes, a random key, whose URLs end with the process.
+	WatchKeys []WatchKey
+
 	// Version of the program, for GET /version and the OpenAPI document. "": dev.
 	Version string
 
@@ -45,7 +50,10 @@ type server struct {
 	submits  decoder[SubmitRequest]
 	cancels  decoder[CancelRequest]
 	plans    decoder[ScheduleRequest]
-	document []byte // OpenAPI
+	watches  decoder[WatchRequest]
+	keys     watchKeys
+	clock    func() time.Time // of watch URLs
+	document []byte           // OpenAPI
 }
 
 // routes is a ServeMux that knows its patterns. Streams will be registered on it beside the operations of openapi.go.
@@ -91,8 +99,12 @@ func newServer(client *scheduler.Client, config Config) (*server, error) {
 	if strings.TrimSpace(config.Token) != config.Token {
 		return nil, errors.New("httpapi: Config.Token begins or ends with white space")
 	}
+	keys, err := newWatchKeys(config)
+	if err != nil {
+		return nil, err
+	}
 	s := &server{client: client, logger: config.Logger, version: config.Version, gate: newGate(config.Token), mux: &routes{literal: map[string]bool{}},
-		patience: 10 * time.Second, bodyWait: 30 * time.Second, takeWait: 20 * time.Second}
+		keys: keys, clock: time.Now, patience: 10 * time.Second, bodyWait: 30 * time.Second, takeWait: 20 * time.Second}
 	if config.Metrics != nil { // not in the document: its format is not ours
 		s.mux.HandleFunc("GET /metrics", config.Metrics.ServeHTTP)
 	}
@@ -120,6 +132,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 	s.hurry(out, r)
 	problem := s.gate.refuse(r)
+	if problem == nil && forStrangers(r.URL.Path) && openToAll(out, r) {
+		return
+	}
 	if problem == nil {
 		problem = s.misrouted(r)
 	}

@@ -34,6 +34,7 @@ const environmentHelp = `A flag wins over the environment. What a command talks 
 Others:
 
   SCHEDULER_TOKEN               access token for the server (--token)
+  SCHEDULER_WATCH_KEYS          what watch URLs are signed with: id:base64,id:base64 (--watch-keys)
   SCHEDULER_OUTPUT              text or json (--output)
   SCHEDULER_LOG_LEVEL           debug, info, warn or error (--log-level)
   SCHEDULER_LOG_FORMAT          text or json (--log-format)

@@ -58,6 +58,7 @@ var owners = map[string][]string{
 	"github.com/rivo/uniseg":      {"cmd/scheduler"},
 	"github.com/sony/gobreaker":   {"worker", "httpapi"},
 	"github.com/google/go-cmp":    {}, // tests
+	"github.com/chromedp":         {},
 	"go.uber.org/goleak":          {},
 	"pgregory.net/rapid":          {},
 	"github.com/stretchr/testify": {},
