@@ -85,10 +85,10 @@ func TestTransactionGuideRuns(t *testing.T) {
 	own := roles(t, conn, "shop")
 	run(t, conn, own.Replace(list[1]))
 	run(t, conn, own.Replace("set role shop"))
-	if n := run(t, conn, "select scheduler.submit(kind => 'x', idempotency_key => 'k', unique_key => 'u')"); n != 1 {
+	if n := run(t, conn, "select scheduler.submit(kind => 'x', idempotency_key => 'k', unique_key => 'u', tags => '{t}')"); n != 1 {
 		t.Errorf("submit with these rights gave %d rows", n)
 	}
-	run(t, conn, "select scheduler.submit(kind => 'x', idempotency_key => 'k', unique_key => 'u')") // found again
+	run(t, conn, "select scheduler.submit(kind => 'x', idempotency_key => 'k', unique_key => 'u', tags => '{t}')") // found again
 	run(t, conn, "reset role")
 }
 
@@ -162,7 +162,8 @@ func questionOf(text, block string) string {
 func TestSQLGuideListsWhatThereIs(t *testing.T) {
 	t.Parallel()
 	conn := connect(t)
-	inside := map[string]bool{"may_become": true, "refuse_transition": true, "tell_watchers": true, "backoff": true, "fingerprint": true, "check_submit": true} // of no use to people
+	inside := map[string]bool{"may_become": true, "refuse_transition": true, "backoff": true, "fingerprint": true, "check_submit": true,
+		"clean_tags": true, "error_shape": true, "follow_tags": true, "tell_watchers": true} // of no use to people
 	var relations, functions []string
 	for into, query := range map[*[]string]string{
 		&relations: `select relname::text from pg_class where relnamespace = 'scheduler'::regnamespace and relkind in ('r', 'v')`,

@@ -22,6 +22,7 @@ const (
 	maxBatchBody = 16 << 20 // bytes of a batch
 	mediaJSON    = "application/json"
 	mediaNDJSON  = "application/x-ndjson"
+	mediaMerge   = "application/merge-patch+json"
 	mediaForm    = "application/x-www-form-urlencoded" // what curl -d says of anything
 )
 

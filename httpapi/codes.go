@@ -17,6 +17,7 @@ const (
 	CodeRequestTimeout       Code = "request_timeout"        // the body came too slowly
 	CodeStateConflict        Code = "state_conflict"         // the task's state does not allow it
 	CodeUniqueConflict       Code = "unique_conflict"        // another task holds the unique key
+	CodePreconditionFailed   Code = "precondition_failed"    // the task is no more what If-Match says
 	CodePayloadTooLarge      Code = "payload_too_large"      // the body is too large
 	CodeUnsupportedMediaType Code = "unsupported_media_type" // the body is no JSON by its own account
 	CodeMisdirected          Code = "misdirected"            // the Host is not this server
@@ -43,6 +44,7 @@ var codes = map[Code]struct {
 	CodeRequestTimeout:       {http.StatusRequestTimeout, "The body came too slowly"},
 	CodeStateConflict:        {http.StatusConflict, "The task's state does not allow it"},
 	CodeUniqueConflict:       {http.StatusConflict, "Another task holds the unique key"},
+	CodePreconditionFailed:   {http.StatusPreconditionFailed, "The task changed since it was read"},
 	CodePayloadTooLarge:      {http.StatusRequestEntityTooLarge, "The body is too large"},
 	CodeUnsupportedMediaType: {http.StatusUnsupportedMediaType, "The body must be JSON"},
 	CodeMisdirected:          {http.StatusMisdirectedRequest, "The host is not this server"},

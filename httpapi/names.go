@@ -8,6 +8,7 @@ type (
 	queueName    string
 	kindName     string
 	scheduleName string
+	tagName      string
 )
 
 // Schema is the rule of scheduler.ValidQueue.
@@ -23,6 +24,11 @@ func (kindName) Schema(huma.Registry) *huma.Schema {
 // Schema is the rule of scheduler.NewSchedule.
 func (scheduleName) Schema(huma.Registry) *huma.Schema {
 	return nameSchema(`^[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}$`, "1 to 128 letters, digits and _ . : / - (a slash as %2F), not starting with punctuation")
+}
+
+// Schema is the rule of scheduler.ValidTag.
+func (tagName) Schema(huma.Registry) *huma.Schema {
+	return nameSchema(`^[A-Za-z0-9_.:/@=+-]{1,64}$`, "1 to 64 letters, digits and _ . - : / @ = +")
 }
 
 func nameSchema(pattern, words string) *huma.Schema {

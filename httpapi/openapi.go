@@ -43,10 +43,15 @@ func (s *server) register() (err error) {
 	registry := api.OpenAPI().Components.Schemas
 	s.submits, s.cancels, s.plans = newDecoder[SubmitRequest](registry), newDecoder[CancelRequest](registry), newDecoder[ScheduleRequest](registry)
 	s.watches = newDecoder[WatchRequest](registry)
+	s.edits, s.bulkBody = newDecoder[EditRequest](registry), newDecoder[BulkRequest](registry)
 	s.registerTasks(api)
 	s.registerQueues(api)
 	s.registerWorkers(api)
 	s.registerSchedules(api)
+	s.registerBulk(api)
+	s.registerDead(api)
+	s.registerStats(api)
+	s.registerAudit(api)
 	s.registerHealth(api)
 	s.registerEvents(api)
 	s.registerWatch(api)
@@ -244,7 +249,7 @@ func asProblem(ctx huma.Context, _ string, v any) (any, error) {
 // behind pointers may be null, and its own error types are never sent.
 func finish(registry huma.Registry) {
 	schemas := registry.Map()
-	for _, name := range []string{"SubmitRequest", "CancelRequest", "ScheduleRequest", "WatchRequest"} {
+	for _, name := range []string{"SubmitRequest", "CancelRequest", "EditRequest", "BulkRequest", "TaskFilter", "ScheduleRequest", "WatchRequest"} {
 		body := schemas[name]
 		body.AdditionalProperties = false
 		for field, rule := range map[string]*huma.Schema{"kind": kindName("").Schema(nil), "queue": queueName("").Schema(nil)} {
@@ -252,6 +257,11 @@ func finish(registry huma.Registry) {
 				property.Pattern, property.PatternDescription = rule.Pattern, rule.PatternDescription
 				property.PrecomputeMessages()
 			}
+		}
+		if tags := body.Properties["tags"]; tags != nil {
+			rule := tagName("").Schema(nil)
+			tags.Items.Pattern, tags.Items.PatternDescription = rule.Pattern, rule.PatternDescription
+			tags.Items.PrecomputeMessages()
 		}
 		if backoff := body.Properties["backoff_ms"]; backoff != nil { // tags have no way to bound elements
 			least, most := 0.0, 31557600000.0

@@ -116,6 +116,8 @@ func problemOf(ctx context.Context, err error) *Problem {
 		return p
 	case errors.Is(err, scheduler.ErrKeyHeld):
 		return newProblem(CodeUniqueConflict, "another task of the queue that is not final holds the task's unique_key")
+	case errors.Is(err, scheduler.ErrRevision):
+		return newProblem(CodePreconditionFailed, "the task changed since it was read; read it again")
 	case errors.Is(err, scheduler.ErrNotFound):
 		return newProblem(CodeNotFound, "there is none of that name")
 	case errors.As(err, &schema):

@@ -59,6 +59,10 @@ var everyCode = map[Code]func(t *testing.T) answer{
 		}).get("/panic")
 	},
 	CodeWatchNotFound: func(t *testing.T) answer { return newRig(t, Config{}).get("/watch/x") },
+	CodePreconditionFailed: func(t *testing.T) answer {
+		r := newRig(t, Config{})
+		return r.do("PATCH", r.submit(`{"kind":"k"}`).Links.Self, `{"priority":1}`, "If-Match", `"9"`)
+	},
 	CodeDatabaseUnavailable: func(t *testing.T) answer {
 		r := newRig(t, Config{})
 		r.client.Close()

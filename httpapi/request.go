@@ -24,12 +24,13 @@ type SubmitRequest struct {
 	BackoffMS      []int64         `json:"backoff_ms,omitempty" minItems:"1" maxItems:"100" nullable:"false" doc:"Wait after the first, second, … failure; the last repeats. Default: exponential with full jitter, 1 s to 1 h"`
 	Watch          bool            `json:"watch,omitempty" doc:"Answer with links.watch, a URL under which a browser may follow the task without a token. Default: false"`
 	WatchTTLMS     *int64          `json:"watch_ttl_ms,omitempty" minimum:"1000" maximum:"2592000000" doc:"How long that URL is valid. Only with watch. Default: 86400000, a day"`
+	Tags           []string        `json:"tags,omitempty" maxItems:"16" nullable:"false" doc:"Words to find the task by, each 1 to 64 letters, digits and _ . - : / @ = +"`
 }
 
 // NewTask returns what package scheduler submits. Milliseconds that no time.Duration holds become the longest one, which
 // Submit refuses.
 func (r SubmitRequest) NewTask() scheduler.NewTask {
-	task := scheduler.NewTask{Kind: r.Kind, Queue: scheduler.Queue(r.Queue), Priority: r.Priority, Backoff: durations(r.BackoffMS)}
+	task := scheduler.NewTask{Kind: r.Kind, Queue: scheduler.Queue(r.Queue), Priority: r.Priority, Backoff: durations(r.BackoffMS), Tags: r.Tags}
 	if len(r.Payload) > 0 {
 		task.Payload = r.Payload
 	}

@@ -49,6 +49,8 @@ type server struct {
 	takeWait time.Duration // for a client to take what a stream sends
 	submits  decoder[SubmitRequest]
 	cancels  decoder[CancelRequest]
+	edits    decoder[EditRequest]
+	bulkBody decoder[BulkRequest]
 	plans    decoder[ScheduleRequest]
 	watches  decoder[WatchRequest]
 	keys     watchKeys
@@ -119,7 +121,8 @@ func newServer(client *scheduler.Client, config Config) (*server, error) {
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start, out := time.Now(), &response{ResponseWriter: w}
 	id := newRequestID(r)
-	r = r.WithContext(scheduler.WithTraceParent(context.WithValue(r.Context(), requestKey{}, id), r.Header.Get("Traceparent")))
+	ctx := scheduler.WithActor(context.WithValue(r.Context(), requestKey{}, id), actorOf(r))
+	r = r.WithContext(scheduler.WithTraceParent(ctx, r.Header.Get("Traceparent")))
 	header := out.Header()
 	header.Set("X-Request-Id", id)
 	header.Set("X-Content-Type-Options", "nosniff")
@@ -154,7 +157,7 @@ func (s *server) misrouted(r *http.Request) *Problem {
 		return nil
 	}
 	var allowed []string
-	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete} {
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		other := *r
 		other.Method = method
 		if s.mux.takes(&other) {

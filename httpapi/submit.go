@@ -160,7 +160,7 @@ func freshTask(request SubmitRequest, submitted scheduler.Submitted) Task {
 	task := scheduler.Task{ID: submitted.ID, Queue: submitted.Queue, Kind: request.Kind, State: submitted.State,
 		Priority: request.Priority, MaxAttempts: 10, RunAt: submitted.RunAt, CreatedAt: submitted.CreatedAt, Revision: 1,
 		Payload: request.Payload, TimeoutMS: request.TimeoutMS, BackoffMS: request.BackoffMS, UniqueKey: request.UniqueKey,
-		IdempotencyKey: request.IdempotencyKey}
+		IdempotencyKey: request.IdempotencyKey, Tags: scheduler.CleanTags(request.Tags)}
 	if request.MaxAttempts != nil {
 		task.MaxAttempts = *request.MaxAttempts
 	}

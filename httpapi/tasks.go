@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"errors"
-	"net/url"
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -19,14 +18,6 @@ type readInput struct {
 	ID          scheduler.TaskID `path:"id" format:"uuid"`
 	IfNoneMatch string           `header:"If-None-Match" doc:"The ETag of what you have: 304 when it is still that."`
 	Prefer      string           `header:"Prefer" doc:"wait=N: answer when the task is done, or with If-None-Match when it is no more what you have, or after N seconds, 1 to 60." example:"wait=10"`
-}
-
-type listInput struct {
-	State  string    `query:"state" enum:"blocked,scheduled,ready,running,completed,failed,cancelled"`
-	Queue  queueName `query:"queue"`
-	Kind   kindName  `query:"kind"`
-	Limit  int       `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"Tasks at most."`
-	Cursor string    `query:"cursor" doc:"The next_cursor of the page before."`
 }
 
 type logsInput struct {
@@ -48,11 +39,6 @@ type readOutput struct {
 	Body       Task
 }
 
-type listOutput struct {
-	Link string `header:"Link" doc:"rel=next: the next page."`
-	Body Page[Task]
-}
-
 type taskOutput struct {
 	Status int
 	Body   Task
@@ -66,8 +52,8 @@ func (s *server) registerTasks(api huma.API) {
 	tags, one := []string{"tasks"}, []Code{CodeNotFound, CodeValidationFailed}
 	s.registerSubmit(api, tags)
 	s.registerBatch(api, tags)
-	handle(s, api, operation{Operation: huma.Operation{OperationID: "list-tasks", Method: "GET", Path: "/v1/tasks", Tags: tags,
-		Summary: "Tasks, newest first"}, codes: []Code{CodeBadCursor, CodeValidationFailed}}, s.tasks)
+	s.registerList(api, tags)
+	s.registerEdit(api, tags)
 	handle(s, api, operation{Operation: huma.Operation{OperationID: "get-task", Method: "GET", Path: "/v1/tasks/{id}", Tags: tags,
 		Summary: "One task"}, also: map[int]string{304: "It is still what If-None-Match says"}, codes: one}, s.task)
 	handle(s, api, operation{Operation: huma.Operation{OperationID: "delete-task", Method: "DELETE", Path: "/v1/tasks/{id}", Tags: tags,
@@ -85,36 +71,6 @@ func (s *server) registerTasks(api huma.API) {
 		Summary: "Lines that the handlers of a task wrote", Description: "next_cursor goes into after."}, codes: one}, s.logs)
 	handle(s, api, operation{Operation: huma.Operation{OperationID: "explain-task", Method: "GET", Path: "/v1/tasks/{id}/why", Tags: tags,
 		Summary: "Why a task does not run", Description: "The reason to mend first is on top."}, codes: one}, s.why)
-}
-
-func (s *server) tasks(ctx context.Context, in *listInput) (*listOutput, error) {
-	before, err := parseCursor(in.Cursor)
-	if err != nil {
-		return nil, err
-	}
-	list, more, err := s.client.Tasks(ctx, scheduler.Filter{Queue: scheduler.Queue(in.Queue), Kind: string(in.Kind), State: scheduler.State(in.State),
-		Before: before, Limit: in.Limit})
-	if err != nil {
-		return nil, err
-	}
-	out := &listOutput{Body: pageOf(list, NewTask)}
-	if more {
-		next := newCursor(list[len(list)-1].ID)
-		out.Body.NextCursor = &next
-		out.Link = "</v1/tasks?" + in.query(next) + `>; rel="next"`
-	}
-	return out, nil
-}
-
-// query is the list's own query with another cursor.
-func (in *listInput) query(cursor string) string {
-	query := url.Values{"limit": {strconv.Itoa(in.Limit)}, "cursor": {cursor}}
-	for name, value := range map[string]string{"state": in.State, "queue": string(in.Queue), "kind": string(in.Kind)} {
-		if value != "" {
-			query.Set(name, value)
-		}
-	}
-	return query.Encode()
 }
 
 func (s *server) task(ctx context.Context, in *readInput) (*readOutput, error) {

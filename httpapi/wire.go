@@ -39,6 +39,7 @@ type Task struct {
 	IdempotencyKey  *string         `json:"idempotency_key"`
 	Schedule        *string         `json:"schedule" doc:"Name of the schedule that made the task."`
 	TickAt          *time.Time      `json:"tick_at" doc:"The tick of the schedule that the task stands for."`
+	Tags            []string        `json:"tags" nullable:"false" doc:"Words to find the task by, sorted."`
 	Links           TaskLinks       `json:"links"`
 }
 
@@ -69,6 +70,7 @@ type TaskLinks struct {
 	Self     string `json:"self"`
 	Cancel   string `json:"cancel"`
 	Retry    string `json:"retry"`
+	Run      string `json:"run"`
 	Attempts string `json:"attempts"`
 	Logs     string `json:"logs"`
 	Why      string `json:"why"`
@@ -198,8 +200,8 @@ func NewTask(t scheduler.Task) Task {
 		RunAt: t.RunAt.UTC(), CreatedAt: t.CreatedAt.UTC(), StartedAt: utc(t.StartedAt), FinishedAt: utc(t.FinishedAt),
 		Revision: t.Revision, TimeoutMS: t.TimeoutMS, BackoffMS: t.BackoffMS, ExpiresAt: utc(t.ExpiresAt),
 		CancelRequested: t.CancelRequestedAt != nil, UniqueKey: t.UniqueKey, IdempotencyKey: t.IdempotencyKey,
-		Schedule: t.Schedule, TickAt: utc(t.TickAt),
-		Links: TaskLinks{Self: self, Cancel: self + "/cancel", Retry: self + "/retry", Attempts: self + "/attempts",
+		Schedule: t.Schedule, TickAt: utc(t.TickAt), Tags: append([]string{}, t.Tags...),
+		Links: TaskLinks{Self: self, Cancel: self + "/cancel", Retry: self + "/retry", Run: self + "/run", Attempts: self + "/attempts",
 			Logs: self + "/logs", Why: self + "/why"},
 	}
 	if t.WorkerID != nil {

@@ -59,6 +59,7 @@ type Client struct {
 	positions   positions
 	scouts      scouts
 	watches     watches
+	tallies     tallies
 	due         soon // to Maintain
 	counters    counters
 	ahead       ahead
@@ -123,6 +124,8 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 		}
 	}
 	c.hints.send = c.notify
+	background := context.WithoutCancel(ctx) // bounded by addStats
+	c.tallies.flush = func(counts map[tallied]*tally) error { return c.addStats(background, counts) }
 	c.submits.run, c.submits.size, c.submits.lock = c.submitEach, func(s submission) int { return len(s.payload) }, submission.lock
 	c.completions.run, c.completions.size = c.completeMany, completion.size
 	c.failures.run, c.failures.size = c.failMany, failed.size
@@ -195,6 +198,7 @@ func (c *Client) Close() {
 	c.completions.close()
 	c.failures.close()
 	c.snoozes.close()
+	c.tallies.close()
 	c.hints.close()
 	c.scouts.close()
 	c.watches.close()

@@ -26,6 +26,9 @@ var (
 	// ErrKeyHeld: another task that is not final holds the unique key. Returned by Retry.
 	ErrKeyHeld = errors.New("another task holds the unique key")
 
+	// ErrRevision: the task changed since it was read. Returned by Edit, which changed nothing. Read it again.
+	ErrRevision = errors.New("the task has another revision by now")
+
 	// ErrInvalid is matched by every *InvalidError and *CronError.
 	ErrInvalid = errors.New("invalid")
 

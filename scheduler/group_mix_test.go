@@ -256,10 +256,11 @@ func (m *mix) checkSubmits(rt *rapid.T) {
 	for more := true; more; {
 		var list []scheduler.Task
 		var err error
-		list, more, err = m.client.Tasks(m.ctx, page)
+		list, page.Before, err = m.client.Tasks(m.ctx, page)
 		must(rt, err)
+		more = !page.Before.IsZero()
 		for _, row := range list {
-			rows[row.ID], page.Before = row, row.ID
+			rows[row.ID] = row
 			for _, key := range []string{"i" + text(row.IdempotencyKey), "u" + text(row.UniqueKey)} {
 				if len(key) == 2 {
 					holder[key] = row

@@ -123,6 +123,6 @@ func (c *Client) Command(ctx context.Context, id WorkerID, command Command) erro
 		return invalid("command", "run, quiet or stop")
 	}
 	type row struct{ ID string }
-	_, err := one[row](ctx, c.pool, string(command), sql.WorkerCommand, pgx.StrictNamedArgs{"id": id, "command": command})
+	_, err := one[row](ctx, c.pool, string(command), sql.WorkerCommand, by(ctx, pgx.StrictNamedArgs{"id": id, "command": command}))
 	return err
 }

@@ -239,14 +239,16 @@ func columns(queue Queue, rows []submission) []any {
 	ids, kinds, payloads, priorities := make([]TaskID, n), make([]string, n), make([]string, n), make([]int16, n)
 	runAt, delays, attempts := make([]*time.Time, n), make([]*int64, n), make([]int16, n)
 	timeouts, expires := make([]*int64, n), make([]*time.Time, n)
-	unique, keys, backoffs, traces := make([]*string, n), make([]*string, n), make([]*string, n), make([]*string, n)
+	unique, keys, backoffs := make([]*string, n), make([]*string, n), make([]*string, n)
+	tags, traces := make([]*string, n), make([]*string, n)
 	for i, r := range rows {
 		ids[i], kinds[i], payloads[i], priorities[i] = r.id, r.kind, r.payload, r.priority
 		runAt[i], delays[i], attempts[i] = r.runAt, r.delayMS, r.maxAttempts
 		timeouts[i], expires[i] = r.timeoutMS, r.expiresAt
-		unique[i], keys[i], backoffs[i], traces[i] = r.uniqueKey, r.idempotencyKey, r.backoffMS, r.trace
+		unique[i], keys[i], backoffs[i] = r.uniqueKey, r.idempotencyKey, r.backoffMS
+		tags[i], traces[i] = r.tags, r.trace
 	}
-	return []any{queue, ids, kinds, payloads, priorities, runAt, delays, attempts, timeouts, expires, unique, keys, backoffs, traces}
+	return []any{queue, ids, kinds, payloads, priorities, runAt, delays, attempts, timeouts, expires, unique, keys, backoffs, tags, traces}
 }
 
 type conflict struct {
@@ -259,7 +261,7 @@ type conflict struct {
 func holder(ctx context.Context, db querier, r submission) (Submitted, error) {
 	rows, err := db.Query(ctx, sql.SubmitConflict, pgx.StrictNamedArgs{"queue": r.queue, "idempotency_key": r.idempotencyKey,
 		"unique_key": r.uniqueKey, "kind": r.kind, "payload": r.payload, "priority": r.priority, "run_at": r.runAt, "delay_ms": r.delayMS,
-		"max_attempts": r.maxAttempts, "timeout_ms": r.timeoutMS, "expires_at": r.expiresAt, "backoff_ms": r.backoffMS})
+		"max_attempts": r.maxAttempts, "timeout_ms": r.timeoutMS, "expires_at": r.expiresAt, "backoff_ms": r.backoffMS, "tags": r.tags})
 	if err != nil {
 		return Submitted{}, err
 	}

@@ -33,7 +33,8 @@ const (
 // process listens to announcements: all in one round trip and one transaction, so that an idle process costs next to nothing.
 func (c *Client) Maintain(ctx context.Context) error {
 	k := keeper{client: c, done: make(chan func()), duties: []*duty{{verb: "rescue", ask: c.rescuer()}, {verb: "fire", ask: c.askDue, early: true, slow: true},
-		{verb: "ready", ask: c.askReady}, {verb: "promote", ask: c.askPromote, early: true}}}
+		{verb: "ready", ask: c.askReady}, {verb: "promote", ask: c.askPromote, early: true},
+		{verb: "bulk", ask: c.askBulk, early: true, slow: true}, {verb: "prune", ask: c.askPrune}}}
 	defer k.flights.Wait()
 	timer := time.NewTimer(rand.N(dueJitter + time.Millisecond))
 	defer timer.Stop()
@@ -278,6 +279,7 @@ func (c *Client) askRescue(batch *pgx.Batch) func(context.Context) (time.Duratio
 	return func(ctx context.Context) (time.Duration, error) {
 		c.counters.rescues.Add(uint64(len(list)))
 		for _, r := range list {
+			c.tallies.add(r.Queue, r.Kind, func(t *tally) { t.crashed++ })
 			c.config.Logger.LogAttrs(ctx, slog.LevelWarn, "rescue", slog.String("task_id", r.ID.String()), slog.String("queue", string(r.Queue)),
 				slog.String("kind", r.Kind), slog.Int("attempt", r.Attempt), slog.String("worker_id", r.WorkerID.String()), slog.String("state", string(r.State)))
 		}

@@ -372,7 +372,7 @@ func (m *model) compare(rt *rapid.T) {
 	must(rt, json.Unmarshal(read[[]byte](m.rig, `select coalesce(jsonb_object_agg(a.task_id, a.list), '{}') from (
 		select task_id, array_agg(attempt || ' ' || outcome order by attempt) as list from scheduler.attempts group by task_id) a`), &history))
 	for page := (scheduler.Filter{Limit: 500}); ; {
-		list, more, err := m.client.Tasks(m.ctx, page)
+		list, next, err := m.client.Tasks(m.ctx, page)
 		must(rt, err)
 		for _, row := range list {
 			t := m.tasks[row.ID]
@@ -381,9 +381,8 @@ func (m *model) compare(rt *rapid.T) {
 			}
 			m.compareRevision(rt, t, row)
 			got[row.ID] = stored(row, history[row.ID.String()])
-			page.Before = row.ID
 		}
-		if !more {
+		if page.Before = next; next.IsZero() {
 			break
 		}
 	}

@@ -1,7 +1,9 @@
 package scheduler
 
 import (
+	"bytes"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -46,6 +48,27 @@ func parseUUID(s string) (uuid.UUID, error) {
 
 func (id TaskID) String() string   { return uuid.UUID(id).String() }
 func (id WorkerID) String() string { return uuid.UUID(id).String() }
+
+// compare sorts ids as the database does: by time of creation.
+func (id TaskID) compare(other TaskID) int { return bytes.Compare(id[:], other[:]) }
+
+// Time is when the id was made, by the clock of whoever made it, to the millisecond.
+func (id TaskID) Time() time.Time {
+	var ms int64
+	for _, b := range id[:6] {
+		ms = ms<<8 | int64(b)
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+// firstID is the least id that a task of that time can have.
+func firstID(t time.Time) (id TaskID) {
+	ms := max(0, t.UnixMilli())
+	for i := range 6 {
+		id[i] = byte(ms >> (40 - 8*i))
+	}
+	return id
+}
 
 // IsZero reports whether the id names no task.
 func (id TaskID) IsZero() bool { return id == TaskID{} }

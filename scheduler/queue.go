@@ -36,7 +36,7 @@ func (c *Client) PauseQueue(ctx context.Context, queue Queue) (time.Time, error)
 		return time.Time{}, invalid("queue", queueRule)
 	}
 	type row struct{ PausedAt time.Time }
-	r, err := one[row](ctx, c.pool, "pause queue", sql.QueuePause, pgx.StrictNamedArgs{"queue": queue})
+	r, err := one[row](ctx, c.pool, "pause queue", sql.QueuePause, by(ctx, pgx.StrictNamedArgs{"queue": queue}))
 	return r.PausedAt, err
 }
 
@@ -46,6 +46,6 @@ func (c *Client) ResumeQueue(ctx context.Context, queue Queue) (bool, error) {
 		return false, invalid("queue", queueRule)
 	}
 	type row struct{ Resumed bool }
-	r, err := one[row](ctx, c.pool, "resume queue", sql.QueueResume, pgx.StrictNamedArgs{"queue": queue})
+	r, err := one[row](ctx, c.pool, "resume queue", sql.QueueResume, by(ctx, pgx.StrictNamedArgs{"queue": queue}))
 	return r.Resumed, err
 }

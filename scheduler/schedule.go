@@ -83,9 +83,9 @@ func (c *Client) SetSchedule(ctx context.Context, s NewSchedule) (Schedule, erro
 	for _, d := range s.Backoff {
 		backoff = append(backoff, d.Milliseconds())
 	}
-	set, err := one[Schedule](ctx, c.pool, "set schedule", sql.ScheduleSet, pgx.StrictNamedArgs{"name": s.Name, "expression": s.Expression,
+	set, err := one[Schedule](ctx, c.pool, "set schedule", sql.ScheduleSet, by(ctx, pgx.StrictNamedArgs{"name": s.Name, "expression": s.Expression,
 		"zone": s.Zone, "kind": row.kind, "payload": row.payload, "queue": row.queue, "priority": row.priority,
-		"max_attempts": row.maxAttempts, "timeout_ms": row.timeoutMS, "backoff_ms": backoff, "next_run_at": cron.Next(now)})
+		"max_attempts": row.maxAttempts, "timeout_ms": row.timeoutMS, "backoff_ms": backoff, "next_run_at": cron.Next(now)}))
 	if err == nil {
 		c.hints.hintDue(0) // whoever fires looks when the next tick is
 	}
@@ -107,22 +107,23 @@ func (c *Client) Schedules(ctx context.Context) ([]Schedule, error) {
 
 // Schedule returns one schedule, or ErrNotFound.
 func (c *Client) Schedule(ctx context.Context, name string) (Schedule, error) {
-	return named[Schedule](ctx, c.reads, "read schedule", sql.Schedules, name)
+	return named[Schedule](ctx, c.reads, "read schedule", sql.Schedules, name, pgx.StrictNamedArgs{})
 }
 
 // named runs a statement on the schedule of a name.
-func named[T any](ctx context.Context, pool *pgxpool.Pool, verb, statement, name string) (T, error) {
+func named[T any](ctx context.Context, pool *pgxpool.Pool, verb, statement string, name string, args pgx.StrictNamedArgs) (T, error) {
 	if !storable(name) {
 		var none T
 		return none, ErrNotFound
 	}
-	return one[T](ctx, pool, verb, statement, pgx.StrictNamedArgs{"name": name})
+	args["name"] = name
+	return one[T](ctx, pool, verb, statement, args)
 }
 
 // PauseSchedule stops a schedule from firing. ErrNotFound: there is none of that name.
 func (c *Client) PauseSchedule(ctx context.Context, name string) error {
 	type row struct{ PausedAt time.Time }
-	_, err := named[row](ctx, c.pool, "pause schedule", sql.SchedulePause, name)
+	_, err := named[row](ctx, c.pool, "pause schedule", sql.SchedulePause, name, by(ctx, pgx.StrictNamedArgs{}))
 	return err
 }
 
@@ -130,7 +131,7 @@ func (c *Client) PauseSchedule(ctx context.Context, name string) error {
 // there is none of that name.
 func (c *Client) ResumeSchedule(ctx context.Context, name string) error {
 	type row struct{ Name string }
-	if _, err := named[row](ctx, c.pool, "resume schedule", sql.ScheduleResume, name); err != nil {
+	if _, err := named[row](ctx, c.pool, "resume schedule", sql.ScheduleResume, name, by(ctx, pgx.StrictNamedArgs{})); err != nil {
 		return err
 	}
 	defer c.hints.hintDue(0)
@@ -149,7 +150,7 @@ func (c *Client) ResumeSchedule(ctx context.Context, name string) error {
 // DeleteSchedule removes a schedule; tasks that it made stay. ErrNotFound: there is none of that name.
 func (c *Client) DeleteSchedule(ctx context.Context, name string) error {
 	type row struct{ Name string }
-	_, err := named[row](ctx, c.pool, "delete schedule", sql.ScheduleDelete, name)
+	_, err := named[row](ctx, c.pool, "delete schedule", sql.ScheduleDelete, name, by(ctx, pgx.StrictNamedArgs{}))
 	return err
 }
 
@@ -157,7 +158,7 @@ func (c *Client) DeleteSchedule(ctx context.Context, name string) error {
 // name.
 func (c *Client) TriggerSchedule(ctx context.Context, name string) (TaskID, error) {
 	type row struct{ ID TaskID }
-	r, err := named[row](ctx, c.pool, "trigger schedule", sql.Trigger, name)
+	r, err := named[row](ctx, c.pool, "trigger schedule", sql.Trigger, name, by(ctx, pgx.StrictNamedArgs{}))
 	return r.ID, err
 }
 

@@ -32,7 +32,8 @@ type NewTask struct {
 	UniqueKey      string // up to 255 bytes; a task of the queue that is not final and has the key is returned instead
 	IdempotencyKey string // up to 255 bytes; the same request again returns the same task, another one *KeyReusedError
 
-	TraceParent string // W3C traceparent of the trace that it belongs to; "": that of the OpenTelemetry span in the context, if any
+	TraceParent string   // W3C traceparent of the trace that it belongs to; "": that of the OpenTelemetry span in the context, if any
+	Tags        []string // up to 16 words to find it by, each 1 to 64 letters, digits and _ . - : / @ = +; order and repeats mean nothing
 }
 
 // Submitted is a task as it was stored, or found.
@@ -201,6 +202,7 @@ type submission struct {
 	idempotencyKey *string
 	backoffMS      *string // array literal
 	trace          *string
+	tags           *string // array literal
 }
 
 // keyed reports whether another task can be in the way.
@@ -224,7 +226,7 @@ func (r submission) lock() string {
 // plain reports whether submit_plain.sql is enough.
 func (r *submission) plain() bool {
 	return !r.keyed() && r.runAt == nil && r.delayMS == nil && r.maxAttempts == defaultAttempts && r.timeoutMS == nil && r.expiresAt == nil &&
-		r.backoffMS == nil && r.trace == nil
+		r.backoffMS == nil && r.tags == nil && r.trace == nil
 }
 
 func prepare(tasks []NewTask) ([]submission, error) {
@@ -282,6 +284,7 @@ func (t *NewTask) prepare() (row submission, bad []FieldError) {
 	check(keyFits(t.IdempotencyKey), "idempotency_key", "1 to 255 bytes of UTF-8 without NUL")
 	check(BackoffFits(t.Backoff), "backoff_ms", "1 to 100 elements, each 0 to 31557600000")
 	check(t.TraceParent == "" || ValidTraceParent(t.TraceParent), "trace_parent", "a W3C traceparent, as 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+	check(TagsFit(t.Tags), "tags", tagsRule)
 	if bad != nil {
 		return row, bad
 	}
@@ -290,6 +293,7 @@ func (t *NewTask) prepare() (row submission, bad []FieldError) {
 		delayMS: null(t.Delay.Milliseconds()), maxAttempts: int16(t.MaxAttempts), timeoutMS: null(t.Timeout.Milliseconds()),
 		expiresAt: nullTime(t.ExpiresAt), uniqueKey: null(t.UniqueKey), idempotencyKey: null(t.IdempotencyKey), backoffMS: backoffLiteral(t.Backoff),
 		trace: null(t.TraceParent),
+		tags:  tagsLiteral(t.Tags),
 	}, nil
 }
 

@@ -21,7 +21,7 @@ import (
 // submitSQL calls the function with what was asked for, as a user of SQL would: what is left out is left out.
 const submitSQL = `select scheduler.submit(kind => @kind, payload => coalesce(@payload::jsonb, '{}'), queue => coalesce(@queue::text, 'default'),
 	priority => coalesce(@priority::integer, 0), run_at => @run_at, delay_ms => @delay_ms, max_attempts => coalesce(@max_attempts::integer, 10),
-	timeout_ms => @timeout_ms, expires_at => @expires_at, unique_key => @unique_key, idempotency_key => @idempotency_key, backoff_ms => @backoff_ms)`
+	timeout_ms => @timeout_ms, expires_at => @expires_at, unique_key => @unique_key, idempotency_key => @idempotency_key, backoff_ms => @backoff_ms, tags => @tags)`
 
 // viaSQL submits a task by scheduler.submit().
 func (r *rig) viaSQL(db querier, task scheduler.NewTask) (scheduler.TaskID, error) {
@@ -49,6 +49,7 @@ func (r *rig) viaSQL(db querier, task scheduler.NewTask) (scheduler.TaskID, erro
 	set("expires_at", !task.ExpiresAt.IsZero(), task.ExpiresAt)
 	set("unique_key", task.UniqueKey != "", task.UniqueKey)
 	set("idempotency_key", task.IdempotencyKey != "", task.IdempotencyKey)
+	set("tags", task.Tags != nil, task.Tags)
 	if task.Backoff != nil {
 		list := []int64{}
 		for _, d := range task.Backoff {
@@ -107,7 +108,8 @@ func TestDoorsStoreTheSame(t *testing.T) {
 		{"payload null", scheduler.NewTask{Kind: "k", Payload: json.RawMessage("null")}},
 		{"payload scalar", scheduler.NewTask{Kind: "k", Payload: "text"}},
 		{"every field", scheduler.NewTask{Kind: "App\\Jobs\\Mail.send:v2/a-b", Queue: "mail.eu-1", Priority: -5, RunAt: aTime, MaxAttempts: 3,
-			Timeout: 90 * time.Second, ExpiresAt: aTime.Add(time.Hour), Backoff: []time.Duration{0, time.Second, time.Hour}}},
+			Timeout: 90 * time.Second, ExpiresAt: aTime.Add(time.Hour), Backoff: []time.Duration{0, time.Second, time.Hour}, Tags: []string{"null", "customer:42", "eu", "null", "A_.-:/@=+"}}},
+		{"no tags", scheduler.NewTask{Kind: "k", Tags: []string{}}},
 		{"lower bounds", scheduler.NewTask{Kind: "k", Priority: math.MinInt16, RunAt: time.Unix(0, 0), MaxAttempts: 1, Timeout: time.Millisecond,
 			ExpiresAt: time.Unix(0, 0), Backoff: []time.Duration{0}}},
 		{"upper bounds", scheduler.NewTask{Kind: strings.Repeat("k", 128), Queue: scheduler.Queue(strings.Repeat("q", 128)), Priority: math.MaxInt16,
@@ -234,6 +236,12 @@ var bad = []struct {
 	{"backoff_ms", scheduler.NewTask{Kind: "k", Backoff: []time.Duration{-time.Second}}},
 	{"backoff_ms", scheduler.NewTask{Kind: "k", Backoff: []time.Duration{31557600001 * time.Millisecond}}},
 	{"backoff_ms", scheduler.NewTask{Kind: "k", Backoff: make([]time.Duration, 101)}},
+	{"tags", scheduler.NewTask{Kind: "k", Tags: []string{""}}},
+	{"tags", scheduler.NewTask{Kind: "k", Tags: []string{"fine", "two words"}}},
+	{"tags", scheduler.NewTask{Kind: "k", Tags: []string{"émigré"}}},
+	{"tags", scheduler.NewTask{Kind: "k", Tags: []string{"line\n"}}},
+	{"tags", scheduler.NewTask{Kind: "k", Tags: []string{strings.Repeat("t", 65)}}},
+	{"tags", scheduler.NewTask{Kind: "k", Tags: slices.Repeat([]string{"t"}, 17)}},
 }
 
 // fieldOf returns the field that a refusal names, whichever door it came from.
@@ -293,6 +301,7 @@ func TestSQLRefusesByField(t *testing.T) {
 		`kind => 'k', backoff_ms => '{{1,2},{3,4}}'`:                   "backoff_ms",
 		`kind => 'k', backoff_ms => '[5:6]={1,2}'`:                     "backoff_ms",
 		`kind => 'k', backoff_ms => array_fill(1::bigint, array[101])`: "backoff_ms",
+		`kind => 'k', tags => '{a,null}'`:                              "tags",
 		`kind => 'k', payload => to_jsonb(repeat('x', 262144))`:        "payload",
 	} {
 		_, err := r.db.Exec(r.ctx, `select scheduler.submit(`+call+`)`)

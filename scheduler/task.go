@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -47,55 +46,12 @@ type Task struct {
 	IdempotencyKey    *string         `db:"idempotency_key"`
 	Schedule          *string         `db:"schedule"`
 	TickAt            *time.Time      `db:"tick_at"`
+	Tags              []string        `db:"tags"` // sorted
 }
 
 // Task returns the task, or ErrNotFound.
 func (c *Client) Task(ctx context.Context, id TaskID) (Task, error) {
 	return one[Task](ctx, c.reads, "read task", sql.Task, pgx.StrictNamedArgs{"id": id})
-}
-
-// Filter chooses tasks. Zero fields choose all.
-type Filter struct {
-	Queue  Queue
-	Kind   string
-	State  State
-	Before TaskID // only tasks made before this one: the last id of the page before
-	Limit  int    // 1 to 500; 0: 50
-}
-
-// Tasks returns tasks, newest first, at most Limit; more is true when there are further ones, which start Before the last
-// returned. It returns *InvalidError for a bad Filter.
-func (c *Client) Tasks(ctx context.Context, f Filter) (tasks []Task, more bool, err error) {
-	if f.Limit == 0 {
-		f.Limit = 50
-	}
-	if f.Limit < 1 || f.Limit > 500 {
-		return nil, false, invalid("limit", "1 to 500")
-	}
-	if f.State != "" && !f.State.Valid() {
-		return nil, false, invalid("state", fmt.Sprintf("one of %v", States))
-	}
-	if !storable(string(f.Queue)) || !storable(f.Kind) {
-		return []Task{}, false, nil // nothing has such a name
-	}
-	statement := sql.Tasks
-	switch f.State {
-	case Ready:
-		statement = sql.TasksReady
-	case Scheduled:
-		statement = sql.TasksWaiting
-	case Failed:
-		statement = sql.TasksDead
-	case Running:
-		statement = sql.TasksRunning
-	}
-	args := pgx.StrictNamedArgs{"queue": null(string(f.Queue)), "kind": null(f.Kind), "state": null(string(f.State)),
-		"before": null(f.Before), "limit": f.Limit + 1}
-	tasks, err = all[Task](ctx, c.reads, "list tasks", statement, args)
-	if err == nil && len(tasks) > f.Limit {
-		return tasks[:f.Limit], true, nil
-	}
-	return tasks, false, err
 }
 
 // null turns a zero value into SQL NULL.
@@ -117,7 +73,7 @@ type Outcome struct {
 // notifications flow and a heartbeat otherwise. A completion that commits first wins. reason is shown to people; "": a
 // standard one. It returns *StateError for a task that is final, ErrNotFound for an unknown one.
 func (c *Client) Cancel(ctx context.Context, id TaskID, reason string) (Outcome, error) {
-	args := pgx.StrictNamedArgs{"id": id, "reason": null(CleanText(reason, 1000))}
+	args := by(ctx, pgx.StrictNamedArgs{"id": id, "reason": null(CleanText(reason, 1000))})
 	out, err := one[Outcome](ctx, c.pool, "cancel", sql.Cancel, args)
 	if errors.Is(err, ErrNotFound) {
 		return out, c.refused(ctx, id, "cancel")
@@ -130,7 +86,7 @@ func (c *Client) Cancel(ctx context.Context, id TaskID, reason string) (Outcome,
 // holds its unique key by now.
 func (c *Client) Retry(ctx context.Context, id TaskID) (State, error) {
 	type row struct{ State State }
-	r, err := one[row](ctx, c.pool, "retry", sql.Retry, pgx.StrictNamedArgs{"id": id})
+	r, err := one[row](ctx, c.pool, "retry", sql.Retry, by(ctx, pgx.StrictNamedArgs{"id": id}))
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return "", c.refused(ctx, id, "retry")
@@ -144,7 +100,7 @@ func (c *Client) Retry(ctx context.Context, id TaskID) (State, error) {
 // ErrNotFound for an unknown one.
 func (c *Client) Delete(ctx context.Context, id TaskID) error {
 	type row struct{ ID TaskID }
-	_, err := one[row](ctx, c.pool, "delete", sql.Delete, pgx.StrictNamedArgs{"id": id})
+	_, err := one[row](ctx, c.pool, "delete", sql.Delete, by(ctx, pgx.StrictNamedArgs{"id": id}))
 	if errors.Is(err, ErrNotFound) {
 		return c.refused(ctx, id, "delete")
 	}

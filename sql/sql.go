@@ -15,8 +15,44 @@ import _ "embed"
 var (
 	//go:embed attempts.sql
 	Attempts string
+	//go:embed audit.sql
+	Audit string
+	//go:embed audit_task.sql
+	AuditTask string
 	//go:embed bear.sql
 	Bear string
+	//go:embed bulk.sql
+	Bulk string
+	//go:embed bulk_begin.sql
+	BulkBegin string
+	//go:embed bulk_cancel.sql
+	BulkCancel string
+	//go:embed bulk_do_cancel.sql
+	BulkDoCancel string
+	//go:embed bulk_do_delete.sql
+	BulkDoDelete string
+	//go:embed bulk_do_retry.sql
+	BulkDoRetry string
+	//go:embed bulk_find.sql
+	BulkFind string
+	//go:embed bulk_find_dead.sql
+	BulkFindDead string
+	//go:embed bulk_find_ready.sql
+	BulkFindReady string
+	//go:embed bulk_find_running.sql
+	BulkFindRunning string
+	//go:embed bulk_find_tagged.sql
+	BulkFindTagged string
+	//go:embed bulk_find_waiting.sql
+	BulkFindWaiting string
+	//go:embed bulk_move.sql
+	BulkMove string
+	//go:embed bulk_next.sql
+	BulkNext string
+	//go:embed bulk_take.sql
+	BulkTake string
+	//go:embed bulks.sql
+	Bulks string
 	//go:embed cancel.sql
 	Cancel string
 	//go:embed clock.sql
@@ -25,6 +61,8 @@ var (
 	Complete string
 	//go:embed complete_tx.sql
 	CompleteTx string
+	//go:embed dead_groups.sql
+	DeadGroups string
 	//go:embed delete.sql
 	Delete string
 	//go:embed deregister.sql
@@ -33,6 +71,8 @@ var (
 	Doctor string
 	//go:embed due.sql
 	Due string
+	//go:embed edit.sql
+	Edit string
 	//go:embed expire.sql
 	Expire string
 	//go:embed explain.sql
@@ -85,6 +125,8 @@ var (
 	RescueNext string
 	//go:embed retry.sql
 	Retry string
+	//go:embed run_now.sql
+	RunNow string
 	//go:embed schedule_delete.sql
 	ScheduleDelete string
 	//go:embed schedule_pause.sql
@@ -101,6 +143,12 @@ var (
 	Settled string
 	//go:embed snooze.sql
 	Snooze string
+	//go:embed stats.sql
+	Stats string
+	//go:embed stats_add.sql
+	StatsAdd string
+	//go:embed stats_prune.sql
+	StatsPrune string
 	//go:embed submit.sql
 	Submit string
 	//go:embed submit_conflict.sql
@@ -115,10 +163,20 @@ var (
 	Tasks string
 	//go:embed tasks_dead.sql
 	TasksDead string
+	//go:embed tasks_few.sql
+	TasksFew string
+	//go:embed tasks_floor.sql
+	TasksFloor string
+	//go:embed tasks_floor_dead.sql
+	TasksFloorDead string
+	//go:embed tasks_floor_tagged.sql
+	TasksFloorTagged string
 	//go:embed tasks_ready.sql
 	TasksReady string
 	//go:embed tasks_running.sql
 	TasksRunning string
+	//go:embed tasks_tagged.sql
+	TasksTagged string
 	//go:embed tasks_waiting.sql
 	TasksWaiting string
 	//go:embed trigger.sql

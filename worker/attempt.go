@@ -24,6 +24,7 @@ type attempt struct {
 	task    scheduler.LeasedTask
 	ctx     context.Context // of the handler; kept because Report and Log are told to stop by it
 	cancel  context.CancelCauseFunc
+	waited  time.Duration // from when it was due
 
 	noted     atomic.Bool // something was reported or logged
 	writtenAt time.Time   // when its progress was last taken to be written; the journal's
@@ -34,7 +35,7 @@ type attempt struct {
 }
 
 func newAttempt(ctx context.Context, w *Worker, s *session, counts *laneCounts, task scheduler.LeasedTask) *attempt {
-	a := &attempt{worker: w, session: s, counts: counts, task: task}
+	a := &attempt{worker: w, session: s, counts: counts, task: task, waited: time.Since(task.RunAt)}
 	ctx, cancel := context.WithCancelCause(a.trace(ctx))
 	a.ctx, a.cancel = ctx, cancel
 	if task.Timeout > 0 {
@@ -115,6 +116,11 @@ func (a *attempt) calledCompleteTx() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.inTx
+}
+
+// count tells the statistics what became of the task.
+func (a *attempt) count(state scheduler.State, out outcome) {
+	a.worker.client.Count(scheduler.Ended{Queue: a.task.Queue, Kind: a.task.Kind, State: state, Ran: out.took, Waited: a.waited})
 }
 
 // noticeLoss ends the handler's context when a write found the lease lost.

@@ -57,6 +57,7 @@ func (w *Worker) completeLater(ctx context.Context, a *attempt, out outcome) {
 	w.client.CompleteLater(a.task.Lease, out.result, func(err error) {
 		if err == nil {
 			a.counts.end(Completed)
+			a.count(scheduler.Completed, out)
 			w.end(a, true)
 			return
 		}
@@ -176,7 +177,13 @@ func (w *Worker) writer(a *attempt, out outcome) func(context.Context) error {
 			return w.failer(a, out, scheduler.Failure{Code: "bad_result", Message: "result cannot be stored: " + err.Error(), Permanent: true})
 		}
 	}
-	return a.counted(Completed, func(ctx context.Context) error { return w.client.Complete(ctx, lease, out.result) })
+	return a.counted(Completed, func(ctx context.Context) error {
+		err := w.client.Complete(ctx, lease, out.result)
+		if err == nil {
+			a.count(scheduler.Completed, out)
+		}
+		return err
+	})
 }
 
 // counted counts the attempt as ended once write has written that.
@@ -225,6 +232,7 @@ func (w *Worker) failer(a *attempt, out outcome, failure scheduler.Failure) func
 		state, err := w.client.Fail(ctx, a.task.Lease, failure)
 		if err == nil {
 			a.counts.end(failedAs(state))
+			a.count(state, out)
 			w.logAttempt(a, slog.LevelInfo, "fail", out, errors.New(failure.Message))
 		}
 		return err
@@ -255,8 +263,11 @@ func (w *Worker) unlessCommitted(a *attempt, out outcome) func(context.Context) 
 			return err
 		}
 		settled, err := w.client.Settled(ctx, a.task.Lease)
-		if err == nil && !settled {
+		switch {
+		case err == nil && !settled:
 			return scheduler.ErrLeaseLost
+		case err == nil:
+			a.count(scheduler.Completed, out)
 		}
 		if err == nil {
 			a.counts.end(Completed)

@@ -242,7 +242,7 @@ func (b *bench) rows() []any {
 	args := []any{"default", ids, kinds, payloads, priorities}
 	if b.full {
 		times, texts, numbers := make([]*time.Time, inserted), make([]*string, inserted), make([]*int64, inserted)
-		args = append(args, times, numbers, slices.Repeat([]int16{10}, inserted), numbers, times, texts, texts, texts)
+		args = append(args, times, numbers, slices.Repeat([]int16{10}, inserted), numbers, times, texts, texts, texts, texts)
 	}
 	return args
 }

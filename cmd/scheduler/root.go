@@ -9,6 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/pgscheduler/scheduler/scheduler"
 )
 
 // rootCommand builds the tree of commands.
@@ -29,7 +31,10 @@ language do it, watch it live, lose nothing when something dies.`,
 	root.SetFlagErrorFunc(flagProblem)
 	// The line of usage that a group has for itself says nothing.
 	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
-	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return a.readGlobals(cmd) }
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		cmd.SetContext(scheduler.WithActor(cmd.Context(), actor()))
+		return a.readGlobals(cmd)
+	}
 	flags := root.PersistentFlags()
 	flags.SortFlags = false
 	flags.StringVar(&a.global.databaseURL, "database-url", "", "PostgreSQL `url` (env SCHEDULER_DATABASE_URL, DATABASE_URL, PGHOST and the like)")
@@ -45,7 +50,7 @@ language do it, watch it live, lose nothing when something dies.`,
 	root.AddGroup(&cobra.Group{ID: "run", Title: "Run:"}, &cobra.Group{ID: "tasks", Title: "Tasks:"}, &cobra.Group{ID: "care", Title: "Care:"})
 	add(root, "run", a.devCommand(), a.migrateCommand(), a.serveCommand(), a.workerCommand())
 	add(root, "tasks", a.submitCommand(), a.tasksCommand(), a.queuesCommand(), a.schedulesCommand(), a.workersCommand(), a.statsCommand())
-	add(root, "care", a.doctorCommand(), a.benchCommand(), a.versionCommand())
+	add(root, "care", a.auditCommand(), a.doctorCommand(), a.benchCommand(), a.versionCommand())
 	root.SetHelpCommandGroupID("care")
 	root.SetCompletionCommandGroupID("care")
 	root.AddCommand(helpTopics()...)

@@ -28,6 +28,7 @@ type submitFlags struct {
 	uniqueKey      string
 	idempotencyKey string
 	backoff        []time.Duration
+	tags           []string
 	wait           time.Duration
 	watch          bool
 }
@@ -58,6 +59,7 @@ is not done in time. --watch shows its progress besides, and waits as long as it
 	flags.StringVar(&f.expiresAt, "expires-at", "", "cancel it when it has not started by this `time` (RFC 3339)")
 	flags.StringVar(&f.uniqueKey, "unique-key", "", "return the task of the queue that has this `key` and is not final, if there is one")
 	flags.StringVar(&f.idempotencyKey, "idempotency-key", "", "the same request with this `key` again returns the same task")
+	flags.StringArrayVar(&f.tags, "tag", nil, "find it by this `word`; can be given up to 16 times")
 	flags.DurationVar(&f.wait, "wait", 0, "wait for the result, for so long; without a value for 30s")
 	flags.Lookup("wait").NoOptDefVal = defaultWait.String()
 	flags.BoolVar(&f.watch, "watch", false, "show progress until it ends")
@@ -126,6 +128,7 @@ func (a *app) submitRequest(cmd *cobra.Command, args []string, f submitFlags) (r
 		return r, err
 	}
 	r.Kind, r.Queue, r.Priority, r.BackoffMS = args[0], f.queue, f.priority, milliseconds(f.backoff)
+	r.Tags = f.tags
 	changed := cmd.Flags().Changed
 	if changed("in") {
 		r.DelayMS = ms(f.in)

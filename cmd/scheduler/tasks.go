@@ -21,7 +21,8 @@ func (a *app) tasksCommand() *cobra.Command {
   scheduler tasks why 01a1fbc0-c975-7f37-a6be-a8f3e8777fbf`,
 	})
 	tasks.AddCommand(a.tasksListCommand(), a.tasksGetCommand(), a.tasksWatchCommand(), a.tasksLogsCommand(), a.tasksWhyCommand(),
-		a.tasksCancelCommand(), a.tasksRetryCommand(), a.tasksDeleteCommand())
+		a.tasksDeadCommand(),
+		a.tasksCancelCommand(), a.tasksRetryCommand(), a.tasksRunCommand(), a.tasksEditCommand(), a.tasksDeleteCommand())
 	return tasks
 }
 

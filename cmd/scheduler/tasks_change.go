@@ -25,19 +25,20 @@ the task ends cancelled unless it completes first.`,
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "`text` that people see as the task's error")
-	return cmd
+	return a.bulkable(cmd, "cancel", &reason)
 }
 
 func (a *app) tasksRetryCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "retry ID…",
-		Short:   "Bring failed or cancelled tasks back, ready at once",
-		Example: `  scheduler tasks retry 01a1fbc0-c975-7f37-a6be-a8f3e8777fbf`,
-		Args:    takes(1, -1),
+	return a.bulkable(&cobra.Command{
+		Use:   "retry ID…",
+		Short: "Bring failed or cancelled tasks back, ready at once",
+		Example: `  scheduler tasks retry 01a1fbc0-c975-7f37-a6be-a8f3e8777fbf
+  scheduler tasks retry --all --state failed --queue mail`,
+		Args: takes(1, -1),
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			return a.eachTask(cmd, ids, "retry", func(ctx context.Context, d door.Door, id string) error { return a.changed(d.Retry(ctx, id)) })
 		},
-	}
+	}, "retry", new(string))
 }
 
 // changed prints what a task became.
@@ -54,11 +55,12 @@ func (a *app) changed(task httpapi.Task, err error) error {
 }
 
 func (a *app) tasksDeleteCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "delete ID…",
-		Short:   "Remove completed, failed or cancelled tasks with their attempts and logs",
-		Example: `  scheduler tasks delete 01a1fbc0-c975-7f37-a6be-a8f3e8777fbf`,
-		Args:    takes(1, -1),
+	return a.bulkable(&cobra.Command{
+		Use:   "delete ID…",
+		Short: "Remove completed, failed or cancelled tasks with their attempts and logs",
+		Example: `  scheduler tasks delete 01a1fbc0-c975-7f37-a6be-a8f3e8777fbf
+  scheduler tasks delete --all --state completed --until 2026-01-01T00:00:00Z`,
+		Args: takes(1, -1),
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			return a.eachTask(cmd, ids, "delete", func(ctx context.Context, d door.Door, id string) error {
 				if err := d.Delete(ctx, id); err != nil {
@@ -67,7 +69,7 @@ func (a *app) tasksDeleteCommand() *cobra.Command {
 				return a.gone("id", id)
 			})
 		},
-	}
+	}, "delete", new(string))
 }
 
 // gone says that what a key names is deleted.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,12 +17,15 @@ const pageSize = 500 // the most that a page may have
 
 func (a *app) tasksListCommand() *cobra.Command {
 	var f door.Filter
-	var all bool
+	var all, follow bool
+	var since, until string
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List tasks, newest first",
 		Example: `  scheduler tasks list --state failed --queue mail
-  scheduler tasks list --kind report.generate --all -o json | jq -c '.items[].result'`,
+  scheduler tasks list --kind report.generate --all -o json | jq -c '.items[].result'
+  scheduler tasks list --text 'connection refused' --since 2026-11-20T06:00:00Z
+  scheduler tasks list --tag customer:42 --follow`,
 		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.Limit < 1 {
@@ -30,7 +34,20 @@ func (a *app) tasksListCommand() *cobra.Command {
 			if err := exclusive(cmd, "all", "limit"); err != nil {
 				return err
 			}
-			return a.withDoor(cmd, func(ctx context.Context, d door.Door) error { return a.tasksList(ctx, d, f, all) })
+			for _, other := range []string{"all", "cursor", "until"} {
+				if err := exclusive(cmd, "follow", other); err != nil {
+					return err
+				}
+			}
+			if err := between(cmd, &f, since, until); err != nil {
+				return err
+			}
+			return a.withDoor(cmd, func(ctx context.Context, d door.Door) error {
+				if follow {
+					return a.tasksFollow(ctx, d, f)
+				}
+				return a.tasksList(ctx, d, f, all)
+			})
 		},
 	}
 	flags := cmd.Flags()
@@ -38,11 +55,34 @@ func (a *app) tasksListCommand() *cobra.Command {
 	flags.StringVar(&f.State, "state", "", "only tasks in this `state`")
 	flags.StringVar(&f.Queue, "queue", "", "only tasks of this queue, by `name`")
 	flags.StringVar(&f.Kind, "kind", "", "only tasks of this `kind`")
+	flags.StringVar(&f.Tag, "tag", "", "only tasks with this `word` as a tag")
+	flags.StringVar(&f.Text, "text", "", "only tasks with this `text` in kind, error, progress or payload, or whose id begins with it")
+	flags.StringVar(&f.ErrorGroup, "error-group", "", "only failed tasks of this `group` of tasks dead")
+	flags.StringVar(&since, "since", "", "only tasks made at this `time` (RFC 3339) or later")
+	flags.StringVar(&until, "until", "", "only tasks made before this `time` (RFC 3339)")
 	flags.IntVar(&f.Limit, "limit", 50, "show up to `N` tasks")
 	flags.StringVar(&f.Cursor, "cursor", "", "go on behind the list that ended with this `cursor`")
 	flags.BoolVar(&all, "all", false, "show all, however many")
+	flags.BoolVarP(&follow, "follow", "f", false, "show the newest --limit tasks, oldest first, and then new ones as they are made")
 	must(cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(states(), cobra.ShellCompDirectiveNoFileComp)))
 	return cmd
+}
+
+// between reads the times that tasks must have been made between.
+func between(cmd *cobra.Command, f *door.Filter, since, until string) error {
+	for _, bound := range []struct {
+		flag, value string
+		into        *time.Time
+	}{{"since", since, &f.Since}, {"until", until, &f.Until}} {
+		at, err := instant(cmd, bound.flag, bound.value)
+		if err != nil {
+			return err
+		}
+		if at != nil {
+			*bound.into = *at
+		}
+	}
+	return nil
 }
 
 func states() []string {
@@ -55,7 +95,7 @@ func states() []string {
 
 // tasksList prints page after page; as JSON each is a line.
 func (a *app) tasksList(ctx context.Context, d door.Door, f door.Filter, all bool) error {
-	table := a.screen.Table("ID", "STATE", "CREATED", "KIND", "QUEUE", "ATTEMPT", "PROGRESS")
+	table := a.taskTable()
 	left := f.Limit
 	for {
 		f.Limit = min(left, pageSize)
@@ -72,8 +112,7 @@ func (a *app) tasksList(ctx context.Context, d door.Door, f door.Filter, all boo
 			}
 		}
 		for _, task := range page.Items {
-			table.Row(task.ID, task.State, a.screen.Time(&task.CreatedAt), task.Kind, task.Queue,
-				fmt.Sprintf("%d/%d", task.Attempt, task.MaxAttempts), summary(task))
+			table.Row(a.cells(task)...)
 		}
 		left -= len(page.Items)
 		if page.NextCursor == nil || left <= 0 && !all {
@@ -81,6 +120,16 @@ func (a *app) tasksList(ctx context.Context, d door.Door, f door.Filter, all boo
 		}
 		f.Cursor = *page.NextCursor
 	}
+}
+
+// taskTable is a table of tasks, one row of cells each.
+func (a *app) taskTable() *screen.Table {
+	return a.screen.Table("ID", "STATE", "CREATED", "KIND", "QUEUE", "ATTEMPT", "PROGRESS")
+}
+
+func (a *app) cells(task httpapi.Task) []string {
+	return []string{task.ID, task.State, a.screen.Time(&task.CreatedAt), task.Kind, task.Queue,
+		fmt.Sprintf("%d/%d", task.Attempt, task.MaxAttempts), summary(task)}
 }
 
 func (a *app) endList(table *screen.Table, next *string) error {

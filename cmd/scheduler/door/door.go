@@ -32,7 +32,18 @@ type Door interface {
 	// Cancel returns the task as it is then: cancelled, or running and asked to stop.
 	Cancel(ctx context.Context, id, reason string) (httpapi.Task, error)
 	Retry(ctx context.Context, id string) (httpapi.Task, error)
+	// RunNow makes a scheduled task ready.
+	RunNow(ctx context.Context, id string) (httpapi.Task, error)
+	// Edit changes fields of a task by their names on the wire; nil: back to the default.
+	Edit(ctx context.Context, id string, fields map[string]any) (httpapi.Task, error)
 	Delete(ctx context.Context, id string) error
+	// BeginBulk does something to all tasks that a filter matches; it returns at once.
+	BeginBulk(ctx context.Context, request httpapi.BulkRequest) (httpapi.Bulk, error)
+	// Bulk returns how far it is; through the database it goes on with it meanwhile, for there may be nobody else.
+	Bulk(ctx context.Context, id string) (httpapi.Bulk, error)
+	Dead(ctx context.Context, queue, kind string) (httpapi.DeadGroups, error)
+	// Audit returns what was done to a task, or with "" to anything, newest first.
+	Audit(ctx context.Context, task string, limit int) ([]httpapi.Audit, error)
 	Attempts(ctx context.Context, id string) ([]httpapi.Attempt, error)
 	// Logs returns up to limit lines with ids greater than after.
 	Logs(ctx context.Context, id string, after int64, limit int) ([]httpapi.LogLine, error)
@@ -62,6 +73,9 @@ type Door interface {
 // Filter chooses tasks. Zero fields choose all.
 type Filter struct {
 	Queue, Kind, State string
-	Limit              int    // of a page; 0: 50
-	Cursor             string // of the page before; "": the first page
+	Tag, Text          string
+	ErrorGroup         string
+	Since, Until       time.Time // made at or after, and before; zero: at any time
+	Limit              int       // of a page; 0: 50
+	Cursor             string    // of the page before; "": the first page
 }

@@ -111,6 +111,9 @@ func (d *httpDoor) build(ctx context.Context, r request) (*http.Request, error) 
 	if body != nil {
 		sent.Header.Set("Content-Type", "application/json")
 	}
+	if who := scheduler.Actor(ctx); who != "" {
+		sent.Header.Set(httpapi.HeaderActor, who)
+	}
 	if d.token != "" {
 		sent.Header.Set("Authorization", "Bearer "+d.token)
 	}
@@ -188,7 +191,8 @@ func pause(ctx context.Context, d time.Duration) {
 
 func (d *httpDoor) Tasks(ctx context.Context, f Filter) (httpapi.Page[httpapi.Task], error) {
 	query := url.Values{}
-	for name, value := range map[string]string{"queue": f.Queue, "kind": f.Kind, "state": f.State, "cursor": f.Cursor} {
+	for name, value := range map[string]string{"queue": f.Queue, "kind": f.Kind, "state": f.State, "tag": f.Tag, "q": f.Text, "error_group": f.ErrorGroup,
+		"created_after": timeText(f.Since), "created_before": timeText(f.Until), "cursor": f.Cursor} {
 		if value != "" {
 			query.Set(name, value)
 		}
@@ -199,12 +203,53 @@ func (d *httpDoor) Tasks(ctx context.Context, f Filter) (httpapi.Page[httpapi.Ta
 	return call[httpapi.Page[httpapi.Task]](ctx, d, request{method: "GET", path: []string{"tasks"}, query: query})
 }
 
+func timeText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
 func (d *httpDoor) Cancel(ctx context.Context, id, reason string) (httpapi.Task, error) {
 	return call[httpapi.Task](ctx, d, request{method: "POST", path: task(id, "cancel"), body: httpapi.CancelRequest{Reason: reason}})
 }
 
 func (d *httpDoor) Retry(ctx context.Context, id string) (httpapi.Task, error) {
 	return call[httpapi.Task](ctx, d, request{method: "POST", path: task(id, "retry")})
+}
+
+func (d *httpDoor) RunNow(ctx context.Context, id string) (httpapi.Task, error) {
+	return call[httpapi.Task](ctx, d, request{method: "POST", path: task(id, "run")})
+}
+
+func (d *httpDoor) Edit(ctx context.Context, id string, fields map[string]any) (httpapi.Task, error) {
+	return call[httpapi.Task](ctx, d, request{method: "PATCH", path: task(id), body: fields})
+}
+
+func (d *httpDoor) BeginBulk(ctx context.Context, begin httpapi.BulkRequest) (httpapi.Bulk, error) {
+	return call[httpapi.Bulk](ctx, d, request{method: "POST", path: []string{"tasks", "bulk"}, body: begin})
+}
+
+func (d *httpDoor) Bulk(ctx context.Context, id string) (httpapi.Bulk, error) {
+	return call[httpapi.Bulk](ctx, d, request{method: "GET", path: []string{"bulk", id}})
+}
+
+func (d *httpDoor) Dead(ctx context.Context, queue, kind string) (httpapi.DeadGroups, error) {
+	query := url.Values{}
+	for name, value := range map[string]string{"queue": queue, "kind": kind} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	return call[httpapi.DeadGroups](ctx, d, request{method: "GET", path: []string{"dead"}, query: query})
+}
+
+func (d *httpDoor) Audit(ctx context.Context, task string, limit int) ([]httpapi.Audit, error) {
+	query := url.Values{"limit": {strconv.Itoa(limit)}}
+	if task != "" {
+		query.Set("task", task)
+	}
+	return items[httpapi.Audit](ctx, d, query, "audit")
 }
 
 func (d *httpDoor) Delete(ctx context.Context, id string) error {

@@ -26,6 +26,7 @@ var errServer = errors.New("the server failed")
 // classes are the codes whose errors carry only their text.
 var classes = map[httpapi.Code]error{
 	httpapi.CodeNotFound:            scheduler.ErrNotFound,
+	httpapi.CodePreconditionFailed:  scheduler.ErrRevision,
 	httpapi.CodeUniqueConflict:      scheduler.ErrKeyHeld,
 	httpapi.CodeUnauthorized:        ErrUnauthorized,
 	httpapi.CodeForbidden:           ErrUnauthorized,

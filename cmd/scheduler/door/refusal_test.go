@@ -35,7 +35,7 @@ func TestProblemsBecomeErrors(t *testing.T) {
 	for code, want := range map[httpapi.Code]error{
 		httpapi.CodeMalformedJSON: scheduler.ErrInvalid, httpapi.CodeBadCursor: scheduler.ErrInvalid, httpapi.CodeValidationFailed: scheduler.ErrInvalid,
 		httpapi.CodeBadCron: scheduler.ErrInvalid, httpapi.CodePayloadTooLarge: scheduler.ErrInvalid, httpapi.CodeNotFound: scheduler.ErrNotFound,
-		httpapi.CodeUniqueConflict: scheduler.ErrKeyHeld, httpapi.CodeUnauthorized: ErrUnauthorized, httpapi.CodeForbidden: ErrUnauthorized,
+		httpapi.CodeUniqueConflict: scheduler.ErrKeyHeld, httpapi.CodePreconditionFailed: scheduler.ErrRevision, httpapi.CodeUnauthorized: ErrUnauthorized, httpapi.CodeForbidden: ErrUnauthorized,
 		httpapi.CodeMisdirected: ErrUnauthorized, httpapi.CodeSchemaMismatch: scheduler.ErrSchema, httpapi.CodeDatabaseUnavailable: ErrUnreachable,
 		httpapi.CodeTimeout: ErrUnreachable, httpapi.CodeRequestTimeout: ErrUnreachable, httpapi.CodeInternal: errServer,
 		httpapi.CodeMethodNotAllowed: errServer, httpapi.CodeUnsupportedMediaType: errServer, "new_code": errServer,

@@ -3,6 +3,7 @@ package door
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -76,7 +77,11 @@ func (d *sqlDoor) Tasks(ctx context.Context, f Filter) (httpapi.Page[httpapi.Tas
 	if f.Queue != "" && !scheduler.ValidQueue(scheduler.Queue(f.Queue)) {
 		return page, invalid("queue", queueRule)
 	}
-	filter := scheduler.Filter{Queue: scheduler.Queue(f.Queue), Kind: f.Kind, State: scheduler.State(f.State), Limit: f.Limit}
+	if f.Tag != "" && !scheduler.ValidTag(f.Tag) {
+		return page, invalid("tag", "1 to 64 letters, digits and _ . - : / @ = +")
+	}
+	filter := scheduler.Filter{Queue: scheduler.Queue(f.Queue), Kind: f.Kind, State: scheduler.State(f.State), Tag: f.Tag, Text: f.Text,
+		ErrorGroup: f.ErrorGroup, CreatedAfter: f.Since, CreatedBefore: f.Until, Limit: f.Limit}
 	if f.Cursor != "" {
 		before, err := parseCursor(f.Cursor)
 		if err != nil {
@@ -84,12 +89,12 @@ func (d *sqlDoor) Tasks(ctx context.Context, f Filter) (httpapi.Page[httpapi.Tas
 		}
 		filter.Before = before
 	}
-	tasks, more, err := d.client.Tasks(ctx, filter)
+	tasks, next, err := d.client.Tasks(ctx, filter)
 	for _, task := range tasks {
 		page.Items = append(page.Items, httpapi.NewTask(task))
 	}
-	if more {
-		cursor := newCursor(tasks[len(tasks)-1].ID)
+	if !next.IsZero() {
+		cursor := newCursor(next)
 		page.NextCursor = &cursor
 	}
 	return page, err
@@ -133,6 +138,45 @@ func (d *sqlDoor) Retry(ctx context.Context, id string) (httpapi.Task, error) {
 		}
 		return d.read(ctx, id)
 	})
+}
+
+func (d *sqlDoor) RunNow(ctx context.Context, id string) (httpapi.Task, error) {
+	return with(id, func(id scheduler.TaskID) (httpapi.Task, error) {
+		if _, err := d.client.RunNow(ctx, id); err != nil {
+			return httpapi.Task{}, err
+		}
+		return d.read(ctx, id)
+	})
+}
+
+func (d *sqlDoor) Edit(ctx context.Context, id string, fields map[string]any) (httpapi.Task, error) {
+	return with(id, func(id scheduler.TaskID) (httpapi.Task, error) {
+		raw, err := json.Marshal(fields)
+		if err != nil {
+			return httpapi.Task{}, err
+		}
+		edit, err := httpapi.ParseEdit(raw)
+		if err != nil {
+			return httpapi.Task{}, err
+		}
+		if err := d.client.Edit(ctx, id, edit); err != nil {
+			return httpapi.Task{}, err
+		}
+		return d.read(ctx, id)
+	})
+}
+
+func (d *sqlDoor) Audit(ctx context.Context, task string, limit int) ([]httpapi.Audit, error) {
+	filter := scheduler.AuditFilter{Limit: limit}
+	if task != "" {
+		id, err := scheduler.ParseTaskID(task)
+		if err != nil {
+			return nil, err
+		}
+		filter.Task = id
+	}
+	list, _, err := d.client.Audit(ctx, filter)
+	return wires(httpapi.NewAudit)(list, err)
 }
 
 func (d *sqlDoor) Delete(ctx context.Context, id string) error {

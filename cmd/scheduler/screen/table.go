@@ -41,7 +41,7 @@ func (t *Table) Row(cells ...string) {
 	fmt.Fprintln(t.tabs, strings.Join(cells, "\t")) //nolint:errcheck // into memory
 }
 
-// Flush writes the table.
+// Flush writes what was added since the last Flush.
 func (t *Table) Flush() error {
 	if err := t.tabs.Flush(); err != nil {
 		return err
@@ -55,6 +55,7 @@ func (t *Table) Flush() error {
 			return err
 		}
 	}
+	t.buffer.Reset() // the next rows are another part of the same table
 	return nil
 }
 
