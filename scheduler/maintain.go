@@ -33,8 +33,8 @@ const (
 // process listens to announcements: all in one round trip and one transaction, so that an idle process costs next to nothing.
 func (c *Client) Maintain(ctx context.Context) error {
 	k := keeper{client: c, done: make(chan func()), duties: []*duty{{verb: "rescue", ask: c.rescuer()}, {verb: "fire", ask: c.askDue, early: true, slow: true},
-		{verb: "ready", ask: c.askReady}, {verb: "promote", ask: c.askPromote, early: true},
-		{verb: "bulk", ask: c.askBulk, early: true, slow: true}, {verb: "prune", ask: c.askPrune}}}
+		{verb: "ready", ask: c.askReady}, {verb: "bulk", ask: c.askBulk, early: true, slow: true},
+		{verb: "prune", ask: c.askPrune}, {verb: "promote", ask: c.askPromote, early: true}}}
 	defer k.flights.Wait()
 	timer := time.NewTimer(rand.N(dueJitter + time.Millisecond))
 	defer timer.Stop()
