@@ -8,13 +8,16 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"github.com/pgscheduler/scheduler/httpapi/ui"
 )
 
 // gate lets requests in or not: by token when there is one; without one only by names of this machine, so that a web page
 // whose name was rebound to 127.0.0.1 can't use the browser's way in; and never from a page of another origin.
 type gate struct {
-	token  [sha256.Size]byte // of the token's SHA-256
-	open   bool              // there is no token
+	token  [sha256.Size]byte        // of the token's SHA-256
+	open   bool                     // there is no token
+	signed func(*http.Request) bool // whether somebody signed in at the dashboard sent the request; nil: nobody does
 	origin *http.CrossOriginProtection
 }
 
@@ -31,8 +34,11 @@ func (g gate) refuse(r *http.Request) *Problem {
 	if err := g.origin.Check(r); err != nil {
 		return newProblem(CodeForbidden, err.Error())
 	}
-	if g.open || r.URL.Path == pathHealth || r.URL.Path == pathReady || forStrangers(r.URL.Path) {
+	if g.open || r.URL.Path == pathHealth || r.URL.Path == pathReady || forStrangers(r.URL.Path) || ui.Takes(r.URL.Path) { // the dashboard has a login
 		return nil
+	}
+	if (r.Method == http.MethodGet || r.Method == http.MethodHead) && r.Header.Get("Authorization") == "" && g.signed != nil && g.signed(r) {
+		return nil // the streams and documents that its pages read
 	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "bearer") {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pgscheduler/scheduler/httpapi/ui"
 	"github.com/pgscheduler/scheduler/scheduler"
 )
 
@@ -56,6 +57,7 @@ type server struct {
 	keys     watchKeys
 	clock    func() time.Time // of watch URLs
 	document []byte           // OpenAPI
+	pages    *ui.UI
 }
 
 // routes is a ServeMux that knows its patterns. Streams will be registered on it beside the operations of openapi.go.
@@ -113,6 +115,9 @@ func newServer(client *scheduler.Client, config Config) (*server, error) {
 	if err := s.register(); err != nil {
 		return nil, fmt.Errorf("httpapi: describe the API: %w", err)
 	}
+	if err := s.addPages(config.Token); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -136,6 +141,10 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.hurry(out, r)
 	problem := s.gate.refuse(r)
 	if problem == nil && forStrangers(r.URL.Path) && openToAll(out, r) {
+		return
+	}
+	if problem == nil && ui.Takes(r.URL.Path) && clean(r.URL.EscapedPath()) {
+		s.pages.ServeHTTP(out, r)
 		return
 	}
 	if problem == nil {

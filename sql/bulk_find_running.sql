@@ -3,9 +3,8 @@
 -- @before, @floor: only ids below and not below; all bits set and none: any. @limit.
 -- Rows: up to @limit. Locks: none.
 select t.id
-from (select distinct unnest(l.task_ids) as id from scheduler.leases l) h
-join scheduler.tasks t on t.id = h.id
-where t.state = 'running'
+from scheduler.tasks t
+where t.state = 'running' and t.id = any (array(select unnest(l.task_ids) from scheduler.leases l)) -- an array: a join would scan the table
   and t.id < @before and t.id >= @floor
   and (@queue::text is null or t.queue = @queue)
   and (@kind::text is null or t.kind = @kind)

@@ -20,8 +20,8 @@ with recursive walk as (
   where w.queue is not null
 ), running as (
   select t.queue, count(*) as tasks
-  from (select distinct unnest(l.task_ids) as id from scheduler.leases l) h
-  join scheduler.tasks t on t.id = h.id and t.state = 'running' group by t.queue
+  from scheduler.tasks t
+  where t.id = any (array(select unnest(l.task_ids) from scheduler.leases l)) and t.state = 'running' group by t.queue
 ), staff as (
   select q as queue, count(*) as workers, sum(w.slots) as slots
   from scheduler.workers w, unnest(w.queues) q where w.seen_at + w.ttl_ms * interval '1 ms' >= now() group by q

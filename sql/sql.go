@@ -61,6 +61,8 @@ var (
 	Complete string
 	//go:embed complete_tx.sql
 	CompleteTx string
+	//go:embed counts.sql
+	Counts string
 	//go:embed dead_groups.sql
 	DeadGroups string
 	//go:embed delete.sql
@@ -97,6 +99,8 @@ var (
 	Notify string
 	//go:embed pin.sql
 	Pin string
+	//go:embed oldest_ready.sql
+	OldestReady string
 	//go:embed plan.sql
 	Plan string
 	//go:embed promote.sql
@@ -135,6 +139,8 @@ var (
 	ScheduleResume string
 	//go:embed schedule_set.sql
 	ScheduleSet string
+	//go:embed schedule_ticks.sql
+	ScheduleTicks string
 	//go:embed schedules.sql
 	Schedules string
 	//go:embed schema_version.sql

@@ -28,6 +28,7 @@ var rooms = map[string][]string{
 	"cmd/scheduler":      {"cmd/scheduler", "httpapi", "metrics", "worker", "scheduler", "migrations", "internal/privatepg", "internal/load"},
 	"httpapi":            {"httpapi", "scheduler"},
 	"metrics":            {"worker", "scheduler"},
+	"httpapi/ui":         {"scheduler", "sql"}, // sql: to show it
 	"worker":             {"worker", "scheduler"},
 	"scheduler":          {"scheduler", "sql"},
 	"sql":                {},
@@ -36,6 +37,7 @@ var rooms = map[string][]string{
 	"internal/pgtest":    {"internal/privatepg", "migrations"},
 	"internal/load":      {"internal/load", "scheduler", "worker", "migrations", "sql"},
 	"internal/crash":     {"internal/load", "scheduler", "worker", "migrations", "internal/pgtest", "internal/privatepg"},
+	"internal/browser":   {},
 	"internal/house":     {},
 	"examples":           {"scheduler", "worker"}, // as a stranger would
 	"docs":               {},
@@ -57,8 +59,8 @@ var owners = map[string][]string{
 	"golang.org/x/term":           {"cmd/scheduler", "examples"},
 	"github.com/rivo/uniseg":      {"cmd/scheduler"},
 	"github.com/sony/gobreaker":   {"worker", "httpapi"},
+	"github.com/chromedp":         {"internal/browser"},
 	"github.com/google/go-cmp":    {}, // tests
-	"github.com/chromedp":         {},
 	"go.uber.org/goleak":          {},
 	"pgregory.net/rapid":          {},
 	"github.com/stretchr/testify": {},

@@ -1,0 +1,132 @@
+package ui_test
+
+import (
+	"fmt"
+	"html"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/pgscheduler/scheduler/internal/browser"
+	"github.com/pgscheduler/scheduler/scheduler"
+)
+
+// strings that become markup, script or attributes where text is not escaped.
+func attacks(t *testing.T) []string {
+	t.Helper()
+	raw, err := os.ReadFile("testdata/xss.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := strings.Split(strings.TrimSpace(string(raw)), "\n")
+	if len(list) < 100 {
+		t.Fatalf("only %d", len(list))
+	}
+	return list
+}
+
+// plant puts a string into every field of text that a row can hold, past the rules of the doors.
+func (r *rig) plant(i int, attack string) scheduler.TaskID {
+	r.t.Helper()
+	id, worker := scheduler.NewTaskID(), scheduler.NewWorkerID()
+	r.exec(`insert into scheduler.workers (id, name, host, version, queues, kinds, slots, running, ttl_ms) values ($1, $2, $2, $2, array[$2], array[$2], 3, 1, 3600000)`, worker, attack)
+	r.exec(`insert into scheduler.tasks (id, kind, queue, state, attempt, worker_id, started_at, finished_at, payload, result, error_code, error, progress_current, progress_total,
+			progress_message, progress_data, progress_at, unique_key, idempotency_key, schedule, tick_at, tags)
+		values ($1, $2, $2, ($4::text)::scheduler.task_state, 2, $3, now(), now(), jsonb_build_object($2::text, $2::text), jsonb_build_object($2::text, $2::text), $2, $2, 1, 3, $2, jsonb_build_object($2::text, $2::text), now(), $2, $2, $2, now(), array[$2])`,
+		id, attack, worker, []string{"completed", "failed", "cancelled", "running", "ready", "scheduled"}[i%6])
+	r.exec(`insert into scheduler.leases (worker_id, queue, task_ids) values ($1, $2, array[$3::uuid])`, worker, attack, id)
+	r.exec(`insert into scheduler.attempts (task_id, attempt, queue, kind, outcome, worker_id, worker, started_at, error_code, error, stack) values ($1, 1, $2, $2, 'failed', $3, $2, now(), $2, $2, $2)`, id, attack, worker)
+	r.exec(`insert into scheduler.task_logs (task_id, queue, attempt, message) values ($1, $2, 1, $2)`, id, attack)
+	r.exec(`insert into scheduler.schedules (name, expression, zone, kind, queue, payload, error) values ($1 || $2::text, '* * * * *', $1, $1, $1, jsonb_build_object($1::text, $1::text), $1)`, attack, fmt.Sprint(i))
+	r.exec(`insert into scheduler.queues (name, paused_at) values ($1, now()) on conflict do nothing`, attack)
+	return id
+}
+
+var tag = regexp.MustCompile(`<[a-zA-Z/!][^>]*>`)
+
+// TestEverythingIsText plants 100 strings in every field and looks at every page: none of them comes out as markup. The tags of
+// a page are the same, whatever is planted, but for how many there are.
+func TestEverythingIsText(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "")
+	all := attacks(t)
+	var pages []string
+	for i, attack := range all {
+		id := r.plant(i, attack)
+		pages = append(pages, "/tasks/"+id.String(), "/tasks?"+url.Values{"kind": {attack}, "queue": {attack}, "tag": {attack}}.Encode(),
+			"/tasks?"+url.Values{"text": {attack}, "state": {attack}}.Encode(), "/tasks?"+url.Values{"since": {attack}}.Encode(), "/dead?"+url.Values{"before": {attack}}.Encode(),
+			"/login?"+url.Values{"next": {attack}}.Encode())
+	}
+	benign := map[string]bool{}
+	harmless := r.plant(3, "harmless")
+	for _, path := range append([]string{"/tasks/" + harmless.String(), "/tasks?kind=harmless&queue=harmless&tag=harmless", "/tasks?state=harmless", "/login"}, paths...) {
+		for _, name := range names(r.get(path).body) {
+			benign[name] = true
+		}
+	}
+	for _, path := range append(pages, paths...) {
+		a := r.get(path)
+		if a.StatusCode >= 500 {
+			t.Errorf("%s: %d", path, a.StatusCode)
+		}
+		for _, name := range names(a.body) {
+			if !benign[name] {
+				t.Errorf("%s has the tag %s", path, name)
+			}
+		}
+		for _, attack := range all {
+			if strings.Contains(attack, "<") && strings.Contains(a.body, attack) {
+				t.Errorf("%s has %q as it is", path, attack)
+			}
+		}
+	}
+	text := html.UnescapeString(r.get("/tasks/" + harmless.String()).body)
+	if strings.Count(text, "harmless") < 15 {
+		t.Errorf("the page of a task shows few of its fields:\n%s", text)
+	}
+}
+
+// names are the tags of a page with the names of their attributes.
+func names(page string) (list []string) {
+	attribute := regexp.MustCompile(`\s([a-zA-Z-]+)(?:=("[^"]*"|'[^']*'))?`)
+	for _, found := range tag.FindAllString(regexp.MustCompile(`"[^"]*"`).ReplaceAllString(page, `""`), -1) {
+		name := regexp.MustCompile(`^</?!?[a-zA-Z0-9]+`).FindString(found)
+		for _, a := range attribute.FindAllStringSubmatch(found, -1) {
+			name += " " + a[1]
+			if strings.HasPrefix(a[1], "on") {
+				list = append(list, "event "+a[1])
+			}
+		}
+		list = append(list, strings.Fields(name)[0])
+	}
+	return list
+}
+
+// TestNothingRunsInABrowser: neither what the server renders nor what the module patches in runs anything, or calls elsewhere.
+func TestNothingRunsInABrowser(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "")
+	for i, attack := range attacks(t) {
+		r.plant(i, attack)
+	}
+	tab := browser.Open(t, r.one+"/tasks?state=running")
+	running, _, err := r.client.Tasks(t.Context(), scheduler.Filter{State: scheduler.Running})
+	if err != nil || len(running) < 10 {
+		t.Fatalf("%d run, %v", len(running), err)
+	}
+	tab.Await(`document.querySelector("#live").textContent === "live"`)
+	r.exec(`update scheduler.tasks set progress_message = progress_message || '!', revision = revision + 1 where state = 'running'`)
+	tab.Await(`[...document.querySelectorAll("tr[data-task-id] [data-field=note]")].every(n => n.textContent.includes("!"))`)
+	if browser.Eval[bool](tab, `!!window.hit || document.querySelectorAll("main img, main iframe, main object, main embed, main script").length > 0`) {
+		t.Error("something ran, or became an element")
+	}
+	for _, task := range running[:5] {
+		tab.Go(r.one + "/tasks/" + task.ID.String())
+		tab.Await(`document.querySelector("#live").textContent === "live"`)
+		if browser.Eval[bool](tab, `!!window.hit || document.querySelectorAll("main img, main iframe, main script").length > 0`) {
+			t.Errorf("something ran on the page of %q", task.Kind)
+		}
+	}
+}

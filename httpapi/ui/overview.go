@@ -1,0 +1,125 @@
+package ui
+
+import (
+	"context"
+	"html/template"
+	"net/http"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/pgscheduler/scheduler/scheduler"
+	"github.com/pgscheduler/scheduler/sql"
+)
+
+// overviewData is what the first page shows.
+type overviewData struct {
+	Health  health
+	Tiles   []tile
+	Span    string // 1h, 24h
+	Chart   template.HTML
+	Running table
+	Dead    table
+}
+
+// tile is a figure that leads to what it counts.
+type tile struct{ Label, Figure, Note, Path, State string }
+
+// glance is what the overview reads, at once.
+type glance struct {
+	counts    []scheduler.StateCount
+	queues    []scheduler.QueueStatus
+	workers   []scheduler.Worker
+	schedules []scheduler.Schedule
+	running   []scheduler.Task
+	dead      []scheduler.Task
+	series    series
+}
+
+// glanceRows is how many tasks its tables show.
+const glanceRows = 8
+
+func (u *UI) glance(ctx context.Context, span string) (g glance, err error) {
+	group, ctx := errgroup.WithContext(ctx) // Wait below ends all
+	group.Go(func() (err error) { g.counts, err = u.client.CountStates(ctx); return err })
+	group.Go(func() (err error) { g.queues, err = u.client.Queues(ctx); return err })
+	group.Go(func() (err error) { g.workers, err = u.client.Workers(ctx); return err })
+	group.Go(func() (err error) { g.schedules, err = u.client.Schedules(ctx); return err })
+	group.Go(func() (err error) {
+		g.running, _, err = u.client.Tasks(ctx, scheduler.Filter{State: scheduler.Running, Limit: glanceRows})
+		return err
+	})
+	group.Go(func() (err error) {
+		g.dead, _, err = u.client.Tasks(ctx, scheduler.Filter{State: scheduler.Failed, Limit: glanceRows})
+		return err
+	})
+	group.Go(func() (err error) { g.series, err = u.throughput(ctx, span); return err })
+	return g, group.Wait()
+}
+
+func (u *UI) overview(r *http.Request) (*screen, error) {
+	span := "1h"
+	if r.URL.Query().Get("span") == "24h" {
+		span = "24h"
+	}
+	g, err := u.glance(r.Context(), span)
+	if err != nil {
+		return nil, err
+	}
+	data := overviewData{Health: u.health(r.Context(), g), Span: span, Chart: g.series.chart(), Tiles: tiles(g),
+		Running: newTable(g.running, scheduler.Running), Dead: newTable(g.dead, scheduler.Failed)}
+	wire := map[string]any{"health": data.Health.wire(), "counts": wireCounts(g.counts), "throughput": g.series.wire(),
+		"running": list(g.running, u.config.Wire.Task), "dead": list(g.dead, u.config.Wire.Task)}
+	return &screen{Name: "overview", Title: "Overview", Data: data, Wire: wire, SQL: []Statement{
+		statement(sql.Counts, map[string]any{"cap": scheduler.CountCap}), statement(sql.Queues, map[string]any{"cap": scheduler.CountCap}),
+		statement(sql.Workers, nil)}}, nil
+}
+
+// tiles are the figures on top.
+func tiles(g glance) []tile {
+	by := map[scheduler.State]string{}
+	for _, c := range g.counts {
+		by[c.State] = count(c)
+	}
+	live, slots, busy := 0, 0, 0
+	for _, w := range g.workers {
+		if w.Live {
+			live, slots, busy = live+1, slots+w.Slots, busy+w.Running
+		}
+	}
+	return []tile{
+		{"Running", by[scheduler.Running], "", "/tasks?state=running", "running"},
+		{"Ready", by[scheduler.Ready], "", "/tasks?state=ready", "ready"},
+		{"Scheduled", by[scheduler.Scheduled], "", "/tasks?state=scheduled", "scheduled"},
+		{"Dead", by[scheduler.Failed], "", "/dead", "failed"},
+		{"Done per minute", g.series.perMinute(), "", "/tasks?state=completed", "completed"},
+		{"Workers", number(int64(live)), number(int64(busy)) + " of " + number(int64(slots)) + " slots busy", "/workers", ""},
+	}
+}
+
+// count spells a count: 312, 10 000+ or ≈ 4 812 000.
+func count(c scheduler.StateCount) string {
+	switch {
+	case c.Approximate && c.Tasks > 0:
+		return "≈\u00a0" + number(rounded(c.Tasks))
+	case c.Tasks >= scheduler.CountCap && c.State != scheduler.Running:
+		return number(c.Tasks) + "+"
+	}
+	return number(c.Tasks)
+}
+
+// rounded has three digits that are not 0: an estimate has no more.
+func rounded(n int64) int64 {
+	unit := int64(1)
+	for n/unit >= 1000 {
+		unit *= 10
+	}
+	return n / unit * unit
+}
+
+func wireCounts(counts []scheduler.StateCount) map[string]any {
+	wire := map[string]any{}
+	for _, c := range counts {
+		wire[string(c.State)] = map[string]any{"tasks": c.Tasks, "approximate": c.Approximate}
+	}
+	return wire
+}

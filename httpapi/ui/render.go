@@ -1,0 +1,152 @@
+package ui
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"encoding/base64"
+	"encoding/json"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+)
+
+//go:embed templates
+var templates embed.FS
+
+// pages are the templates of pages by name, each within the frame of layout.html.
+type pages map[string]*template.Template
+
+func parsePages() (pages, error) {
+	frame, err := template.New("layout.html").Option("missingkey=error").Funcs(words).ParseFS(templates, "templates/layout.html", "templates/parts.html")
+	if err != nil {
+		return nil, err
+	}
+	files, err := fs.Glob(templates, "templates/*.html")
+	if err != nil {
+		return nil, err
+	}
+	all := pages{}
+	for _, file := range files {
+		name := strings.TrimSuffix(path.Base(file), ".html")
+		if name == "layout" || name == "parts" {
+			continue
+		}
+		own, err := frame.Clone()
+		if err != nil {
+			return nil, err
+		}
+		if all[name], err = own.ParseFS(templates, file); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// frame is what every template is given.
+type frame struct {
+	*screen
+	Nav      []navItem
+	Path     string // of the page, with its query: where forms come back to
+	JSON     string // of the page as JSON
+	Said     string // what was done last
+	Actor    string
+	SignedIn bool // there is a session to end
+	Version  string
+	Now      time.Time
+}
+
+type navItem struct {
+	Path, Label string
+	Here        bool
+}
+
+// navigation lists the pages. Topics and push endpoints get theirs when there are any.
+var navigation = []struct{ path, label, name string }{
+	{"/", "Overview", "overview"}, {"/tasks", "Tasks", "tasks"}, {"/dead", "Dead letters", "dead"}, {"/queues", "Queues", "queues"},
+	{"/schedules", "Schedules", "schedules"}, {"/workers", "Workers", "workers"}, {"/events", "Events", "events"}, {"/settings", "Settings", "settings"},
+}
+
+// render sends a page, whole or not at all.
+func (u *UI) render(w http.ResponseWriter, r *http.Request, status int, s *screen) {
+	if wantsJSON(r) {
+		u.sendJSON(w, status, s.Wire)
+		return
+	}
+	f := frame{screen: s, Path: r.URL.RequestURI(), JSON: jsonPath(r), Said: said(w, r), Actor: actor(r), SignedIn: u.SignedIn(r),
+		Version: u.config.Version, Now: time.Now().UTC()}
+	for _, item := range navigation {
+		f.Nav = append(f.Nav, navItem{item.path, item.label, item.name == s.Name || item.name == "tasks" && s.Name == "task"})
+	}
+	var page bytes.Buffer
+	if err := u.pages[s.Name].ExecuteTemplate(&page, "layout.html", f); err != nil {
+		panic(err) // a template does not fit its data: a bug, which the server logs
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(page.Bytes()) // the browser may be gone
+}
+
+func (u *UI) sendJSON(w http.ResponseWriter, status int, value any) {
+	body, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		panic(err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n'))
+}
+
+// jsonPath is where a page is JSON.
+func jsonPath(r *http.Request) string {
+	at := *r.URL
+	at.RawPath = ""
+	if at.Path == "/" {
+		at.Path = "/index"
+	}
+	at.Path += ".json"
+	return at.RequestURI()
+}
+
+// failure is what the page of an error shows.
+type failure struct{ Title, Detail string }
+
+// fail sends a page, or JSON, about what went wrong.
+func (u *UI) fail(w http.ResponseWriter, r *http.Request, status int, title, detail string) {
+	wire := map[string]any{"status": status, "title": title, "detail": detail}
+	u.render(w, r, status, &screen{Name: "failure", Title: title, Data: failure{title, detail}, Wire: wire})
+}
+
+// refuse is fail for an error of scheduler's.
+func (u *UI) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	status, title, detail := http.StatusInternalServerError, "It did not work", err.Error()
+	if u.config.Refusal != nil {
+		status, title, detail = u.config.Refusal(r.Context(), err)
+	}
+	u.fail(w, r.WithContext(context.WithoutCancel(r.Context())), status, title, detail)
+}
+
+const saidCookie = "scheduler_said"
+
+// sayNext has the next page say what was done.
+func sayNext(w http.ResponseWriter, text string) {
+	http.SetCookie(w, &http.Cookie{Name: saidCookie, Value: base64.RawURLEncoding.EncodeToString([]byte(text)), Path: "/", MaxAge: 60,
+		HttpOnly: true, SameSite: http.SameSiteStrictMode})
+}
+
+// said returns what the page before left to say, once. A page that only reads itself again leaves it.
+func said(w http.ResponseWriter, r *http.Request) string {
+	cookie, err := r.Cookie(saidCookie)
+	if err != nil || r.Header.Get("X-Refresh") != "" {
+		return ""
+	}
+	http.SetCookie(w, &http.Cookie{Name: saidCookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode})
+	text, err := base64.RawURLEncoding.DecodeString(cookie.Value)
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}

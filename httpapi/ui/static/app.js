@@ -1,0 +1,232 @@
+// app makes the pages live. Without it they work by links and forms. Rows are patched from the API's stream of tasks; regions
+// (data-live) are read again from the page's own URL. Whatever came from outside goes through textContent, never innerHTML.
+
+const every = 5000; // milliseconds between two readings of the regions of a page that is looked at
+const most = 100; // tasks of one stream
+const $ = (selector, within = document) => within.querySelector(selector);
+const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+const page = document.body.dataset.page;
+const final = new Set(["completed", "failed", "cancelled"]);
+
+// lasted and ago spell times as the server does.
+function lasted(ms) {
+  const s = ms / 1000, two = (a, x, b, y) => `${a} ${x}` + (b ? ` ${b} ${y}` : "");
+  if (s < 1) return `${Math.round(ms)} ms`;
+  if (s < 10) return `${s.toFixed(1)} s`;
+  if (s < 60) return `${Math.floor(s)} s`;
+  if (s < 600) return two(Math.floor(s / 60), "min", Math.floor(s % 60), "s");
+  if (s < 3600) return `${Math.floor(s / 60)} min`;
+  if (s < 86400) return two(Math.floor(s / 3600), "h", Math.floor((s % 3600) / 60), "min");
+  return two(Math.floor(s / 86400), "d", Math.floor((s % 86400) / 3600), "h");
+}
+function ago(t) {
+  const ms = Date.now() - t;
+  if (ms < -1000) return "in " + lasted(-ms);
+  return ms < 1000 ? "now" : lasted(ms) + " ago";
+}
+function tick() {
+  for (const time of all("time:not([data-clock])")) {
+    const said = ago(Date.parse(time.dateTime));
+    if (time.textContent !== said) time.textContent = said;
+  }
+}
+
+// patch shows a task, as the stream has it, in all places where it is.
+function patch(task) {
+  for (const place of all(`[data-task-id="${CSS.escape(task.id)}"]`)) {
+    if (Number(place.dataset.revision ?? 0) > task.revision) continue;
+    Object.assign(place.dataset, { state: task.state, revision: task.revision });
+    const field = (name) => $(`[data-field="${name}"]`, place);
+    const state = field("state");
+    if (state && state.textContent !== task.state) {
+      state.textContent = task.state;
+      state.className = "state " + task.state;
+    }
+    if (field("attempt")) field("attempt").textContent = task.attempt || "";
+    if (field("progress")) bar(field("progress"), task);
+    const why = task.error ? `${task.error.code}: ${task.error.message}` : "";
+    const note = task.state !== "running" ? why : task.cancel_requested ? "cancelling" : (task.progress?.message ?? "");
+    if (field("note")) field("note").textContent = note.slice(0, 160);
+    if (field("message")) field("message").textContent = task.progress?.message ?? "";
+  }
+}
+function bar(place, task) {
+  if (task.state !== "running") return place.replaceChildren();
+  let progress = $("progress", place);
+  if (!progress) {
+    progress = document.createElement("progress");
+    progress.max = 100;
+    progress.setAttribute("aria-label", "Progress of " + task.kind);
+    place.replaceChildren(progress);
+  }
+  const percent = task.progress?.percent ?? null;
+  let figure = $(".num", place);
+  if (percent === null) {
+    progress.removeAttribute("value");
+    return figure?.remove();
+  }
+  if (!figure) {
+    figure = Object.assign(document.createElement("span"), { className: "num" });
+    place.append(" ", figure);
+  }
+  progress.value = percent;
+  figure.textContent = Math.floor(percent) + " %";
+}
+
+// say tells whether the page is live.
+function say(text) { const live = $("#live"); if (live && live.textContent !== text) live.textContent = text; }
+
+// follow opens a stream for the tasks of the page that are not done, again when those change.
+let stream = null, followed = "";
+let last = Number($(".taskhead")?.dataset.line ?? 0); // id of the last log line that is shown
+function follow() {
+  const ids = [...new Set(all("[data-task-id]").filter((p) => !final.has(p.dataset.state)).map((p) => p.dataset.taskId))].slice(0, most);
+  const head = $(".taskhead"), key = ids.join();
+  if (key === followed && stream?.readyState !== EventSource.CLOSED) return;
+  stream?.close();
+  stream = null;
+  followed = key;
+  if (!ids.length) return;
+  const single = head && head.dataset.taskId;
+  const from = single ? (last ? `?after=0.${last}` : "") : "?logs=false&" + ids.map((id) => "task=" + id).join("&");
+  stream = new EventSource((single ? `/v1/tasks/${single}/events` : "/v1/events") + from);
+  stream.addEventListener("task", (e) => {
+    const task = JSON.parse(e.data), before = $(`[data-task-id="${CSS.escape(task.id)}"]`)?.dataset.state;
+    patch(task);
+    if (before && before !== task.state) soon();
+  });
+  stream.addEventListener("log", (e) => line(JSON.parse(e.data)));
+  stream.addEventListener("gone", () => soon());
+  stream.addEventListener("end", () => { stream.close(); soon(); });
+  stream.onopen = () => say("live");
+  stream.onerror = () => say("reconnecting");
+}
+function line(l) {
+  const log = $("#log");
+  if (!log || l.id <= last) return;
+  last = l.id;
+  const bottom = log.scrollHeight - log.scrollTop - log.clientHeight < 40, item = document.createElement("li");
+  const part = (tag, className, text) => item.append(Object.assign(document.createElement(tag), { className, textContent: text }), " ");
+  item.className = l.stream;
+  part("time", "", new Date(l.at).toISOString().slice(11, 19));
+  item.firstChild.dateTime = l.at;
+  item.firstChild.dataset.clock = "";
+  part("span", "attempt dim", l.attempt);
+  part("span", "line", l.message);
+  log.append(item);
+  while (log.children.length > 2000) log.firstChild.remove();
+  if (bottom) log.scrollTop = log.scrollHeight;
+}
+
+// refresh reads the page again and puts its regions in the place of those shown. What is selected, focused or being typed stays.
+let waiting = null, reading = false;
+function soon(ms = 150) { clearTimeout(waiting); waiting = setTimeout(refresh, ms); }
+async function refresh() {
+  clearTimeout(waiting);
+  if (document.hidden || reading || !$("[data-live]")) return;
+  reading = true;
+  try {
+    const answer = await fetch(location.href, { headers: { "X-Refresh": "1" } });
+    if (answer.redirected) return location.reload(); // the session has ended
+    if (!answer.ok) return say(answer.status === 404 ? "gone" : "waiting for the server");
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    for (const region of all("[data-live]")) {
+      const other = fresh.getElementById(region.id);
+      if (other && !region.contains(typing())) swap(region, other);
+    }
+    say("live");
+  } catch {
+    say("waiting for the server");
+  } finally {
+    reading = false;
+    tick();
+    follow();
+    chosen();
+    waiting = setTimeout(refresh, every);
+  }
+}
+function typing() {
+  const at = document.activeElement;
+  return at && at.matches("input:not([type=checkbox]), textarea, select") ? at : null;
+}
+function swap(region, other) {
+  const picked = new Set(all("input[name=id]:checked", region).map((b) => b.value));
+  for (const box of all("input[name=id]", other)) box.checked = picked.has(box.value);
+  for (const d of all("details[open]", region)) { const same = all("details", other)[all("details", region).indexOf(d)]; if (same) same.open = true; }
+  for (const box of all(".all", other)) box.hidden = false;
+  const row = row_(document.activeElement)?.dataset.taskId, inside = region.contains(document.activeElement), label = document.activeElement?.getAttribute("aria-label");
+  for (const place of all("[data-task-id]", other)) { // the stream may know more than the page that was read
+    const now = $(`[data-task-id="${place.dataset.taskId}"]`, region);
+    if (now && Number(now.dataset.revision) > Number(place.dataset.revision)) place.replaceWith(now.cloneNode(true));
+  }
+  if (region.isEqualNode(other)) return;
+  for (const name of other.getAttributeNames()) region.setAttribute(name, other.getAttribute(name));
+  region.replaceChildren(...other.childNodes);
+  unveil(region);
+  if (!inside) return;
+  if (row) $(`tr[data-task-id="${row}"] td.main a`, region)?.focus({ preventScroll: true });
+  else if (label) $(`[aria-label="${CSS.escape(label)}"]`, region)?.focus({ preventScroll: true });
+}
+const row_ = (element) => element?.closest?.("tr[data-task-id], tr");
+
+// unveil shows what only works with this module.
+function unveil(within) { for (const b of all(".copy, .all", within)) b.hidden = false; }
+
+// chosen says how many rows are selected.
+function chosen() {
+  const n = all("input[name=id]:checked").length, said = $(".chosen");
+  if (said) said.textContent = n ? `${n} selected:` : "Selected:";
+}
+
+document.addEventListener("change", (e) => {
+  if (e.target.matches(".all")) for (const box of all("input[name=id]", e.target.closest("table"))) box.checked = e.target.checked;
+  chosen();
+});
+document.addEventListener("submit", (e) => {
+  const asked = e.submitter?.dataset.confirm;
+  if (asked && !confirm(asked)) e.preventDefault();
+  if (e.target.matches("form[method=get]")) for (const field of e.target.elements) if (!field.value) field.disabled = true; // a short URL
+});
+document.addEventListener("click", async (e) => {
+  if (!e.target.matches(".copy")) return;
+  const text = $("pre", e.target.parentElement);
+  try { await navigator.clipboard.writeText(text.textContent); } catch { // plain HTTP has no clipboard
+    getSelection().selectAllChildren(text);
+    document.execCommand("copy");
+  }
+  e.target.textContent = "Copied";
+  setTimeout(() => { e.target.textContent = "Copy"; }, 1500);
+});
+
+// keys: one hand, no mouse.
+const places = { o: "/", t: "/tasks", d: "/dead", q: "/queues", s: "/schedules", w: "/workers", e: "/events" };
+let going = false;
+document.addEventListener("keydown", (e) => {
+  if (e.ctrlKey || e.metaKey || e.altKey || typing() || $("dialog[open]")) return;
+  if (going) { going = false; if (places[e.key]) location.assign(places[e.key]); return; }
+  const does = { "/": () => ($("[data-filter]") ? $("[data-filter]").focus() : location.assign("/tasks")), j: () => move(1), k: () => move(-1),
+    x: () => $("input[name=id]", row_(document.activeElement) ?? undefined)?.click(), r: () => act("retry"), c: () => act("cancel"),
+    g: () => { going = true; setTimeout(() => { going = false; }, 1500); }, "?": () => $("#keys").showModal() }[e.key];
+  if (does) { e.preventDefault(); does(); }
+});
+function move(by) {
+  const links = all("td.main > a"), at = links.indexOf(row_(document.activeElement) && $("td.main > a", row_(document.activeElement)));
+  links[Math.min(links.length - 1, Math.max(0, at + by))]?.focus();
+}
+function act(verb) {
+  const form = $("#pick") ?? $("#act"), button = form && $(`button[value="${verb}"]`, form);
+  if (!button) return;
+  const box = $("input[name=id][type=checkbox]", row_(document.activeElement) ?? document.createElement("i"));
+  if (box && !all("input[name=id]:checked", form).length) { box.checked = true; chosen(); }
+  if (form.matches("#act") || all("input[name=id]:checked", form).length) button.click();
+}
+
+unveil(document);
+tick();
+chosen();
+follow();
+const log = $("#log");
+if (log) log.scrollTop = log.scrollHeight;
+setInterval(tick, 1000);
+document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(0); });
+if (page !== "login" && page !== "failure") waiting = setTimeout(refresh, every);
