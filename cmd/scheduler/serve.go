@@ -26,8 +26,8 @@ func (a *app) serveCommand() *cobra.Command {
 	var port metricsPort
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Serve the HTTP API",
-		Long: `Serve the HTTP API, and do what is due: promote delayed tasks, fire schedules, give back the tasks of dead workers. Any
+		Short: "Serve the HTTP API and the dashboard",
+		Long: `Serve the HTTP API and, at /, the dashboard, and do what is due: promote delayed tasks, fire schedules, give back the tasks of dead workers. Any
 number of servers may run side by side.
 
 Without a token it listens on this machine's own addresses only; --token or SCHEDULER_TOKEN makes clients send

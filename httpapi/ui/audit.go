@@ -29,14 +29,17 @@ func deeds(audit []scheduler.Audit, now time.Time) []deed {
 	return list
 }
 
-// details says the members of an object, in order of their names.
-func details(raw json.RawMessage) string {
+// details says the members of an object, in order of their names, but for some.
+func details(raw json.RawMessage, but ...string) string {
 	var object map[string]any
 	if json.Unmarshal(raw, &object) != nil {
 		return ""
 	}
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(object)) {
+		if slices.Contains(but, name) {
+			continue
+		}
 		switch value := object[name].(type) {
 		case nil:
 		case []any, map[string]any:

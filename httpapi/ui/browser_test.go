@@ -174,7 +174,7 @@ func TestDeadLettersInBrowser(t *testing.T) {
 	tab := browser.Open(t, r.one+"/dead")
 	tab.Await(`document.querySelector("tbody .note").textContent === "error: the printer is on fire"`)
 	tab.Click(`tbody input[name=id]`)
-	tab.Click(`button[value=retry]`)
+	tab.Click(`#pick button[value=retry]`)
 	said(tab, "1 task retried")
 	await(t, "it fails again", func() bool { task, err := r.client.Task(t.Context(), id); return err == nil && task.Attempt == 2 })
 }

@@ -32,7 +32,7 @@ func (u *UI) bulks(r *http.Request) ([]bulkRow, error) {
 			continue
 		}
 		row := bulkRow{Bulk: b, Words: b.Verb + " all tasks", Now: time.Now()}
-		if said := details(b.Filter); said != "" {
+		if said := details(b.Filter, "created_before"); said != "" {
 			row.Words += " with " + said
 		}
 		if b.Total != nil && *b.Total > 0 {

@@ -54,7 +54,7 @@ func (s series) chart() template.HTML {
 		b.WriteString("</g>")
 	}
 	first, last := s.steps[0].At.UTC(), s.steps[len(s.steps)-1].At.UTC().Add(s.step)
-	fmt.Fprintf(&b, `</svg><figcaption><span class="dim num">%s</span><span class="dim">%s completed, %s failed, per %s</span><span class="dim num">%s UTC</span></figcaption></figure>`,
+	fmt.Fprintf(&b, `</svg><figcaption><span class="dim num">%s</span><span class="dim">%s completed, %s failed, in steps of %s</span><span class="dim num">%s UTC</span></figcaption></figure>`,
 		first.Format("15:04"), number(completed), number(failed), lasted(s.step), last.Format("15:04"))
 	return template.HTML(b.String()) // figures and times only
 }

@@ -6,6 +6,7 @@ import (
 	"embed"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"html/template"
 	"io/fs"
 	"net/http"
@@ -123,7 +124,10 @@ func (u *UI) fail(w http.ResponseWriter, r *http.Request, status int, title, det
 // refuse is fail for an error of scheduler's.
 func (u *UI) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	status, title, detail := http.StatusInternalServerError, "It did not work", err.Error()
-	if u.config.Refusal != nil {
+	switch {
+	case errors.Is(err, errBadForm):
+		status = http.StatusUnprocessableEntity
+	case u.config.Refusal != nil:
 		status, title, detail = u.config.Refusal(r.Context(), err)
 	}
 	u.fail(w, r.WithContext(context.WithoutCancel(r.Context())), status, title, detail)

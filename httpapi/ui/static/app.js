@@ -125,6 +125,7 @@ async function refresh() {
   clearTimeout(waiting);
   if (document.hidden || reading || !$("[data-live]")) return;
   reading = true;
+  const began = performance.now();
   try {
     const answer = await fetch(location.href, { headers: { "X-Refresh": "1" } });
     if (answer.redirected) return location.reload(); // the session has ended
@@ -142,7 +143,7 @@ async function refresh() {
     tick();
     follow();
     chosen();
-    waiting = setTimeout(refresh, every);
+    waiting = setTimeout(refresh, Math.max(every, 20 * (performance.now() - began)));
   }
 }
 function typing() {
@@ -221,6 +222,10 @@ function act(verb) {
   if (form.matches("#act") || all("input[name=id]:checked", form).length) button.click();
 }
 
+for (const here of all("[aria-current=page]")) { // on a phone the lists of links are wider than the screen
+  const strip = here.closest("nav");
+  strip.scrollLeft = here.offsetLeft - strip.offsetLeft - (strip.clientWidth - here.offsetWidth) / 2;
+}
 unveil(document);
 tick();
 chosen();
