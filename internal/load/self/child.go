@@ -61,11 +61,12 @@ func Child(ctx context.Context, in io.Reader, out io.Writer, serve ServeFunc, lo
 	c := &child{subject: its, hold: first.Hold, release: make(chan struct{}), out: json.NewEncoder(out)}
 	ready := message{Is: "ready"}
 	if first.Serve {
-		stop := func() {}
-		if ready.Address, stop, err = serve(ctx, its.client); err != nil {
+		address, stop, err := serve(ctx, its.client)
+		if err != nil {
 			return err
 		}
 		defer stop()
+		ready.Address = address
 	}
 	if err := c.say(ready); err != nil {
 		return err
