@@ -3,6 +3,8 @@ package docs_test
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"os/exec"
@@ -216,5 +218,19 @@ func TestGoCompiles(t *testing.T) {
 	}
 	if n < 4 {
 		t.Errorf("%d Go files found, want those of the guides", n)
+	}
+}
+
+// TestWatchGuideShowsAToken: the token of the guide is one of the test vectors, in both of its spellings.
+func TestWatchGuideShowsAToken(t *testing.T) {
+	t.Parallel()
+	guide, vectors := read(t, "guides/watch-urls.md"), read(t, "../conformance/watch_tokens.json")
+	token := regexp.MustCompile(`(?m)^/watch/(\S+)$`).FindStringSubmatch(guide)
+	if token == nil || !strings.Contains(vectors, `"`+token[1]+`"`) {
+		t.Fatalf("the guide's token %q is no test vector", token)
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(token[1])
+	if shown := strings.Join(strings.Fields(blocks(guide, "text")[0]), ""); err != nil || shown != hex.EncodeToString(raw) {
+		t.Errorf("byte by byte it is %s", shown)
 	}
 }

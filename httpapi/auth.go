@@ -34,7 +34,7 @@ func (g gate) refuse(r *http.Request) *Problem {
 	if err := g.origin.Check(r); err != nil {
 		return newProblem(CodeForbidden, err.Error())
 	}
-	if g.open || r.URL.Path == pathHealth || r.URL.Path == pathReady || ui.Takes(r.URL.Path) { // the dashboard has a login
+	if g.open || r.URL.Path == pathHealth || r.URL.Path == pathReady || forStrangers(r.URL.Path) || ui.Takes(r.URL.Path) { // the dashboard has a login
 		return nil
 	}
 	if (r.Method == http.MethodGet || r.Method == http.MethodHead) && r.Header.Get("Authorization") == "" && g.signed != nil && g.signed(r) {

@@ -37,11 +37,15 @@ func TestToken(t *testing.T) {
 			r := *r
 			r.t = t
 			method, path, _ := strings.Cut(request, " ")
-			free := path == "/healthz" || path == "/readyz"
+			free := path == "/healthz" || path == "/readyz" || path == "/watch.js" || path == "/watch.css"
 			for _, headers := range wrong {
 				a := r.do(method, path, "", headers...)
 				if free {
 					a.want(200)
+					continue
+				}
+				if strings.HasPrefix(path, "/watch/") { // which has a token of its own
+					a.problem(CodeWatchNotFound)
 					continue
 				}
 				a.problem(CodeUnauthorized)

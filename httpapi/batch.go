@@ -27,6 +27,7 @@ type Submitted struct {
 	CreatedAt time.Time `json:"created_at"`
 	Replayed  bool      `json:"replayed" doc:"Found by its idempotency_key: the same request came before."`
 	Existing  bool      `json:"existing" doc:"Found by its unique_key: another task holds it."`
+	Watch     string    `json:"watch,omitempty" doc:"The watch URL that was asked for."`
 }
 
 // NewSubmitted returns the wire form of a submitted task.
@@ -65,7 +66,7 @@ func (s *server) submitBatch(ctx context.Context, in *batchInput) (*batchOutput,
 	if err != nil {
 		return nil, err
 	}
-	tasks, err := s.batch(list)
+	tasks, ttls, err := s.batch(list)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +74,11 @@ func (s *server) submitBatch(ctx context.Context, in *batchInput) (*batchOutput,
 	if err != nil {
 		return nil, batchProblem(err, len(tasks))
 	}
-	return &batchOutput{pageOf(submitted, NewSubmitted)}, nil
+	page := pageOf(submitted, NewSubmitted)
+	for i, ttl := range ttls {
+		page.Items[i].Watch = s.watchLink(submitted[i].ID, ttl)
+	}
+	return &batchOutput{page}, nil
 }
 
 // split returns the objects of a batch.
@@ -96,29 +101,30 @@ func errNoBatchKey() *Problem {
 	return invalid(Detail{Header: "Idempotency-Key", Detail: "not for a batch: give each task its idempotency_key"})
 }
 
-func (s *server) batch(list []json.RawMessage) ([]scheduler.NewTask, error) {
-	tasks := make([]scheduler.NewTask, len(list))
+// batch reads the tasks, and how long the watch URL of each is valid.
+func (s *server) batch(list []json.RawMessage) ([]scheduler.NewTask, []time.Duration, error) {
+	tasks, ttls := make([]scheduler.NewTask, len(list)), make([]time.Duration, len(list))
 	var faults []Detail
 	for i, raw := range list {
-		task, found, err := s.newTask(raw, "/"+strconv.Itoa(i))
+		task, ttl, found, err := s.newTask(raw, "/"+strconv.Itoa(i))
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if faults = append(faults, found...); len(faults) >= maxDetails {
 			break
 		}
-		tasks[i] = task
+		tasks[i], ttls[i] = task, ttl
 	}
 	if faults != nil {
-		return nil, invalid(faults...)
+		return nil, nil, invalid(faults...)
 	}
-	return tasks, nil
+	return tasks, ttls, nil
 }
 
-// newTask reads the task that stands at a pointer.
-func (s *server) newTask(raw []byte, at string) (scheduler.NewTask, []Detail, error) {
+// newTask reads the task that stands at a pointer, and how long its watch URL is valid.
+func (s *server) newTask(raw []byte, at string) (scheduler.NewTask, time.Duration, []Detail, error) {
 	request, faults, err := s.submits.object(raw, at)
-	return request.NewTask(), append(faults, request.faults(at)...), err
+	return request.NewTask(), request.watchTTL(), append(faults, request.faults(at)...), err
 }
 
 // batchProblem points the errors of SubmitMany into the array.

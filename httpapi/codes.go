@@ -12,6 +12,7 @@ const (
 	CodeUnauthorized         Code = "unauthorized"           // no token, or a wrong one
 	CodeForbidden            Code = "forbidden"              // a page of another origin sent it
 	CodeNotFound             Code = "not_found"              // no such path, task, worker or schedule
+	CodeWatchNotFound        Code = "watch_not_found"        // a watch URL that shows nothing, or nothing more
 	CodeMethodNotAllowed     Code = "method_not_allowed"     // the path exists, with other methods
 	CodeRequestTimeout       Code = "request_timeout"        // the body came too slowly
 	CodeStateConflict        Code = "state_conflict"         // the task's state does not allow it
@@ -38,6 +39,7 @@ var codes = map[Code]struct {
 	CodeUnauthorized:         {http.StatusUnauthorized, "A token is needed"},
 	CodeForbidden:            {http.StatusForbidden, "Requests from other origins are refused"},
 	CodeNotFound:             {http.StatusNotFound, "There is no such thing"},
+	CodeWatchNotFound:        {http.StatusNotFound, "The link shows nothing"},
 	CodeMethodNotAllowed:     {http.StatusMethodNotAllowed, "The path does not know the method"},
 	CodeRequestTimeout:       {http.StatusRequestTimeout, "The body came too slowly"},
 	CodeStateConflict:        {http.StatusConflict, "The task's state does not allow it"},

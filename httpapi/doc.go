@@ -10,6 +10,8 @@
 // Two operations are answered past huma, which describes them: single submits, for speed (submit.go), and streams of lines,
 // which are read, stored and answered by the thousand (lines.go, stream.go).
 //
+// Watch URLs (watch*.go) are for browsers without a token: signed, about one task, redacted, open to pages of every origin.
+//
 // Invariants: a body is bounded, UTF-8 and free of what PostgreSQL can't store before anything parses it; a request that is
 // refused stored nothing; no input leads to a 500; tokens and payloads never reach a log; /healthz never asks the database.
 // Every route is in the OpenAPI document, every error is a problem (RFC 9457) with a code of codes.go.

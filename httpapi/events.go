@@ -21,10 +21,10 @@ import (
 
 const (
 	heartbeatEvery = 15 * time.Second // a comment, while nothing else is to be sent
-	streamWithin   = 20 * time.Second // a client that does not take what it is sent for so long is dropped
 	retryAfter     = 2 * time.Second  // how soon a client whose stream broke comes back
 	mostFollowed   = 100              // tasks of one stream
 	streamBuffer   = 16 << 10         // bytes that the system holds for a client that does not read
+	mediaEvents    = "text/event-stream; charset=utf-8"
 )
 
 // cursor is what a client has seen of a task: its revision, and the last log line.
@@ -144,6 +144,8 @@ type view interface {
 	frame(s *scheduler.Snapshot) []byte
 	// lineFrame is the data of an event about a log line.
 	lineFrame(id scheduler.TaskID, l scheduler.LogLine) []byte
+	// missing says of an error of reading the task that there is none, if that is what it means.
+	missing(err error, id scheduler.TaskID) error
 }
 
 // taskView shows all of a task.
@@ -156,6 +158,8 @@ func (taskView) frame(s *scheduler.Snapshot) []byte {
 func (taskView) lineFrame(id scheduler.TaskID, l scheduler.LogLine) []byte {
 	return encodeLine(EventLine{Task: id.String(), LogLine: NewLogLine(l)})
 }
+
+func (taskView) missing(err error, id scheduler.TaskID) error { return noTask(err, id) }
 
 // EventLine is the data of an event about a log line.
 type EventLine struct {
@@ -186,7 +190,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, ids []scheduler.
 	for i, id := range ids {
 		watcher.Add(id, scheduler.WatchFrom{Revision: from[i].revision, Line: from[i].line, NoLines: !logs})
 	}
-	first, problem := s.firsts(ctx, watcher, ids)
+	first, problem := s.firsts(ctx, watcher, ids, its)
 	if problem != nil {
 		problem.write(w, r)
 		return
@@ -197,7 +201,11 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, ids []scheduler.
 		w.WriteHeader(http.StatusNoContent) // which tells an EventSource that comes back that all is said
 		return
 	}
-	out := &events{w: w, to: http.NewResponseController(w), ids: ids, seen: from, view: its, left: len(ids)}
+	if r.Method == http.MethodHead { // there is nothing to follow
+		w.Header().Set("Content-Type", mediaEvents)
+		return
+	}
+	out := &events{w: w, to: http.NewResponseController(w), ids: ids, seen: from, view: its, left: len(ids), within: s.takeWait}
 	if err := out.begin(r, first); err != nil {
 		return
 	}
@@ -215,7 +223,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, ids []scheduler.
 			}
 		case ctx.Err() != nil:
 			return
-		case waiting.Err() != nil:
+		case errors.Is(err, context.DeadlineExceeded):
 			out.comment()
 			err = nil
 		}
@@ -229,14 +237,14 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, ids []scheduler.
 }
 
 // firsts waits until each task was read once.
-func (s *server) firsts(ctx context.Context, watcher *scheduler.Watcher, ids []scheduler.TaskID) ([]scheduler.Change, *Problem) {
+func (s *server) firsts(ctx context.Context, watcher *scheduler.Watcher, ids []scheduler.TaskID, its view) ([]scheduler.Change, *Problem) {
 	limited, cancel := s.limited(ctx, "")
 	defer cancel()
 	changes := make([]scheduler.Change, len(ids))
 	for missing := len(ids); missing > 0; {
 		id, change, err := watcher.Next(limited)
 		if err != nil {
-			return nil, s.problem(limited, noTask(err, id))
+			return nil, s.problem(limited, its.missing(err, id))
 		}
 		at := slices.Index(ids, id)
 		if changes[at].Latest == nil {
@@ -263,6 +271,8 @@ type events struct {
 	view  view
 	left  int // tasks that are not done
 	batch bytes.Buffer
+
+	within time.Duration // a client that does not take what it is sent for so long is dropped
 }
 
 // begin sends the header, and each task as it is.
@@ -271,7 +281,7 @@ func (e *events) begin(r *http.Request, first []scheduler.Change) error {
 		_ = conn.SetWriteBuffer(streamBuffer) // a hint
 	}
 	header := e.w.Header()
-	header.Set("Content-Type", "text/event-stream; charset=utf-8")
+	header.Set("Content-Type", mediaEvents)
 	header.Set("Cache-Control", "no-store, no-transform")
 	header.Set("X-Accel-Buffering", "no")
 	fmt.Fprintf(&e.batch, "retry: %d\n\n", retryAfter.Milliseconds())
@@ -290,7 +300,7 @@ func (e *events) begin(r *http.Request, first []scheduler.Change) error {
 // change sends what is new of a task: lines, then what became of it.
 func (e *events) change(i int, c scheduler.Change) error {
 	if c.Missed {
-		e.event("gap", e.id(), encodeLine(Gap{Task: e.ids[i].String(), Logs: "/v1/tasks/" + e.ids[i].String() + "/logs?after=" + strconv.FormatInt(e.seen[i].line, 10)}))
+		e.event("gap", e.id(), encodeLine(newGap(e.ids[i], e.seen[i])))
 	}
 	for _, line := range c.Lines {
 		e.seen[i].line = line.ID
@@ -309,6 +319,10 @@ func (e *events) change(i int, c scheduler.Change) error {
 type Gap struct {
 	Task string `json:"task" format:"uuid"`
 	Logs string `json:"logs" doc:"Where they are."`
+}
+
+func newGap(id scheduler.TaskID, seen cursor) Gap {
+	return Gap{Task: id.String(), Logs: "/v1/tasks/" + id.String() + "/logs?after=" + strconv.FormatInt(seen.line, 10)}
 }
 
 func (e *events) task(i int, s *scheduler.Snapshot) {
@@ -356,7 +370,7 @@ func (e *events) comment() { e.batch.WriteString(":\n\n") }
 
 // flush sends what was written. A client that does not take it in time is cut off.
 func (e *events) flush() error {
-	_ = e.to.SetWriteDeadline(time.Now().Add(streamWithin)) // no connection has none
+	_ = e.to.SetWriteDeadline(time.Now().Add(e.within)) // no connection has none
 	_, err := e.w.Write(e.batch.Bytes())
 	e.batch.Reset()
 	if err == nil {

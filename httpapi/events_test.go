@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -104,7 +106,7 @@ func TestEvents(t *testing.T) {
 	if err := id.UnmarshalText([]byte(task.ID)); err != nil {
 		t.Fatal(err)
 	}
-	lease := scheduler.Lease{Task: id, Queue: scheduler.Queue(task.Queue), Worker: workerID, Attempt: task.Attempt}
+	lease := scheduler.Lease{Task: id, Queue: scheduler.Queue(task.Queue), Worker: workerID, Attempt: 1}
 	s := r.listen("/v1/tasks/" + task.ID + "/events")
 	if got := s.answer.Header.Get("Content-Type"); s.answer.StatusCode != 200 || got != "text/event-stream; charset=utf-8" {
 		t.Fatalf("%d %s", s.answer.StatusCode, got)
@@ -199,5 +201,31 @@ func TestWaitForAChange(t *testing.T) {
 	r.exec(`update scheduler.tasks set progress_current = 5, revision = revision + 1 where id = $1`, task.ID)
 	if a := <-answered; a.status != 200 || a.task().Progress.Current != 5 {
 		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
+// A client that does not read is dropped, and holds nothing up.
+func TestEventsDropWhoDoesNotRead(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Config{}, func(s *server) { s.takeWait = 200 * time.Millisecond })
+	task := r.submit(`{"kind":"k","payload":"` + strings.Repeat("x", 200_000) + `"}`)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := fmt.Fprintf(conn, "GET /v1/tasks/%s/events HTTP/1.1\r\nHost: localhost\r\n\r\n", task.ID); err != nil {
+		t.Fatal(err)
+	}
+	reader := r.listen("/v1/tasks/" + task.ID + "/events")
+	reader.next()
+	for n := 2; !strings.Contains(r.log.String(), `route="GET /v1/tasks/{id}/events"`); n++ { // logged when it ends
+		r.exec(`update scheduler.tasks set revision = $2 where id = $1`, task.ID, n)
+		if got := taskOf(t, reader.next()); got.Revision != int64(n) {
+			t.Fatalf("revision %d came after %d", got.Revision, n-1)
+		}
+		if n > 1000 {
+			t.Fatal("it is not dropped")
+		}
 	}
 }

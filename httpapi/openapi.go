@@ -42,6 +42,7 @@ func (s *server) register() (err error) {
 	api.UseMiddleware(checkQuery)
 	registry := api.OpenAPI().Components.Schemas
 	s.submits, s.cancels, s.plans = newDecoder[SubmitRequest](registry), newDecoder[CancelRequest](registry), newDecoder[ScheduleRequest](registry)
+	s.watches = newDecoder[WatchRequest](registry)
 	s.edits, s.bulkBody = newDecoder[EditRequest](registry), newDecoder[BulkRequest](registry)
 	s.registerTasks(api)
 	s.registerQueues(api)
@@ -53,6 +54,8 @@ func (s *server) register() (err error) {
 	s.registerAudit(api)
 	s.registerHealth(api)
 	s.registerEvents(api)
+	s.registerWatch(api)
+	s.registerSocket(api)
 	finish(registry)
 	s.document, err = json.Marshal(api.OpenAPI())
 	return err
@@ -246,7 +249,7 @@ func asProblem(ctx huma.Context, _ string, v any) (any, error) {
 // behind pointers may be null, and its own error types are never sent.
 func finish(registry huma.Registry) {
 	schemas := registry.Map()
-	for _, name := range []string{"SubmitRequest", "CancelRequest", "EditRequest", "BulkRequest", "TaskFilter", "ScheduleRequest"} {
+	for _, name := range []string{"SubmitRequest", "CancelRequest", "EditRequest", "BulkRequest", "TaskFilter", "ScheduleRequest", "WatchRequest"} {
 		body := schemas[name]
 		body.AdditionalProperties = false
 		for field, rule := range map[string]*huma.Schema{"kind": kindName("").Schema(nil), "queue": queueName("").Schema(nil)} {
@@ -266,7 +269,7 @@ func finish(registry huma.Registry) {
 			backoff.Items.PrecomputeMessages()
 		}
 	}
-	for _, object := range []reflect.Type{reflect.TypeFor[Task](), reflect.TypeFor[Attempt]()} {
+	for _, object := range []reflect.Type{reflect.TypeFor[Task](), reflect.TypeFor[Attempt](), reflect.TypeFor[WatchedTask]()} {
 		for i := range object.NumField() {
 			field := object.Field(i)
 			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")

@@ -58,6 +58,7 @@ var everyCode = map[Code]func(t *testing.T) answer{
 			s.mux.HandleFunc("GET /panic", func(http.ResponseWriter, *http.Request) { panic("a bug") })
 		}).get("/panic")
 	},
+	CodeWatchNotFound: func(t *testing.T) answer { return newRig(t, Config{}).get("/watch/x") },
 	CodePreconditionFailed: func(t *testing.T) answer {
 		r := newRig(t, Config{})
 		return r.do("PATCH", r.submit(`{"kind":"k"}`).Links.Self, `{"priority":1}`, "If-Match", `"9"`)

@@ -22,6 +22,8 @@ type SubmitRequest struct {
 	UniqueKey      *string         `json:"unique_key,omitempty" minLength:"1" maxLength:"255" doc:"A task of the queue that is not final and has the key is returned instead"`
 	IdempotencyKey *string         `json:"idempotency_key,omitempty" minLength:"1" maxLength:"255" doc:"The same request again returns the same task, another one is refused. Better given as the header Idempotency-Key"`
 	BackoffMS      []int64         `json:"backoff_ms,omitempty" minItems:"1" maxItems:"100" nullable:"false" doc:"Wait after the first, second, … failure; the last repeats. Default: exponential with full jitter, 1 s to 1 h"`
+	Watch          bool            `json:"watch,omitempty" doc:"Answer with links.watch, a URL under which a browser may follow the task without a token. Default: false"`
+	WatchTTLMS     *int64          `json:"watch_ttl_ms,omitempty" minimum:"1000" maximum:"2592000000" doc:"How long that URL is valid. Only with watch. Default: 86400000, a day"`
 	Tags           []string        `json:"tags,omitempty" maxItems:"16" nullable:"false" doc:"Words to find the task by, each 1 to 64 letters, digits and _ . - : / @ = +"`
 }
 
@@ -67,7 +69,21 @@ func (r SubmitRequest) faults(at string) (faults []Detail) {
 	if r.ExpiresAt != nil && r.ExpiresAt.IsZero() {
 		faults = append(faults, Detail{Pointer: at + "/expires_at", Detail: timeRule})
 	}
+	if r.WatchTTLMS != nil && !r.Watch {
+		faults = append(faults, Detail{Pointer: at + "/watch_ttl_ms", Detail: "only together with watch: true"})
+	}
 	return faults
+}
+
+// watchTTL is how long the watch URL that is wanted is valid; 0: none is wanted.
+func (r SubmitRequest) watchTTL() time.Duration {
+	switch {
+	case !r.Watch:
+		return 0
+	case r.WatchTTLMS != nil:
+		return duration(*r.WatchTTLMS)
+	}
+	return defaultWatchTTL
 }
 
 const timeRule = "a time between the years 1970 and 9999" // as package scheduler says it
@@ -104,6 +120,11 @@ func (r ScheduleRequest) NewSchedule(name string) scheduler.NewSchedule {
 // CancelRequest is the body of a cancel, which may be left out.
 type CancelRequest struct {
 	Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Shown to people as the task's error. Default: cancelled on request"`
+}
+
+// WatchRequest is the body that asks for a watch URL, which may be left out.
+type WatchRequest struct {
+	TTLMS *int64 `json:"ttl_ms,omitempty" minimum:"1000" maximum:"2592000000" doc:"How long the URL is valid. Default: 86400000, a day"`
 }
 
 // duration saturates: what does not fit is refused by its bound, never wrapped around.

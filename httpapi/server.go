@@ -23,8 +23,16 @@ type Config struct {
 	// answered; see CheckListen.
 	Token string
 
+	// WatchKeys sign watch URLs: the first makes new ones, all are believed, so that a key can be replaced without breaking
+	// the URLs under way. Servers behind one name need the same. nil: a key derived from Token, see DeriveWatchKey; without a
+	// Token, or with one of less than 16 bytes, a random key, whose URLs end with the process.
+	WatchKeys []WatchKey
+
 	// Version of the program, for GET /version and the OpenAPI document. "": dev.
 	Version string
+
+	// Metrics answers GET /metrics, for those who have the token. nil: there is nothing at that path.
+	Metrics http.Handler
 
 	// Logger gets each request at level debug, and what fails for no fault of the client's. nil: slog.Default().
 	Logger *slog.Logger
@@ -39,12 +47,16 @@ type server struct {
 	mux      *routes
 	patience time.Duration // with the database, for one request
 	bodyWait time.Duration // for the end of a body
+	takeWait time.Duration // for a client to take what a stream sends
 	submits  decoder[SubmitRequest]
 	cancels  decoder[CancelRequest]
 	edits    decoder[EditRequest]
 	bulkBody decoder[BulkRequest]
 	plans    decoder[ScheduleRequest]
-	document []byte // OpenAPI
+	watches  decoder[WatchRequest]
+	keys     watchKeys
+	clock    func() time.Time // of watch URLs
+	document []byte           // OpenAPI
 	pages    *ui.UI
 }
 
@@ -91,8 +103,15 @@ func newServer(client *scheduler.Client, config Config) (*server, error) {
 	if strings.TrimSpace(config.Token) != config.Token {
 		return nil, errors.New("httpapi: Config.Token begins or ends with white space")
 	}
+	keys, err := newWatchKeys(config)
+	if err != nil {
+		return nil, err
+	}
 	s := &server{client: client, logger: config.Logger, version: config.Version, gate: newGate(config.Token), mux: &routes{literal: map[string]bool{}},
-		patience: 10 * time.Second, bodyWait: 30 * time.Second}
+		keys: keys, clock: time.Now, patience: 10 * time.Second, bodyWait: 30 * time.Second, takeWait: 20 * time.Second}
+	if config.Metrics != nil { // not in the document: its format is not ours
+		s.mux.HandleFunc("GET /metrics", config.Metrics.ServeHTTP)
+	}
 	if err := s.register(); err != nil {
 		return nil, fmt.Errorf("httpapi: describe the API: %w", err)
 	}
@@ -107,7 +126,8 @@ func newServer(client *scheduler.Client, config Config) (*server, error) {
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start, out := time.Now(), &response{ResponseWriter: w}
 	id := newRequestID(r)
-	r = r.WithContext(scheduler.WithActor(context.WithValue(r.Context(), requestKey{}, id), actorOf(r)))
+	ctx := scheduler.WithActor(context.WithValue(r.Context(), requestKey{}, id), actorOf(r))
+	r = r.WithContext(scheduler.WithTraceParent(ctx, r.Header.Get("Traceparent")))
 	header := out.Header()
 	header.Set("X-Request-Id", id)
 	header.Set("X-Content-Type-Options", "nosniff")
@@ -120,6 +140,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 	s.hurry(out, r)
 	problem := s.gate.refuse(r)
+	if problem == nil && forStrangers(r.URL.Path) && openToAll(out, r) {
+		return
+	}
 	if problem == nil && ui.Takes(r.URL.Path) && clean(r.URL.EscapedPath()) {
 		s.pages.ServeHTTP(out, r)
 		return

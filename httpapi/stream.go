@@ -53,7 +53,9 @@ func (s *server) streamed(ctx huma.Context, next func(huma.Context)) {
 	}
 	_ = http.NewResponseController(w).EnableFullDuplex() // beyond HTTP/1 it is a matter of course
 	st := &stream{server: s, w: w, r: r, lines: s.readLines(w, r)}
-	st.lines.stop(st.run())
+	var linger time.Duration
+	defer func() { st.lines.stop(linger) }() // also when run panics
+	linger = st.run()
 }
 
 // run answers until there are no more lines, or none can be answered, and returns how long to bear with a client that sends on.
@@ -94,7 +96,9 @@ func (s *stream) answer(list [][]byte) (last *Problem) {
 	stored := slices.ContainsFunc(answers, func(a lineAnswer) bool { return a.err == nil })
 	for _, a := range answers {
 		if a.err == nil {
-			s.write(NewSubmitted(a.task))
+			line := NewSubmitted(a.task)
+			line.Watch = s.watchLink(a.task.ID, a.ttl)
+			s.write(line)
 			continue
 		}
 		problem := problemOf(s.r.Context(), a.err)
@@ -142,6 +146,7 @@ func (s *stream) end(last *Problem) {
 
 type lineAnswer struct {
 	task scheduler.Submitted
+	ttl  time.Duration // of its watch URL
 	err  error
 }
 
@@ -150,28 +155,29 @@ func (s *stream) store(list [][]byte) []lineAnswer {
 	answers := make([]lineAnswer, len(list))
 	tasks, at := make([]scheduler.NewTask, 0, len(list)), make([]int, 0, len(list))
 	for i, line := range list {
-		task, err := s.lineTask(line)
+		task, ttl, err := s.lineTask(line)
 		if err != nil {
 			answers[i].err = err
 			continue
 		}
+		answers[i].ttl = ttl
 		tasks, at = append(tasks, task), append(at, i)
 	}
 	for i, a := range s.storeAll(context.WithoutCancel(s.r.Context()), tasks) { // what is begun is done, also for a client that is gone
-		answers[at[i]] = a
+		answers[at[i]].task, answers[at[i]].err = a.task, a.err
 	}
 	return answers
 }
 
-func (s *server) lineTask(line []byte) (scheduler.NewTask, error) {
+func (s *server) lineTask(line []byte) (scheduler.NewTask, time.Duration, error) {
 	if len(line) > maxBody {
-		return scheduler.NewTask{}, newProblem(CodePayloadTooLarge, fmt.Sprintf("the line is larger than %d bytes", maxBody))
+		return scheduler.NewTask{}, 0, newProblem(CodePayloadTooLarge, fmt.Sprintf("the line is larger than %d bytes", maxBody))
 	}
-	task, faults, err := s.newTask(line, "")
+	task, ttl, faults, err := s.newTask(line, "")
 	if err == nil && faults != nil {
 		err = invalid(faults...)
 	}
-	return task, err
+	return task, ttl, err
 }
 
 // storeAll stores tasks in one transaction. When that is refused because of some, each goes by itself; and so when it may
@@ -201,7 +207,7 @@ func (s *server) storeEach(ctx context.Context, tasks []scheduler.NewTask, answe
 		limited, cancel := s.limited(ctx, "")
 		defer cancel()
 		task, err := s.client.Submit(limited, tasks[i])
-		answers[i] = lineAnswer{task, late(limited, err)}
+		answers[i] = lineAnswer{task: task, err: late(limited, err)}
 	}
 	type key struct {
 		queue scheduler.Queue

@@ -18,6 +18,7 @@ type submitInput struct {
 	IdempotencyKey string `header:"Idempotency-Key" doc:"Bare, or quoted as a string of RFC 9651. The same request under the same key returns the same task; another one is refused."`
 	RequestID      string `header:"X-Request-Id" doc:"The idempotency key of a request that brings none in its own header or body."`
 	Prefer         string `header:"Prefer" doc:"wait=N: answer with the finished task if it ends within N seconds, 1 to 60." example:"wait=10"`
+	TraceParent    string `header:"traceparent" doc:"The trace that the task belongs to (W3C Trace Context); one that is none is ignored."`
 	RawBody        []byte
 }
 
@@ -104,6 +105,7 @@ func (s *server) submit(ctx context.Context, in *submitInput) (*submitOutput, er
 			}
 		}
 	}
+	task.Links.Watch = s.watchLink(submitted.ID, request.watchTTL())
 	out.Body, out.Location, out.ETag = task, task.Links.Self, etag(task.Revision)
 	if !task.Done {
 		out.RetryAfter = "1"

@@ -74,6 +74,7 @@ type TaskLinks struct {
 	Attempts string `json:"attempts"`
 	Logs     string `json:"logs"`
 	Why      string `json:"why"`
+	Watch    string `json:"watch,omitempty" doc:"For a browser without a token, see watch. Only in the answer to a submit that asked for it."`
 }
 
 // Attempt is one lease of a task.

@@ -15,7 +15,7 @@ import (
 )
 
 // SchemaVersion is the migration that this build works with; a test holds it to the newest file in migrations.
-const SchemaVersion = 10
+const SchemaVersion = 11
 
 // Config of a Client. The zero value connects as the PG* variables of the environment say.
 type Config struct {
@@ -61,13 +61,15 @@ type Client struct {
 	watches     watches
 	tallies     tallies
 	due         soon // to Maintain
+	counters    counters
+	ahead       ahead
 }
 
 const (
 	statementTimeout = 15 * time.Second       // of one statement, in the database
 	readTimeout      = 5 * time.Second        // of a statement that only reads
-	hotLockTimeout   = 200 * time.Millisecond // of waiting, with many others, for a row or key that somebody else has locked
-	aloneLockTimeout = 2 * time.Second        // the same, alone
+	hotLockTimeout   = 2 * time.Second        // of waiting for a row or key that somebody else has locked
+	keyLockTimeout   = 200 * time.Millisecond // the same for a key, while others that travel along wait as well
 	lockTimeout      = 5 * time.Second        // the same off the hot path
 	pollMost         = time.Minute            // Config.Poll
 	controlConns     = 4
@@ -98,7 +100,8 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 	params["jit"] = "off" // compiling costs more than any of these statements
 	params["statement_timeout"] = fmt.Sprint(statementTimeout.Milliseconds())
 
-	c := &Client{config: config, listen: base.ConnConfig.Copy(), due: soon{told: make(chan struct{}, 1)}, scouts: newScouts(ctx)}
+	c := &Client{config: config, listen: base.ConnConfig.Copy(), due: soon{told: make(chan struct{}, 1)}, scouts: newScouts(ctx), counters: newCounters()}
+	c.submits.sizes, c.completions.sizes, c.failures.sizes, c.snoozes.sizes = NewHistogram(groupBounds), NewHistogram(groupBounds), NewHistogram(groupBounds), NewHistogram(groupBounds)
 	for _, p := range []struct {
 		pool  **pgxpool.Pool
 		conns int
@@ -132,11 +135,13 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 		return nil, err
 	}
 	began := time.Now()
-	if _, err := c.now(ctx); err != nil {
+	clock, err := c.now(ctx)
+	if err != nil {
 		c.Close()
 		return nil, fmt.Errorf("open: %w", err)
 	}
 	c.positions.trip = time.Since(began)
+	c.ahead.note(clock, began, time.Now())
 	return c, nil
 }
 

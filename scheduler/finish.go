@@ -75,7 +75,6 @@ func (c completion) size() int {
 func (c *Client) completeMany(ctx context.Context, in []completion) ([]answer[struct{}], error) {
 	answers := make([]answer[struct{}], len(in))
 	var batch pgx.Batch
-	bear(ctx, &batch)
 	for _, lane := range lanes(len(in), func(i int) *Lease { return &in[i].Lease }) {
 		for _, i := range lane {
 			answers[i].err = ErrLeaseLost
@@ -200,7 +199,6 @@ func (c *Client) snoozeMany(ctx context.Context, in []snoozed) ([]answer[State],
 func (c *Client) endMany(ctx context.Context, verb, statement string, n int, lease func(i int) *Lease, args func(lane []int) []any) ([]answer[State], error) {
 	answers, delays := make([]answer[State], n), make([]time.Duration, n)
 	var batch pgx.Batch
-	bear(ctx, &batch)
 	for _, lane := range lanes(n, lease) {
 		ids, attempts := make([]TaskID, len(lane)), make([]int32, len(lane))
 		for place, i := range lane {

@@ -5,19 +5,15 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
-
-	"github.com/jackc/pgx/v5"
-
-	"github.com/pgscheduler/scheduler/sql"
 )
 
 const (
 	groupMost    = 1000                           // calls in one statement
 	groupBytes   = 8 << 20                        // what they carry, unless one alone carries more
 	groupFlights = 2                              // statements under way at once
+	blockedMost  = 5                              // calls that wait in vain one after the other
 	groupTimeout = statementTimeout + time.Second // of one run, in case the database neither answers nor hangs up
 )
 
@@ -26,7 +22,7 @@ const (
 // own answer, after the commit. A caller whose context ends is answered at once; what it asked for may happen all the same, if
 // it is on its way by then.
 type group[In, Out any] struct {
-	// run answers each call, or fails as a whole with nothing done.
+	// run answers each call, or fails as a whole with nothing done. A call that is answered that it was blocked is run again, alone.
 	run func(ctx context.Context, in []In) ([]answer[Out], error)
 	// size is how many bytes a call carries.
 	size func(In) int
@@ -34,6 +30,8 @@ type group[In, Out any] struct {
 	lock func(In) string
 	// most is how many calls go in one statement; 0: groupMost.
 	most int
+	// sizes counts how many calls went together; nil: they are not counted.
+	sizes *Histogram
 
 	mu      sync.Mutex
 	waiting []call[In, Out]
@@ -141,50 +139,72 @@ func (g *group[In, Out]) next() int {
 // has locked, each is run alone, beside the groups that follow, so that it fails alone; when the database is not to be had,
 // all fail.
 func (g *group[In, Out]) serve(calls []call[In, Out]) {
-	answers, err := g.attempt(context.Background(), calls)
+	answers, err := g.attempt(calls)
 	switch {
 	case err == nil:
+		var suspects []call[In, Out]
 		for i, c := range calls {
+			if len(calls) > 1 && blocked(answers[i].err) {
+				suspects = append(suspects, c)
+				continue
+			}
 			c.done(answers[i])
 		}
+		g.suspect(suspects)
 	case Unavailable(err) && !blocked(err), len(calls) == 1 && !blocked(err):
 		for _, c := range calls {
 			c.done(answer[Out]{err: err})
 		}
 	default:
-		suspects := slices.Clone(calls)
-		g.flights.Go(func() { g.serveEach(suspects) }) // ends when each is answered; close waits for it
+		g.suspect(slices.Clone(calls))
 	}
 }
 
-// serveEach runs each call alone, with more patience for locks. Of those that may wait for the same, the first waits for all.
+// suspect has each call run alone, beside the groups that follow.
+func (g *group[In, Out]) suspect(calls []call[In, Out]) {
+	if len(calls) > 0 {
+		g.flights.Go(func() { g.serveEach(calls) }) // ends when each is answered; close waits for it
+	}
+}
+
+// serveEach runs each call alone. Of those that may wait for the same, the first waits for all; when several in a row wait in
+// vain, it is no single row that is locked, and the rest is not tried.
 func (g *group[In, Out]) serveEach(calls []call[In, Out]) {
 	locked := map[string]error{}
-	for _, c := range calls {
-		lock := ""
+	var hopeless error
+	for inRow, i := 0, 0; i < len(calls); i++ {
+		c, lock := calls[i], ""
 		if g.lock != nil {
-			lock = g.lock(c.in)
+			lock = g.lock(calls[i].in)
 		}
-		switch err := locked[lock]; {
+		switch known := locked[lock]; {
 		case c.gone():
 			continue
-		case err != nil:
-			c.done(answer[Out]{err: err})
+		case hopeless != nil || known != nil:
+			c.done(answer[Out]{err: cmp.Or(hopeless, known)})
 			continue
 		}
-		alone, err := g.attempt(withPatience(context.Background()), []call[In, Out]{c})
+		alone, err := g.attempt(calls[i : i+1])
 		if err != nil {
 			alone = []answer[Out]{{err: err}}
 		}
-		if lock != "" && blocked(err) {
+		if inRow++; !blocked(err) {
+			inRow = 0
+		} else if lock != "" {
 			locked[lock] = err
+		}
+		if inRow == blockedMost {
+			hopeless = err
 		}
 		c.done(alone[0])
 	}
 }
 
-func (g *group[In, Out]) attempt(ctx context.Context, calls []call[In, Out]) ([]answer[Out], error) {
-	ctx, cancel := context.WithTimeout(ctx, groupTimeout) // the run serves many callers, none of them owns it
+func (g *group[In, Out]) attempt(calls []call[In, Out]) ([]answer[Out], error) {
+	if g.sizes != nil {
+		g.sizes.Observe(int64(len(calls)))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), groupTimeout) // the run serves many callers, none of them owns it
 	defer cancel()
 	in := make([]In, len(calls))
 	for i, c := range calls {
@@ -199,20 +219,6 @@ func (g *group[In, Out]) close() {
 	g.closed = true // no flight starts from here on, but for those of calls that are under way
 	g.mu.Unlock()
 	g.flights.Wait()
-}
-
-// withPatience marks the context of statements that may wait for locks, because nobody else waits for them.
-type patience struct{}
-
-func withPatience(ctx context.Context) context.Context {
-	return context.WithValue(ctx, patience{}, true)
-}
-
-// bear has the statements of a batch wait for locks for as long as its context allows.
-func bear(ctx context.Context, batch *pgx.Batch) {
-	if ctx.Value(patience{}) != nil {
-		batch.Queue(sql.Bear, strconv.FormatInt(aloneLockTimeout.Milliseconds(), 10))
-	}
 }
 
 // errClosed is what pgx says of its pools.

@@ -17,11 +17,11 @@ func TestOneWaitsForALock(t *testing.T) {
 	held, waits := make(chan struct{}), make(chan struct{}, 100)
 	var g group[string, string]
 	g.size, g.lock = func(string) int { return 0 }, func(in string) string { return in[:1] }
-	g.run = func(ctx context.Context, in []string) ([]answer[string], error) {
+	g.run = func(_ context.Context, in []string) ([]answer[string], error) {
 		answers := make([]answer[string], len(in))
 		for i, what := range in {
 			if what[0] == 'x' {
-				if ctx.Value(patience{}) != nil {
+				if len(in) == 1 {
 					waits <- struct{}{}
 					<-held
 				}

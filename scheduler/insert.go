@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -75,12 +76,18 @@ func submitOnce(ctx context.Context, tx pgx.Tx, rows []submission, list []Submit
 	return vanished, nil
 }
 
+// inCompany marks the context of an insert that must not wait for one key for long.
+type inCompany struct{}
+
 // submitEach stores rows of callers that have nothing to do with each other: each is answered alone.
 func (c *Client) submitEach(ctx context.Context, in []submission) ([]answer[Submitted], error) {
 	list, answers := make([]Submitted, len(in)), make([]answer[Submitted], len(in))
 	rows := slices.Clone(in)
 	for i := range rows {
 		rows[i].at = i
+	}
+	if len(in) > 1 && slices.ContainsFunc(in, func(r submission) bool { return r.keyed() }) {
+		ctx = context.WithValue(ctx, inCompany{}, true)
 	}
 	for try := range maxContention {
 		missing, err := insert(ctx, c.hot, rows, list)
@@ -136,7 +143,9 @@ func insert(ctx context.Context, db database, rows []submission, list []Submitte
 		slices.SortStableFunc(sorted, compareSubmissions)
 	}
 	var batch pgx.Batch
-	bear(ctx, &batch)
+	if ctx.Value(inCompany{}) != nil {
+		batch.Queue(sql.Bear, strconv.FormatInt(keyLockTimeout.Milliseconds(), 10))
+	}
 	for len(sorted) > 0 {
 		some := sorted[:sameShape(sorted)]
 		sorted = sorted[len(some):]
@@ -230,14 +239,16 @@ func columns(queue Queue, rows []submission) []any {
 	ids, kinds, payloads, priorities := make([]TaskID, n), make([]string, n), make([]string, n), make([]int16, n)
 	runAt, delays, attempts := make([]*time.Time, n), make([]*int64, n), make([]int16, n)
 	timeouts, expires := make([]*int64, n), make([]*time.Time, n)
-	unique, keys, backoffs, tags := make([]*string, n), make([]*string, n), make([]*string, n), make([]*string, n)
+	unique, keys, backoffs := make([]*string, n), make([]*string, n), make([]*string, n)
+	tags, traces := make([]*string, n), make([]*string, n)
 	for i, r := range rows {
 		ids[i], kinds[i], payloads[i], priorities[i] = r.id, r.kind, r.payload, r.priority
 		runAt[i], delays[i], attempts[i] = r.runAt, r.delayMS, r.maxAttempts
 		timeouts[i], expires[i] = r.timeoutMS, r.expiresAt
-		unique[i], keys[i], backoffs[i], tags[i] = r.uniqueKey, r.idempotencyKey, r.backoffMS, r.tags
+		unique[i], keys[i], backoffs[i] = r.uniqueKey, r.idempotencyKey, r.backoffMS
+		tags[i], traces[i] = r.tags, r.trace
 	}
-	return []any{queue, ids, kinds, payloads, priorities, runAt, delays, attempts, timeouts, expires, unique, keys, backoffs, tags}
+	return []any{queue, ids, kinds, payloads, priorities, runAt, delays, attempts, timeouts, expires, unique, keys, backoffs, tags, traces}
 }
 
 type conflict struct {

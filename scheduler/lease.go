@@ -37,6 +37,7 @@ type LeasedTask struct {
 	CreatedAt   time.Time
 	Schedule    string    // "": submitted
 	TickAt      time.Time // zero: not of a tick
+	TraceParent string    // W3C traceparent; "": it belongs to no trace
 }
 
 // Ask is how many tasks are wanted of a queue.
@@ -60,12 +61,13 @@ type leasedRow struct {
 	CreatedAt   pgtype.Timestamptz
 	Schedule    pgtype.Text
 	TickAt      pgtype.Timestamptz
+	Trace       pgtype.Text
 }
 
 // fields are in the order of the statement's columns.
 func (r *leasedRow) fields() []any {
 	return []any{&r.LeaseID, &r.ID, &r.Kind, &r.Payload, &r.Attempt, &r.Failures, &r.MaxAttempts, &r.Priority, &r.TimeoutMS, &r.RunAt,
-		&r.CreatedAt, &r.Schedule, &r.TickAt}
+		&r.CreatedAt, &r.Schedule, &r.TickAt, &r.Trace}
 }
 
 // Lease takes ready tasks of the given kinds for a worker, one statement a queue in one round trip, and returns them by
@@ -136,6 +138,6 @@ func (r *leasedRow) task(worker WorkerID, queue Queue) LeasedTask {
 		Lease: Lease{Task: r.ID.Bytes, Queue: queue, Worker: worker, Attempt: int(r.Attempt)},
 		Group: r.LeaseID, Kind: r.Kind, Payload: r.Payload, Failures: int(r.Failures), MaxAttempts: int(r.MaxAttempts),
 		Priority: int(r.Priority), Timeout: time.Duration(r.TimeoutMS.Int64) * time.Millisecond, // 0: NULL
-		RunAt: r.RunAt.Time, CreatedAt: r.CreatedAt.Time, Schedule: r.Schedule.String, TickAt: r.TickAt.Time,
+		RunAt: r.RunAt.Time, CreatedAt: r.CreatedAt.Time, Schedule: r.Schedule.String, TickAt: r.TickAt.Time, TraceParent: r.Trace.String,
 	}
 }

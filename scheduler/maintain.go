@@ -208,6 +208,8 @@ func (c *Client) askPromote(batch *pgx.Batch) func(context.Context) (time.Durati
 		return err
 	})
 	return func(context.Context) (time.Duration, error) {
+		c.counters.promotions.Add(uint64(moved))
+		c.counters.expired.Add(uint64(expired))
 		if moved >= maintainBatch || expired >= maintainBatch {
 			return 0, nil
 		}
@@ -275,6 +277,7 @@ func (c *Client) askRescue(batch *pgx.Batch) func(context.Context) (time.Duratio
 	var nextMS *int64
 	batch.Queue(sql.RescueNext).QueryRow(func(row pgx.Row) error { return row.Scan(&nextMS) })
 	return func(ctx context.Context) (time.Duration, error) {
+		c.counters.rescues.Add(uint64(len(list)))
 		for _, r := range list {
 			c.tallies.add(r.Queue, r.Kind, func(t *tally) { t.crashed++ })
 			c.config.Logger.LogAttrs(ctx, slog.LevelWarn, "rescue", slog.String("task_id", r.ID.String()), slog.String("queue", string(r.Queue)),

@@ -103,6 +103,9 @@ func (c *Client) listenOnce(ctx context.Context, e *ear, down *bool) (started bo
 		case err == nil && n.PID != c.hints.pid.Load(): // else it is known by now
 			e.on(n.Channel, n.Payload)
 		case err == nil:
+			if took, ok := c.counters.echo.hear(time.Now()); ok {
+				c.counters.notifyLag.Observe(int64(took))
+			}
 		case ctx.Err() != nil:
 			return true, ctx.Err()
 		case silent.Err() == nil || conn.IsClosed():
@@ -262,6 +265,9 @@ func (c *Client) notify(channel string, payloads []string) {
 	defer cancel()
 	err := c.mouth.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
 		c.hints.pid.Store(conn.Conn().PgConn().PID())
+		if c.hears(channel) {
+			c.counters.echo.call(time.Now())
+		}
 		_, err := conn.Exec(ctx, sql.Notify, channel, payloads)
 		return err
 	})

@@ -16,8 +16,8 @@ type StateCount struct {
 	Approximate bool  `db:"approximate"` // worked out from the planner's statistics
 }
 
-// Counts returns how many tasks there are, one for each state, at a cost that does not grow with the table.
-func (c *Client) Counts(ctx context.Context) ([]StateCount, error) {
+// CountStates returns how many tasks there are, one for each state, at a cost that does not grow with the table.
+func (c *Client) CountStates(ctx context.Context) ([]StateCount, error) {
 	list, err := all[StateCount](ctx, c.reads, "count tasks", sql.Counts, pgx.StrictNamedArgs{"cap": CountCap})
 	if err != nil {
 		return nil, err

@@ -10,7 +10,7 @@ import (
 
 func counted(t *testing.T, r *rig) map[scheduler.State]scheduler.StateCount {
 	t.Helper()
-	list, err := r.client.Counts(t.Context())
+	list, err := r.client.CountStates(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

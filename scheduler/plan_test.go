@@ -50,7 +50,7 @@ var planned = map[string]struct {
 	"expire":      {1, []string{"Index Scan tasks tasks_expiring", "Tid Scan tasks"}},
 	"heartbeat":   {4, []string{"workers_pkey"}},
 	"due":         {1, nil},
-	"submit":      {14, nil},
+	"submit":      {15, nil},
 	"rescue":      {0, []string{"Index Scan tasks tasks_pkey"}},
 	"reclaim":     {0, []string{"Index Scan tasks tasks_pkey"}},
 	"deregister":  {0, []string{"tasks_pkey"}},

@@ -230,6 +230,8 @@ func (c *Client) fireOne(ctx context.Context, s dueSchedule) error {
 	case Refused(err):
 		return c.refuse(ctx, s, err)
 	case err == nil:
+		c.counters.fires.Add(1)
+		c.counters.fireLag.Observe(int64(c.Now().Sub(tick)))
 		c.config.Logger.LogAttrs(ctx, slog.LevelDebug, "fire", slog.String("schedule", *s.Name), slog.String("task_id", fired.ID.String()))
 	}
 	return err

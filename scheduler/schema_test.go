@@ -36,8 +36,8 @@ func TestOpenRefusesAnotherSchema(t *testing.T) {
 		database  int64
 		text      string
 	}{
-		{"newer", newer, 99, `the database's schema is at version 99 and this binary knows only 10: install a newer scheduler, or run "scheduler migrate down --to 10" with the binary that made it`},
-		{"older", older, 3, `the database's schema is at version 3 and this binary needs 10: run "scheduler migrate up"`},
+		{"newer", newer, 99, `the database's schema is at version 99 and this binary knows only 11: install a newer scheduler, or run "scheduler migrate down --to 11" with the binary that made it`},
+		{"older", older, 3, `the database's schema is at version 3 and this binary needs 11: run "scheduler migrate up"`},
 		{"undone", undone, 0, `the database has no schema "scheduler": run "scheduler migrate up"`},
 		{"empty", pgtest.EmptyDB(t), 0, `the database has no schema "scheduler": run "scheduler migrate up"`},
 	} {

@@ -32,7 +32,8 @@ type NewTask struct {
 	UniqueKey      string // up to 255 bytes; a task of the queue that is not final and has the key is returned instead
 	IdempotencyKey string // up to 255 bytes; the same request again returns the same task, another one *KeyReusedError
 
-	Tags []string // up to 16 words to find it by, each 1 to 64 letters, digits and _ . - : / @ = +; order and repeats mean nothing
+	TraceParent string   // W3C traceparent of the trace that it belongs to; "": that of the OpenTelemetry span in the context, if any
+	Tags        []string // up to 16 words to find it by, each 1 to 64 letters, digits and _ . - : / @ = +; order and repeats mean nothing
 }
 
 // Submitted is a task as it was stored, or found.
@@ -64,27 +65,31 @@ const (
 // Submit stores a task and returns once it is durable: it then survives the death of any process. Submits that arrive
 // together share a statement and a commit. Errors: *InvalidError, *KeyReusedError, or the database's, after which the task
 // may or may not be stored; with an IdempotencyKey it is safe to call again.
-func (c *Client) Submit(ctx context.Context, task NewTask) (Submitted, error) {
-	rows, err := prepare([]NewTask{task})
+func (c *Client) Submit(ctx context.Context, task NewTask) (s Submitted, err error) {
+	tasks, end := traced(ctx, []NewTask{task})
+	defer func() { end(err) }()
+	rows, err := prepare(tasks)
 	if err != nil {
 		return Submitted{}, err
 	}
-	s, err := c.submits.do(ctx, rows[0])
+	s, err = c.submits.do(ctx, rows[0])
 	return s, wrapSubmit(err)
 }
 
 // SubmitMany stores tasks in one transaction, all or none, and returns them in order. Errors as of Submit; fields are
 // prefixed by the task's index.
-func (c *Client) SubmitMany(ctx context.Context, tasks []NewTask) ([]Submitted, error) {
+func (c *Client) SubmitMany(ctx context.Context, tasks []NewTask) (list []Submitted, err error) {
+	tasks, end := traced(ctx, tasks)
+	defer func() { end(err) }()
 	rows, err := prepare(tasks)
 	if err != nil || len(rows) == 0 {
 		return []Submitted{}, err
 	}
-	list := make([]Submitted, len(rows))
+	list = make([]Submitted, len(rows))
 	if !slices.ContainsFunc(rows, func(r submission) bool { return r.keyed() }) {
 		_, err = insert(ctx, c.hot, rows, list) // one commit without asking for it: nothing can be in the way
 	} else {
-		err = c.submitAll(withPatience(ctx), rows, list)
+		err = c.submitAll(ctx, rows, list)
 	}
 	if err != nil {
 		return nil, wrapSubmit(err)
@@ -104,12 +109,14 @@ func (c *Client) SubmitTx(ctx context.Context, tx pgx.Tx, task NewTask) (Submitt
 }
 
 // SubmitManyTx is SubmitTx for several tasks.
-func (c *Client) SubmitManyTx(ctx context.Context, tx pgx.Tx, tasks []NewTask) ([]Submitted, error) {
+func (c *Client) SubmitManyTx(ctx context.Context, tx pgx.Tx, tasks []NewTask) (list []Submitted, err error) {
+	tasks, end := traced(ctx, tasks)
+	defer func() { end(err) }()
 	rows, err := prepare(tasks)
 	if err != nil || len(rows) == 0 {
 		return []Submitted{}, err
 	}
-	list := make([]Submitted, len(rows))
+	list = make([]Submitted, len(rows))
 	if err := submitWithin(ctx, tx, rows, list); err != nil {
 		return nil, wrapSubmit(err)
 	}
@@ -194,6 +201,7 @@ type submission struct {
 	uniqueKey      *string
 	idempotencyKey *string
 	backoffMS      *string // array literal
+	trace          *string
 	tags           *string // array literal
 }
 
@@ -218,7 +226,7 @@ func (r submission) lock() string {
 // plain reports whether submit_plain.sql is enough.
 func (r *submission) plain() bool {
 	return !r.keyed() && r.runAt == nil && r.delayMS == nil && r.maxAttempts == defaultAttempts && r.timeoutMS == nil && r.expiresAt == nil &&
-		r.backoffMS == nil && r.tags == nil
+		r.backoffMS == nil && r.tags == nil && r.trace == nil
 }
 
 func prepare(tasks []NewTask) ([]submission, error) {
@@ -275,6 +283,7 @@ func (t *NewTask) prepare() (row submission, bad []FieldError) {
 	check(keyFits(t.UniqueKey), "unique_key", "1 to 255 bytes of UTF-8 without NUL")
 	check(keyFits(t.IdempotencyKey), "idempotency_key", "1 to 255 bytes of UTF-8 without NUL")
 	check(BackoffFits(t.Backoff), "backoff_ms", "1 to 100 elements, each 0 to 31557600000")
+	check(t.TraceParent == "" || ValidTraceParent(t.TraceParent), "trace_parent", "a W3C traceparent, as 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
 	check(TagsFit(t.Tags), "tags", tagsRule)
 	if bad != nil {
 		return row, bad
@@ -283,7 +292,8 @@ func (t *NewTask) prepare() (row submission, bad []FieldError) {
 		id: NewTaskID(), queue: t.Queue, kind: t.Kind, payload: string(payload), priority: int16(t.Priority), runAt: nullTime(t.RunAt),
 		delayMS: null(t.Delay.Milliseconds()), maxAttempts: int16(t.MaxAttempts), timeoutMS: null(t.Timeout.Milliseconds()),
 		expiresAt: nullTime(t.ExpiresAt), uniqueKey: null(t.UniqueKey), idempotencyKey: null(t.IdempotencyKey), backoffMS: backoffLiteral(t.Backoff),
-		tags: tagsLiteral(t.Tags),
+		trace: null(t.TraceParent),
+		tags:  tagsLiteral(t.Tags),
 	}, nil
 }
 

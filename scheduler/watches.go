@@ -28,7 +28,7 @@ type watches struct {
 	tasks   map[TaskID]*watched
 	work    chan struct{} // something is dirty
 	look    bool          // compare the revisions of all now
-	reads   int  // so far
+	reads   int           // so far
 	running bool
 	end     context.CancelFunc
 	closed  bool
@@ -89,6 +89,16 @@ func (h *watches) start(c *Client) {
 		defer end()
 		h.run(ctx, c)
 	})
+}
+
+// counts returns how many follow, how many tasks, and how often these were read.
+func (h *watches) counts() (followers, tasks int, reads uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, t := range h.tasks {
+		followers += t.count
+	}
+	return followers, len(h.tasks), uint64(h.reads)
 }
 
 func (h *watches) close() {

@@ -97,6 +97,8 @@ var (
 	Logs string
 	//go:embed notify.sql
 	Notify string
+	//go:embed pin.sql
+	Pin string
 	//go:embed oldest_ready.sql
 	OldestReady string
 	//go:embed plan.sql
@@ -159,6 +161,8 @@ var (
 	SubmitConflict string
 	//go:embed submit_plain.sql
 	SubmitPlain string
+	//go:embed survey.sql
+	Survey string
 	//go:embed task.sql
 	Task string
 	//go:embed tasks.sql

@@ -20,21 +20,23 @@ const maxLines = 10000
 type attempt struct {
 	worker  *Worker
 	session *session
+	counts  *laneCounts
 	task    scheduler.LeasedTask
 	ctx     context.Context // of the handler; kept because Report and Log are told to stop by it
 	cancel  context.CancelCauseFunc
 	waited  time.Duration // from when it was due
 
-	noted    atomic.Bool // something was reported or logged
-	mu       sync.Mutex
-	progress *scheduler.Progress // reported and not written yet
-	lines    int                 // logged so far
-	inTx     bool                // CompleteTx was called
+	noted     atomic.Bool // something was reported or logged
+	writtenAt time.Time   // when its progress was last taken to be written; the journal's
+	mu        sync.Mutex
+	progress  *scheduler.Progress // reported and not written yet
+	lines     int                 // logged so far
+	inTx      bool                // CompleteTx was called
 }
 
-func newAttempt(ctx context.Context, w *Worker, s *session, task scheduler.LeasedTask) *attempt {
-	a := &attempt{worker: w, session: s, task: task, waited: time.Since(task.RunAt)}
-	ctx, cancel := context.WithCancelCause(ctx)
+func newAttempt(ctx context.Context, w *Worker, s *session, counts *laneCounts, task scheduler.LeasedTask) *attempt {
+	a := &attempt{worker: w, session: s, counts: counts, task: task, waited: time.Since(task.RunAt)}
+	ctx, cancel := context.WithCancelCause(a.trace(ctx))
 	a.ctx, a.cancel = ctx, cancel
 	if task.Timeout > 0 {
 		timed, stop := context.WithTimeoutCause(ctx, task.Timeout, ErrTimeout)
@@ -47,7 +49,7 @@ func newAttempt(ctx context.Context, w *Worker, s *session, task scheduler.Lease
 func (a *attempt) info() Info {
 	t := a.task
 	return Info{ID: t.Task, Queue: t.Queue, Kind: t.Kind, Attempt: t.Attempt, Failures: t.Failures, MaxAttempts: t.MaxAttempts,
-		Priority: t.Priority, Payload: t.Payload, RunAt: t.RunAt, CreatedAt: t.CreatedAt, Schedule: t.Schedule, TickAt: t.TickAt}
+		Priority: t.Priority, Payload: t.Payload, RunAt: t.RunAt, CreatedAt: t.CreatedAt, Schedule: t.Schedule, TickAt: t.TickAt, TraceParent: t.TraceParent}
 }
 
 func (a *attempt) report(p scheduler.Progress) error {

@@ -54,6 +54,7 @@ func (w *Worker) handBack(ctx context.Context) {
 	for leases := s.leases(); len(leases) > 0; {
 		err := w.client.Release(call, leases)
 		if err == nil {
+			s.count(Released)
 			return
 		}
 		select {

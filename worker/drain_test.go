@@ -107,8 +107,9 @@ func TestDeafHandlersDoNotHoldUpTheEnd(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
 			registry := worker.NewRegistry()
-			hear, heard := make(chan none), make(chan none)
+			begun, hear, heard := make(chan none), make(chan none), make(chan none)
 			worker.Handle(registry, "deaf", func(_ context.Context, task *worker.Task[none]) (string, error) {
+				close(begun)
 				<-hear
 				defer close(heard)
 				task.Log("too late")
@@ -117,6 +118,7 @@ func TestDeafHandlersDoNotHoldUpTheEnd(t *testing.T) {
 			x := r.start(registry, worker.Config{DrainTimeout: -1})
 			id := r.submit(scheduler.NewTask{Kind: "deaf"})
 			r.reach(id, scheduler.Running)
+			receive(t, begun, "the deaf handler's start")
 			if err := end(x); (name == "abort") != errors.Is(err, worker.ErrAborted) {
 				t.Errorf("error %v", err)
 			}

@@ -26,7 +26,7 @@ var permanentExits = []int{64, 65, 66, 78}
 // the task; 64, 65, 66 and 78 fail it for good; 75 and all others are retried. It leads a process group of its own, which
 // gets SIGTERM, and SIGKILL 5 s later, when the task is cancelled, times out or loses its lease; what is left of the group
 // when the process ends is killed. Besides the worker's environment, without SCHEDULER_DATABASE_URL and SCHEDULER_TOKEN,
-// it finds SCHEDULER_TASK_ID, SCHEDULER_QUEUE, SCHEDULER_KIND and SCHEDULER_ATTEMPT. HandleExec returns an error when the
+// it finds SCHEDULER_TASK_ID, SCHEDULER_QUEUE, SCHEDULER_KIND and SCHEDULER_ATTEMPT, and TRACEPARENT if the task has one. HandleExec returns an error when the
 // command can't be found; it panics as Handle does.
 func HandleExec(r *Registry, kind string, argv []string) error {
 	if len(argv) == 0 {
@@ -101,8 +101,12 @@ func end(ctx context.Context, pid int, ended <-chan error) error {
 
 func childEnv(a *attempt) []string {
 	env := slices.DeleteFunc(os.Environ(), func(entry string) bool {
-		return strings.HasPrefix(entry, "SCHEDULER_DATABASE_URL=") || strings.HasPrefix(entry, "SCHEDULER_TOKEN=")
+		return strings.HasPrefix(entry, "SCHEDULER_DATABASE_URL=") || strings.HasPrefix(entry, "SCHEDULER_TOKEN=") ||
+			strings.HasPrefix(entry, "TRACEPARENT=") || strings.HasPrefix(entry, "TRACESTATE=") // the worker's own
 	})
+	if a.task.TraceParent != "" {
+		env = append(env, "TRACEPARENT="+a.task.TraceParent)
+	}
 	return append(env, "SCHEDULER_FD=3", "SCHEDULER_TASK_ID="+a.task.Task.String(), "SCHEDULER_QUEUE="+string(a.task.Queue),
 		"SCHEDULER_KIND="+a.task.Kind, fmt.Sprintf("SCHEDULER_ATTEMPT=%d", a.task.Attempt))
 }

@@ -13,10 +13,11 @@ import (
 )
 
 const (
-	journalEvery = 250 * time.Millisecond // at most one write of a task's progress in so long
-	journalLines = 4096                   // buffered; who logs more waits for the database
-	journalBatch = 1000                   // lines in one statement
-	writeTimeout = 10 * time.Second
+	journalEvery  = 250 * time.Millisecond // at most one write of a task's progress in so long
+	journalGather = 25 * time.Millisecond  // at most one write of any in so long; what comes meanwhile goes together
+	journalLines  = 4096                   // buffered; who logs more waits for the database
+	journalBatch  = 1000                   // lines in one statement
+	writeTimeout  = 10 * time.Second
 )
 
 // journal writes progress and log lines of all attempts in batches, off the handlers' way.
@@ -28,8 +29,8 @@ type journal struct {
 	writing sync.Mutex // one writer at a time, so that lines keep their order and older progress never overwrites newer
 
 	mu       sync.Mutex
-	room     chan struct{} // closed and replaced when lines were taken
-	attempts map[*attempt]bool
+	room     chan struct{}     // closed and replaced when lines were taken
+	attempts map[*attempt]bool // that have progress to write
 	lines    []scheduler.Line
 }
 
@@ -37,25 +38,60 @@ func newJournal(client *scheduler.Client, logger *slog.Logger) *journal {
 	return &journal{client: client, logger: logger, kick: make(chan struct{}, 1), room: make(chan struct{}), attempts: map[*attempt]bool{}}
 }
 
-// run writes what comes in until ctx ends.
+// run writes what comes in until ctx ends: at once when nothing was written lately.
 func (j *journal) run(ctx context.Context) {
+	due := time.NewTimer(journalEvery)
+	defer due.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-j.kick:
+		case <-due.C:
 		}
 		write, cancel := context.WithTimeout(ctx, writeTimeout)
-		if err := j.write(write); err != nil && ctx.Err() == nil {
-			j.logger.LogAttrs(ctx, slog.LevelWarn, "report", slog.Any("err", err))
-		}
+		next, err := j.writeDue(write)
 		cancel()
+		pause := journalGather
+		if err != nil && ctx.Err() == nil {
+			j.logger.LogAttrs(ctx, slog.LevelWarn, "report", slog.Any("err", err))
+			pause = journalEvery
+		}
+		if next > 0 {
+			due.Reset(next)
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(journalEvery):
+		case <-time.After(pause):
 		}
 	}
+}
+
+// writeDue writes all lines, and the progress of attempts whose last write was long enough ago. It returns when the next of
+// the others is due; 0: there is none.
+func (j *journal) writeDue(ctx context.Context) (next time.Duration, err error) {
+	j.writing.Lock()
+	defer j.writing.Unlock()
+	if err := j.sendLines(ctx, func(scheduler.Line) bool { return true }); err != nil {
+		return 0, err
+	}
+	j.mu.Lock()
+	var chosen []*attempt
+	now := time.Now()
+	for a := range j.attempts {
+		if wait := journalEvery - now.Sub(a.writtenAt); wait > 0 {
+			if next == 0 || wait < next {
+				next = wait
+			}
+			continue
+		}
+		delete(j.attempts, a)
+		a.writtenAt = now
+		chosen = append(chosen, a)
+	}
+	j.mu.Unlock()
+	return next, j.sendProgress(ctx, chosen)
 }
 
 func (j *journal) wake() {

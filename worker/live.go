@@ -20,6 +20,7 @@ func (w *Worker) live(ctx context.Context, s *session) {
 		if ctx.Err() != nil {
 			return
 		}
+		w.counts.sessions.Add(1)
 		w.setSession(nil)
 		s.lose()
 		w.config.Logger.LogAttrs(ctx, slog.LevelError, "heartbeat: declared dead, starting anew", slog.String("worker_id", s.id.String()))

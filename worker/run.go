@@ -20,6 +20,8 @@ func (w *Worker) run(ctx context.Context, a *attempt) {
 		Stack: "goroutine ended by runtime.Goexit"}}
 	defer func() { // runs after Goexit too
 		out.cause, out.took = context.Cause(a.ctx), time.Since(began)
+		a.counts.run.Observe(int64(out.took))
+		a.endTrace(out)
 		w.vacate()
 		if w.plain(a, out) {
 			w.completeLater(ctx, a, out)
@@ -27,6 +29,7 @@ func (w *Worker) run(ctx context.Context, a *attempt) {
 			w.end(a, w.settle(ctx, a, out))
 		}
 	}()
+	a.counts.wait.Observe(int64(max(0, began.Sub(w.client.Local(a.task.RunAt)))))
 	if a.ctx.Err() != nil { // it was so long on its way that the lease may be over, or its time is
 		out = outcome{failure: failureOf(context.Cause(a.ctx))}
 		return
@@ -53,6 +56,7 @@ func (w *Worker) plain(a *attempt, out outcome) bool {
 func (w *Worker) completeLater(ctx context.Context, a *attempt, out outcome) {
 	w.client.CompleteLater(a.task.Lease, out.result, func(err error) {
 		if err == nil {
+			a.counts.end(Completed)
 			a.count(scheduler.Completed, out)
 			w.end(a, true)
 			return
@@ -111,6 +115,7 @@ func (w *Worker) settleAgain(ctx context.Context, a *attempt, out outcome, faile
 			if settled, serr := w.settled(ctx, a); serr != nil {
 				err = serr
 			} else if settled {
+				a.counts.end(out.ending())
 				return true
 			}
 		}
@@ -118,6 +123,7 @@ func (w *Worker) settleAgain(ctx context.Context, a *attempt, out outcome, faile
 		case err == nil:
 			return true
 		case errors.Is(err, scheduler.ErrLeaseLost):
+			a.counts.end(Lost)
 			w.logAttempt(a, slog.LevelWarn, "lease lost, nothing was written", out, nil)
 			return true
 		case ctx.Err() != nil:
@@ -171,13 +177,39 @@ func (w *Worker) writer(a *attempt, out outcome) func(context.Context) error {
 			return w.failer(a, out, scheduler.Failure{Code: "bad_result", Message: "result cannot be stored: " + err.Error(), Permanent: true})
 		}
 	}
-	return func(ctx context.Context) error {
+	return a.counted(Completed, func(ctx context.Context) error {
 		err := w.client.Complete(ctx, lease, out.result)
 		if err == nil {
 			a.count(scheduler.Completed, out)
 		}
 		return err
+	})
+}
+
+// counted counts the attempt as ended once write has written that.
+func (a *attempt) counted(how Outcome, write func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		err := write(ctx)
+		if err == nil {
+			a.counts.end(how)
+		}
+		return err
 	}
+}
+
+// ending is how the attempt has ended when all that is known is that its own outcome was written.
+func (o outcome) ending() Outcome {
+	switch {
+	case o.failure == nil:
+		return Completed
+	case o.snooze != nil:
+		return Snoozed
+	case errors.Is(o.cause, ErrShutdown), errors.Is(o.cause, scheduler.ErrLeaseLost):
+		return Released
+	case errors.Is(o.cause, ErrCancelled):
+		return Cancelled
+	}
+	return Retried
 }
 
 // unsuccessful chooses among fail, snooze and release.
@@ -185,12 +217,12 @@ func (w *Worker) unsuccessful(a *attempt, out outcome) func(context.Context) err
 	lease := a.task.Lease
 	switch {
 	case out.snooze != nil:
-		return func(ctx context.Context) error {
+		return a.counted(Snoozed, func(ctx context.Context) error {
 			_, err := w.client.Snooze(ctx, lease, out.snooze.delay, out.failure.Message)
 			return err
-		}
+		})
 	case errors.Is(out.cause, ErrShutdown), errors.Is(out.cause, scheduler.ErrLeaseLost):
-		return func(ctx context.Context) error { return w.client.Release(ctx, []scheduler.Lease{lease}) }
+		return a.counted(Released, func(ctx context.Context) error { return w.client.Release(ctx, []scheduler.Lease{lease}) })
 	}
 	return w.failer(a, out, out.explained())
 }
@@ -199,11 +231,23 @@ func (w *Worker) failer(a *attempt, out outcome, failure scheduler.Failure) func
 	return func(ctx context.Context) error {
 		state, err := w.client.Fail(ctx, a.task.Lease, failure)
 		if err == nil {
+			a.counts.end(failedAs(state))
 			a.count(state, out)
 			w.logAttempt(a, slog.LevelInfo, "fail", out, errors.New(failure.Message))
 		}
 		return err
 	}
+}
+
+// failedAs is how an attempt ended that failed, by what its task became.
+func failedAs(state scheduler.State) Outcome {
+	switch state {
+	case scheduler.Failed:
+		return Failed
+	case scheduler.Cancelled:
+		return Cancelled
+	}
+	return Retried
 }
 
 // unlessCommitted ends an attempt whose handler called CompleteTx. If its transaction committed, the task is completed and
@@ -224,6 +268,9 @@ func (w *Worker) unlessCommitted(a *attempt, out outcome) func(context.Context) 
 			return scheduler.ErrLeaseLost
 		case err == nil:
 			a.count(scheduler.Completed, out)
+		}
+		if err == nil {
+			a.counts.end(Completed)
 		}
 		return err
 	}

@@ -125,6 +125,15 @@ func (s *session) leases() []scheduler.Lease {
 	return list
 }
 
+// count counts the attempts that have not ended as ended.
+func (s *session) count(how Outcome) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.running {
+		a.counts.end(how)
+	}
+}
+
 // doubt notes that the answer to a lease was lost.
 func (s *session) doubt() {
 	s.mu.Lock()

@@ -138,8 +138,10 @@ func (w *Worker) takeOnce(ctx, life context.Context) (more bool, err error) {
 func (w *Worker) start(ctx context.Context, s *session, tasks []scheduler.LeasedTask) {
 	w.occupy(len(tasks))
 	attempts := make([]*attempt, len(tasks))
+	var counts *laneCounts
 	for i, task := range tasks {
-		attempts[i] = newAttempt(ctx, w, s, task)
+		counts = w.counts.of(task.Queue, task.Kind, counts)
+		attempts[i] = newAttempt(ctx, w, s, counts, task)
 	}
 	s.add(attempts)
 	w.crew.start(attempts)

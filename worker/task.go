@@ -25,6 +25,7 @@ type Info struct {
 	CreatedAt   time.Time
 	Schedule    string    // the schedule that made it; "": submitted
 	TickAt      time.Time // the tick it stands for; zero: none
+	TraceParent string    // W3C traceparent of this run, for calls of other programs; "": it belongs to no trace
 }
 
 // Task is one attempt as its handler sees it. Its methods are safe for concurrent use until the handler returns.

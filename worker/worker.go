@@ -20,6 +20,7 @@ type Worker struct {
 	journal  *journal
 	crew     crew
 	lanes    *lanes
+	counts   counts
 	wake     chan struct{} // there may be something to lease, or a slot is free
 	beat     chan struct{} // send a heartbeat now
 	children children

@@ -41,6 +41,8 @@ var goals = []goal{
 	{name: "backlog, pages/lease full by none", top: pick{"backlog", "full", "pages/lease", "ours"}, bottom: &pick{"backlog", "none", "pages/lease", "ours"}, bound: 1.3},
 	{name: "scale, tasks/s of 8 processes by 2", top: pick{"scale", "processes=8", "tasks/s", "ours"},
 		bottom: &pick{"scale", "processes=2", "tasks/s", "ours"}, atLeast: true, bound: 0.95},
+	{name: "live, report to follower, p95 ms", top: pick{"live", "report", "p95 ms", "ours"}, bound: 300},
+	{name: "live, KiB of a follower", top: pick{"live", "many", "KiB/follower", "ours"}, bound: 64},
 	{name: "RSS with 1,000 slots, MB", top: pick{"memory", "busy", "RSS MB", "ours"}, bound: 60},
 }
 

@@ -45,6 +45,7 @@ var metrics = []metric{
 	{name: "lease from the beginning, ms", of: func(r load.Result) *float64 { return r.WalkMS }},
 	{name: "lease from the beginning, pages", of: func(r load.Result) *float64 { return r.WalkBuffers }},
 	{name: "RSS MB", of: func(r load.Result) *float64 { return r.RSS }},
+	{name: "KiB/follower", of: func(r load.Result) *float64 { return r.PerFollower }},
 	{name: "peak RSS MB", of: func(r load.Result) *float64 { return r.PeakRSS }},
 }
 

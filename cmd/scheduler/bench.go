@@ -50,6 +50,7 @@ tasks afterwards. It refuses a database that has tasks. The workloads, of which 
   payload      20,000 tasks of 100 bytes, 10 kB and 200 kB
   memory       of a worker process with 1,000 slots
   long         10,000 tasks that run for a minute: heartbeats
+  live         10,000 who follow tasks by HTTP, and how long a report takes to them
   all          all of these
 
 The flags change what each workload does by itself. Each keeps two cores and a disk busy: do not point it at a database that
@@ -61,7 +62,7 @@ others depend on.`,
 		ValidArgsFunction: cobra.FixedCompletions(append(slices.Clone(self.Workloads), "all"), cobra.ShellCompDirectiveNoFileComp),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.child {
-				return self.Child(cmd.Context(), os.Stdin, a.screen.Out, a.warnings())
+				return self.Child(cmd.Context(), os.Stdin, a.screen.Out, a.benchServe, a.warnings())
 			}
 			return a.bench(cmd, args, f)
 		},
@@ -232,6 +233,7 @@ func more(r load.Result) string {
 	add(r.WalkBuffers, "%s pages")
 	add(r.RSS, "%s MB")
 	add(r.PeakRSS, "at most %s MB")
+	add(r.PerFollower, "%s KiB a follower")
 	if len(r.Slices) > 0 {
 		var rates []string
 		for _, rate := range r.Slices {

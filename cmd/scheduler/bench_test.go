@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -46,6 +47,20 @@ func TestBench(t *testing.T) {
 	}
 	if why := c.fails(exitSchema, "tasks", "list"); !strings.Contains(why, "no schema") {
 		t.Errorf("the schema is still there: %s", why)
+	}
+}
+
+// Followers on a server of their own see reports, and the end of their tasks.
+func TestBenchLive(t *testing.T) {
+	t.Parallel()
+	results := benched(t, sqlDoor(t, pgtest.EmptyDB(t)), "live", "--tasks", "30", "--seconds", "2")
+	if r := results["live report"]; r.P50 == nil || *r.P50 <= 0 || r.P99 == nil || *r.P99 < *r.P50 {
+		t.Errorf("reports: %+v", r)
+	}
+	for _, name := range []string{"live few", "live many"} {
+		if r := results[name]; r.Tasks != 30 || r.PerSecond == nil || r.PerFollower == nil && runtime.GOOS == "linux" {
+			t.Errorf("%s: %+v", name, r)
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/pgscheduler/scheduler/httpapi"
 	"github.com/pgscheduler/scheduler/internal/privatepg"
 	"github.com/pgscheduler/scheduler/migrations"
 	"github.com/pgscheduler/scheduler/scheduler"
@@ -61,6 +62,7 @@ Without --exec the worker runs the kinds demo.sleep ({"seconds":20,"fail":false}
 	flags.StringVar(&f.dataDir, "data-dir", "", "keep the cluster in `dir` (default /var/lib/scheduler/dev/<major> for root, else ~/.local/share/scheduler/dev/<major>)")
 	flags.StringVar(&f.listen, "listen", defaultListen, "`address` of the API; when its port is taken, the next free one")
 	flags.BoolVar(&f.noWorker, "no-worker", false, "run no worker")
+	watchKeysFlag(flags)
 	f.handlerFlags(flags)
 	flags.DurationVar(&f.drain, "drain-timeout", 3*time.Second, "let running tasks finish for so long at the end; 0: not at all")
 	return cmd
@@ -83,6 +85,10 @@ func (a *app) dev(cmd *cobra.Command, f devFlags) (err error) {
 	if err := checkListen(f.listen, a.global.token); err != nil {
 		return err
 	}
+	keys, err := a.watchKeys(cmd)
+	if err != nil {
+		return err
+	}
 	ctx := cmd.Context()
 	p, err := a.devPostgres(cmd, f)
 	if err != nil {
@@ -99,7 +105,7 @@ func (a *app) dev(cmd *cobra.Command, f devFlags) (err error) {
 		return err
 	}
 	config.Logger = a.global.logger
-	d := &devRun{app: a, client: client, listener: listener, postgres: p, migrated: migrated}
+	d := &devRun{app: a, client: client, api: a.api(keys), listener: listener, postgres: p, migrated: migrated}
 	if !f.noWorker {
 		if d.worker, err = worker.New(client, registry, config); err != nil {
 			listener.Close()
@@ -213,6 +219,7 @@ func (a *app) listenNear(address string) (net.Listener, error) {
 type devRun struct {
 	app      *app
 	client   *scheduler.Client
+	api      httpapi.Config
 	listener net.Listener
 	postgres devPostgres
 	migrated string
@@ -222,7 +229,8 @@ type devRun struct {
 }
 
 func (d *devRun) run(ctx context.Context) error {
-	handler, err := d.app.handler(d.client)
+	d.api.Metrics = d.app.metrics(d.client, d.worker)
+	handler, err := newHandler(d.client, d.api)
 	if err != nil {
 		d.listener.Close()
 		return err
@@ -232,7 +240,7 @@ func (d *devRun) run(ctx context.Context) error {
 	}
 	d.app.draining.Store(true)
 	g, life := errgroup.WithContext(ctx)
-	g.Go(func() error { return d.app.answer(life, d.listener, handler) })
+	g.Go(func() error { return d.app.answer(life, d.listener, handler, d.api) })
 	if d.worker != nil {
 		g.Go(func() error {
 			if err := d.app.drainWorker(life, d.worker); err != nil {

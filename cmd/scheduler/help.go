@@ -34,9 +34,12 @@ const environmentHelp = `A flag wins over the environment. What a command talks 
 Others:
 
   SCHEDULER_TOKEN               access token for the server (--token)
+  SCHEDULER_WATCH_KEYS          what watch URLs are signed with: id:base64,id:base64 (--watch-keys)
   SCHEDULER_OUTPUT              text or json (--output)
   SCHEDULER_LOG_LEVEL           debug, info, warn or error (--log-level)
   SCHEDULER_LOG_FORMAT          text or json (--log-format)
   SCHEDULER_PG_BINDIR           directory of initdb and postgres for "scheduler dev"
   SCHEDULER_PG_USER             account that runs PostgreSQL when "scheduler dev" is run by root
+  TRACEPARENT                   W3C trace context that submitted tasks belong to
+  OTEL_EXPORTER_OTLP_ENDPOINT   where spans are sent by OTLP over HTTP; OpenTelemetry's other variables count as well
   NO_COLOR                      not empty: no colour`

@@ -93,7 +93,9 @@ func (a *app) main(ctx context.Context, args []string) int {
 	root.SetIn(a.stdin)
 	root.SetOut(a.screen.Out)
 	root.SetErr(a.screen.Err)
+	endTraces := a.exportTraces(ctx)
 	err := root.ExecuteContext(ctx)
+	endTraces()
 	var signalled *interrupted
 	var said *problem
 	if errors.Is(err, context.Canceled) && !errors.As(err, &said) && errors.As(context.Cause(ctx), &signalled) {
@@ -122,8 +124,20 @@ func (e *interrupted) exitCode() int {
 func standardScreen() *screen.Screen {
 	noColor, _ := os.LookupEnv("NO_COLOR")
 	return &screen.Screen{
-		Out: os.Stdout, Err: os.Stderr, OutColumns: columns(os.Stdout), ErrColumns: columns(os.Stderr),
+		Out: os.Stdout, Err: os.Stderr, OutColumns: columns(os.Stdout), ErrColumns: columns(os.Stderr), OutRows: rows(os.Stdout),
 		Color: noColor == "" && os.Getenv("TERM") != "dumb",
+	}
+}
+
+// rows returns how to ask for the height of a terminal, nil when the file is none.
+func rows(f *os.File) func() int {
+	fd := int(f.Fd())
+	if !term.IsTerminal(fd) {
+		return nil
+	}
+	return func() int {
+		_, height, _ := term.GetSize(fd) // 0: unknown
+		return height
 	}
 }
 

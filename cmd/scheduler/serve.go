@@ -23,6 +23,7 @@ const defaultListen = "127.0.0.1:8080"
 func (a *app) serveCommand() *cobra.Command {
 	var listen string
 	var pollOnly bool
+	var port metricsPort
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve the HTTP API and the dashboard",
@@ -30,12 +31,19 @@ func (a *app) serveCommand() *cobra.Command {
 number of servers may run side by side.
 
 Without a token it listens on this machine's own addresses only; --token or SCHEDULER_TOKEN makes clients send
-"Authorization: Bearer <token>". SIGTERM or SIGINT lets requests finish for up to 10 s, exit 0; a second one ends it, exit 1.`,
+"Authorization: Bearer <token>". Watch URLs, which show a browser one task without that token, are signed with a key that is
+derived from it, or with those of SCHEDULER_WATCH_KEYS, the same for all servers behind one name.
+
+SIGTERM or SIGINT lets requests finish for up to 10 s, exit 0; a second one ends it, exit 1.`,
 		Example: `  scheduler serve
   SCHEDULER_TOKEN=… scheduler serve --listen 0.0.0.0:8080`,
 		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkListen(listen, a.global.token); err != nil {
+				return err
+			}
+			keys, err := a.watchKeys(cmd)
+			if err != nil {
 				return err
 			}
 			client, err := a.open(cmd.Context(), cmd, scheduler.Config{PollOnly: pollOnly})
@@ -47,11 +55,18 @@ Without a token it listens on this machine's own addresses only; --token or SCHE
 				client.Close()
 				return listenProblem(listen, err)
 			}
-			return a.serve(cmd.Context(), client, listener)
+			if err := port.open(); err != nil {
+				listener.Close()
+				client.Close()
+				return err
+			}
+			return a.serve(cmd.Context(), client, listener, &port, a.api(keys))
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", defaultListen, "`address` to listen on")
+	watchKeysFlag(cmd.Flags())
 	cmd.Flags().BoolVar(&pollOnly, "poll-only", false, "never LISTEN, for a database behind a pooler that cannot")
+	port.flag(cmd.Flags(), "give /metrics an `address` of its own, without a token; else it is at the API's, with the token")
 	return cmd
 }
 
@@ -65,7 +80,7 @@ func checkListen(address, token string) error {
 	return &problem{exitUsage, lines[0], lines[1], lines[2]}
 }
 
-func listenProblem(address string, err error) error {
+func listenProblem(address string, err error) *problem {
 	p := &problem{exitFailure, "cannot listen on " + address, err.Error(), "the same command with another --listen"}
 	if errors.Is(err, syscall.EADDRINUSE) {
 		p.why = "another process listens there"
@@ -75,16 +90,22 @@ func listenProblem(address string, err error) error {
 
 // serve answers requests until it has drained, and closes the client. The second signal cuts that short: then the
 // process is about to end, and nothing is waited for.
-func (a *app) serve(ctx context.Context, client *scheduler.Client, listener net.Listener) error {
-	handler, err := a.handler(client)
+func (a *app) serve(ctx context.Context, client *scheduler.Client, listener net.Listener, port *metricsPort, config httpapi.Config) error {
+	numbers := a.metrics(client, nil)
+	if !port.given() {
+		config.Metrics = numbers
+	}
+	handler, err := newHandler(client, config)
 	if err != nil {
+		port.close()
 		return err
 	}
 	a.draining.Store(true)
 	g, life := errgroup.WithContext(ctx)
-	g.Go(func() error { return a.answer(life, listener, handler) })
+	g.Go(func() error { return a.answer(life, listener, handler, config) })
 	g.Go(func() error { return client.Maintain(life) })
 	g.Go(func() error { return hearDue(life, client) })
+	g.Go(func() error { return port.serve(life, numbers, a.global.logger) })
 	ended := make(chan error, 1)
 	go func() { ended <- g.Wait() }() // ends with the server; the process does not outlive a second signal
 	select {
@@ -96,8 +117,8 @@ func (a *app) serve(ctx context.Context, client *scheduler.Client, listener net.
 	}
 }
 
-func (a *app) handler(client *scheduler.Client) (http.Handler, error) {
-	handler, err := httpapi.New(client, httpapi.Config{Token: a.global.token, Version: version().Version, Logger: a.global.logger})
+func newHandler(client *scheduler.Client, config httpapi.Config) (http.Handler, error) {
+	handler, err := httpapi.New(client, config)
 	if err != nil {
 		return nil, &problem{exitUsage, "cannot serve", err.Error(), "the same command with another --token"}
 	}
@@ -105,8 +126,9 @@ func (a *app) handler(client *scheduler.Client) (http.Handler, error) {
 }
 
 // answer serves the API on the listener until ctx ends.
-func (a *app) answer(ctx context.Context, listener net.Listener, handler http.Handler) error {
-	a.global.logger.LogAttrs(ctx, slog.LevelInfo, "serve", slog.String("address", listener.Addr().String()))
+func (a *app) answer(ctx context.Context, listener net.Listener, handler http.Handler, config httpapi.Config) error {
+	a.global.logger.LogAttrs(ctx, slog.LevelInfo, "serve", slog.String("address", listener.Addr().String()),
+		slog.String("watch_keys", watchKeysSource(config)))
 	return httpapi.Serve(ctx, listener, handler, a.global.logger)
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/pgscheduler/scheduler/httpapi"
+	"github.com/pgscheduler/scheduler/scheduler"
 )
 
 // submitFlags are what a task can be told on the command line.
@@ -84,7 +85,7 @@ func (a *app) submit(cmd *cobra.Command, args []string, f submitFlags) error {
 		return err
 	}
 	defer d.Close()
-	id, err := d.Submit(cmd.Context(), request)
+	id, err := d.Submit(scheduler.WithTraceParent(cmd.Context(), a.env("TRACEPARENT")), request)
 	if err != nil {
 		return doing(err, "submit the task")
 	}

@@ -32,39 +32,54 @@ func (a *app) tasksLogsCommand() *cobra.Command {
 	return cmd
 }
 
+// tasksLogs prints all lines that there are, then those that come.
 func (a *app) tasksLogs(ctx context.Context, d door.Door, id string, follow bool) error {
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
-	var after int64
-	for last := !follow; ; {
-		lines, err := patient(ctx, func() ([]httpapi.LogLine, error) { return d.Logs(ctx, id, after, logPage) })
+	after, err := a.printLogs(ctx, d, id, 0)
+	if err != nil || !follow {
+		return err
+	}
+	for event, err := range d.Follow(ctx, id, door.From{Lines: true, After: after}) {
 		if err != nil {
 			return err
 		}
-		for _, line := range lines {
+		if event.Missed {
+			if after, err = a.printLogs(ctx, d, id, after); err != nil {
+				return err
+			}
+		}
+		for _, line := range event.Lines {
+			if line.ID <= after {
+				continue
+			}
 			if err := a.printLog(line); err != nil {
 				return err
 			}
 			after = line.ID
 		}
-		switch {
-		case len(lines) == logPage:
-			continue
-		case last:
-			return nil
-		}
-		// Lines are written before the task ends: once it has ended, one more look finds the rest.
-		task, err := patient(ctx, func() (httpapi.Task, error) { return d.Task(ctx, id) })
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	// Lines are written before the task ends: one more look finds the rest, if there is any.
+	_, err = a.printLogs(ctx, d, id, after)
+	return err
+}
+
+// printLogs prints the lines after one, and returns the last.
+func (a *app) printLogs(ctx context.Context, d door.Door, id string, after int64) (int64, error) {
+	for {
+		lines, err := patient(ctx, func() ([]httpapi.LogLine, error) { return d.Logs(ctx, id, after, logPage) })
 		if err != nil {
-			return err
+			return after, err
 		}
-		if last = task.Done; last {
-			continue
+		for _, line := range lines {
+			if err := a.printLog(line); err != nil {
+				return after, err
+			}
+			after = line.ID
 		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-tick.C:
+		if len(lines) < logPage {
+			return after, nil
 		}
 	}
 }

@@ -133,6 +133,35 @@ func TestTextOnATerminal(t *testing.T) {
 	}
 }
 
+// On a terminal the numbers stay in place.
+func TestStatsOnATerminal(t *testing.T) {
+	t.Parallel()
+	url := pgtest.DB(t)
+	c := sqlDoor(t, url)
+	c.ok("submit", "nobody", "--queue", "lonely")
+	person, program := openTerminal(t, 100)
+	cmd := c.command("stats", "--watch")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = program, program, program
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = program.Close() // the program has it now
+	var seen output
+	read := make(chan struct{})
+	go func() { // ends with the program
+		defer close(read)
+		_, _ = io.Copy(&seen, person) // a terminal without the other end is an error
+	}()
+	eventually(t, "three frames", func() bool { return strings.Count(seen.String(), "\x1b[H") >= 3 })
+	_ = cmd.Process.Signal(os.Interrupt)
+	<-read
+	_ = cmd.Wait() // it was interrupted
+	frames := strings.Split(seen.String(), "\x1b[H")
+	if !strings.HasSuffix(frames[1], "\x1b[K\r\n\x1b[J") || !strings.Contains(frames[2], "lonely") || !strings.Contains(frames[2], "+0.0/s") {
+		t.Errorf("%q", frames)
+	}
+}
+
 func TestQuestionOnATerminal(t *testing.T) {
 	t.Parallel()
 	url := pgtest.DB(t)

@@ -12,9 +12,8 @@ import (
 )
 
 const (
-	lookEvery = 200 * time.Millisecond // at a task that is watched
-	lineEvery = time.Second            // between two lines about it, unless its state changes
-	outage    = 30 * time.Second       // of database or server that waiting commands sit out
+	lookEvery = 200 * time.Millisecond // at what can't be reached, until it can
+	lineEvery = time.Second            // between two lines about a task, unless its state changes
 )
 
 // await waits for a task that was just submitted, shows its progress meanwhile if that was asked for, and prints its
@@ -76,38 +75,75 @@ func (a *app) lineOf(printf func(string, ...any)) func(httpapi.Task) {
 // say, when its state changes or a second after the last time. It returns the task as last read, with a nil error when ctx
 // has ended.
 func (a *app) follow(ctx context.Context, d door.Door, id string, say func(httpapi.Task)) (task httpapi.Task, err error) {
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
-	bar := a.screen.ErrColumns != nil && !a.screen.JSON
-	if bar {
-		defer a.screen.Wipe()
-	}
-	var said httpapi.Task
-	var saidAt time.Time
-	for {
-		next, err := patient(ctx, func() (httpapi.Task, error) { return d.Task(ctx, id) })
-		switch {
-		case ctx.Err() != nil:
-			return task, nil
-		case err != nil:
-			return task, err
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	news := make(chan followed)
+	go func() { // ends with ctx, or with the task
+		defer close(news)
+		for event, err := range d.Follow(ctx, id, door.From{}) {
+			select {
+			case news <- followed{event, err}:
+			case <-ctx.Done():
+				return
+			}
 		}
-		task = next
-		if bar {
-			a.screen.Draw(progressOf(task))
-		} else if task.Revision != said.Revision && (task.State != said.State || time.Since(saidAt) >= lineEvery) {
-			say(task)
-			said, saidAt = task, time.Now()
+	}()
+	show, end := a.shower(say)
+	defer end()
+	again := time.NewTimer(0) // to say what came too soon after the last time
+	defer again.Stop()
+	for {
+		select {
+		case next, ok := <-news:
+			switch {
+			case !ok:
+				return task, nil
+			case next.err != nil:
+				return task, next.err
+			case next.event.Task == nil:
+				continue
+			}
+			task = *next.event.Task
+		case <-again.C:
+		}
+		if task.ID == "" {
+			continue
+		}
+		if wait := show(task); wait > 0 {
+			again.Reset(wait)
 		}
 		if task.Done {
 			return task, nil
 		}
-		select {
-		case <-ctx.Done():
-			return task, nil
-		case <-tick.C:
-		}
 	}
+}
+
+// followed is what Follow gave.
+type followed struct {
+	event door.Event
+	err   error
+}
+
+// shower returns what shows a task, as a bar or by say. It returns how long to wait before it is called again with the same, when it
+// is too soon for another line; 0: it is shown.
+func (a *app) shower(say func(httpapi.Task)) (show func(httpapi.Task) time.Duration, end func()) {
+	if a.screen.ErrColumns != nil && !a.screen.JSON {
+		return func(task httpapi.Task) time.Duration { a.screen.Draw(progressOf(task)); return 0 }, a.screen.Wipe
+	}
+	var said httpapi.Task
+	var saidAt time.Time
+	return func(task httpapi.Task) time.Duration {
+		early := lineEvery - time.Since(saidAt)
+		switch {
+		case task.Revision == said.Revision:
+			return 0
+		case task.State == said.State && early > 0:
+			return early
+		}
+		say(task)
+		said, saidAt = task, time.Now()
+		return 0
+	}, func() {}
 }
 
 // patient tries a read again while the database or the server is away, for as long as an outage may last.
@@ -117,7 +153,7 @@ func patient[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	for begun := time.Now(); ; {
 		value, err := read()
 		away := errors.Is(err, door.ErrUnreachable) || scheduler.Unavailable(err)
-		if err == nil || !away || ctx.Err() != nil || time.Since(begun) > outage {
+		if err == nil || !away || ctx.Err() != nil || time.Since(begun) > door.Outage {
 			return value, err
 		}
 		select {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,6 +29,7 @@ type workerFlags struct {
 	pollOnly    bool
 	drain       time.Duration
 	name        string
+	metrics     metricsPort
 }
 
 // handlerFlags declares those that say what is run.
@@ -63,6 +66,7 @@ handed back, exit 0. The second ends the tasks at once and hands them back, exit
 	flags.BoolVar(&f.pollOnly, "poll-only", false, "never LISTEN, for a database behind a pooler that cannot")
 	flags.DurationVar(&f.drain, "drain-timeout", 30*time.Second, "let running tasks finish for so long at shutdown; 0: not at all")
 	flags.StringVar(&f.name, "name", "", "`name` shown to people (default host:pid)")
+	f.metrics.flag(flags, "serve /metrics at this `address`, without a token (default not at all)")
 	return cmd
 }
 
@@ -88,6 +92,18 @@ func (a *app) runWorker(cmd *cobra.Command, f workerFlags) error {
 	if err != nil {
 		return usage(cmd.CommandPath(), "bad flags", "%s", flagNames.Replace(err.Error()))
 	}
+	if err := f.metrics.open(); err != nil {
+		return err
+	}
+	observed, end := context.WithCancel(context.WithoutCancel(cmd.Context())) // longer than the worker drains
+	var serving sync.WaitGroup
+	serving.Go(func() { // ends with observed
+		if err := f.metrics.serve(observed, a.metrics(client, w), a.global.logger); err != nil {
+			a.global.logger.LogAttrs(observed, slog.LevelError, "serve metrics", slog.Any("err", err))
+		}
+	})
+	defer serving.Wait()
+	defer end()
 	return a.drainWorker(cmd.Context(), w)
 }
 

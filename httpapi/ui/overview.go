@@ -40,7 +40,7 @@ const glanceRows = 8
 
 func (u *UI) glance(ctx context.Context, span string) (g glance, err error) {
 	group, ctx := errgroup.WithContext(ctx) // Wait below ends all
-	group.Go(func() (err error) { g.counts, err = u.client.Counts(ctx); return err })
+	group.Go(func() (err error) { g.counts, err = u.client.CountStates(ctx); return err })
 	group.Go(func() (err error) { g.queues, err = u.client.Queues(ctx); return err })
 	group.Go(func() (err error) { g.workers, err = u.client.Workers(ctx); return err })
 	group.Go(func() (err error) { g.schedules, err = u.client.Schedules(ctx); return err })

@@ -51,7 +51,7 @@ func (u *UI) tasks(r *http.Request) (*screen, error) {
 	var next scheduler.TaskID
 	var bulks []bulkRow
 	group, ctx := errgroup.WithContext(r.Context())
-	group.Go(func() (err error) { counts, err = u.client.Counts(ctx); return err })
+	group.Go(func() (err error) { counts, err = u.client.CountStates(ctx); return err })
 	group.Go(func() (err error) { bulks, err = u.bulks(r.WithContext(ctx)); return err })
 	group.Go(func() (err error) { tasks, next, err = u.client.Tasks(ctx, filter); return err })
 	if err := group.Wait(); err != nil {

@@ -25,8 +25,9 @@ const (
 
 // rooms tells which other rooms a room may import. The longest prefix of a package's path decides.
 var rooms = map[string][]string{
-	"cmd/scheduler":      {"cmd/scheduler", "httpapi", "worker", "scheduler", "migrations", "internal/privatepg", "internal/load"},
+	"cmd/scheduler":      {"cmd/scheduler", "httpapi", "metrics", "worker", "scheduler", "migrations", "internal/privatepg", "internal/load"},
 	"httpapi":            {"httpapi", "scheduler"},
+	"metrics":            {"worker", "scheduler"},
 	"httpapi/ui":         {"scheduler", "sql"}, // sql: to show it
 	"worker":             {"worker", "scheduler"},
 	"scheduler":          {"scheduler", "sql"},
@@ -44,7 +45,7 @@ var rooms = map[string][]string{
 
 // owners tells who alone may import a foreign package.
 var owners = map[string][]string{
-	"net/http":                    {"httpapi", "cmd/scheduler", "examples"},
+	"net/http":                    {"httpapi", "metrics", "cmd/scheduler", "examples"},
 	"database/sql":                {"migrations"},
 	"github.com/pressly/goose":    {"migrations"},
 	"github.com/robfig/cron":      {"scheduler"},
@@ -52,8 +53,8 @@ var owners = map[string][]string{
 	"github.com/spf13/cobra":      {"cmd/scheduler"},
 	"github.com/jackc/pgx/v5":     {"scheduler", "worker", "cmd/scheduler", "migrations", "internal", "examples"},
 	"github.com/coder/websocket":  {"httpapi"},
-	"github.com/prometheus":       {"httpapi", "cmd/scheduler"},
-	"go.opentelemetry.io":         {"worker", "httpapi", "cmd/scheduler"},
+	"github.com/prometheus":       {"metrics"},
+	"go.opentelemetry.io":         {"scheduler", "worker", "cmd/scheduler"},
 	"github.com/google/uuid":      {"scheduler"},
 	"golang.org/x/term":           {"cmd/scheduler", "examples"},
 	"github.com/rivo/uniseg":      {"cmd/scheduler"},

@@ -38,6 +38,7 @@ type Result struct {
 	WalkBuffers *float64  `json:"walk_buffers,omitempty"`      // pages that it touches
 	RSS         *float64  `json:"rss_mb,omitempty"`            // of a worker process, 10^6 bytes: memory
 	PeakRSS     *float64  `json:"peak_rss_mb,omitempty"`
+	PerFollower *float64  `json:"kib_per_follower,omitempty"`     // of a server's memory: live
 	Megabytes   *float64  `json:"megabytes_per_second,omitempty"` // of payload: payload
 
 	Notes []string `json:"notes,omitempty"` // what could not be measured, what was odd

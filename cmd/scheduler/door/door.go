@@ -3,6 +3,7 @@ package door
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 
 	"github.com/pgscheduler/scheduler/httpapi"
@@ -24,6 +25,9 @@ type Door interface {
 	Task(ctx context.Context, id string) (httpapi.Task, error)
 	// Await returns the task once it is final or ctx has ended, as last read and with a nil error then.
 	Await(ctx context.Context, id string) (httpapi.Task, error)
+	// Follow gives the task as it is, and what is new of it until it is done, with its log lines if these are wanted. It ends
+	// without an error when ctx does. It sits out an Outage.
+	Follow(ctx context.Context, id string, from From) iter.Seq2[Event, error]
 	Tasks(ctx context.Context, filter Filter) (httpapi.Page[httpapi.Task], error)
 	// Cancel returns the task as it is then: cancelled, or running and asked to stop.
 	Cancel(ctx context.Context, id, reason string) (httpapi.Task, error)

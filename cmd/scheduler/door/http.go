@@ -117,6 +117,9 @@ func (d *httpDoor) build(ctx context.Context, r request) (*http.Request, error) 
 	if d.token != "" {
 		sent.Header.Set("Authorization", "Bearer "+d.token)
 	}
+	if parent := scheduler.TraceParent(ctx); parent != "" {
+		sent.Header.Set("Traceparent", parent)
+	}
 	if r.wait > 0 {
 		sent.Header.Set("Prefer", "wait="+strconv.Itoa(r.wait))
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -17,6 +18,8 @@ type Screen struct {
 	OutColumns func() int // width of the terminal that Out is; nil: it is none
 	ErrColumns func() int // width of the terminal that Err is; nil: it is none
 
+	OutRows func() int // height of that terminal; nil: it is none
+
 	Color bool             // on terminals
 	JSON  bool             // data as JSON, one value a line
 	Clock func() time.Time // for relative times; nil: time.Now
@@ -24,6 +27,27 @@ type Screen struct {
 
 // Interactive reports whether data goes to a terminal.
 func (s *Screen) Interactive() bool { return s.OutColumns != nil }
+
+// Rows is how many lines the terminal of Out shows; 0: it is none, or who knows.
+func (s *Screen) Rows() int {
+	if s.OutRows == nil {
+		return 0
+	}
+	return s.OutRows()
+}
+
+// Redraw has the lines of data that show writes take the place of all that is on the terminal, at once.
+func (s *Screen) Redraw(show func() error) error {
+	var frame bytes.Buffer
+	out := s.Out
+	s.Out = &frame
+	err := show()
+	s.Out = out
+	if err != nil {
+		return err
+	}
+	return s.write([]byte("\x1b[H" + strings.ReplaceAll(frame.String(), "\n", "\x1b[K\n") + "\x1b[J"))
+}
 
 // Printf writes a line of data. Strings and errors among args are cleaned.
 func (s *Screen) Printf(format string, args ...any) error {

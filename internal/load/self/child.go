@@ -21,14 +21,16 @@ type order struct {
 	DatabaseURL string          `json:"database_url,omitempty"`
 	Queue       scheduler.Queue `json:"queue,omitempty"`
 	Slots       int             `json:"slots,omitempty"`
-	Hold        bool            `json:"hold,omitempty"` // handlers wait for release
+	Hold        bool            `json:"hold,omitempty"`  // handlers wait for release
+	Serve       bool            `json:"serve,omitempty"` // serve the API rather than work
 
 	Do string `json:"do,omitempty"` // go, report, release; the end of the input: stop
 }
 
 // message is a line from a worker process.
 type message struct {
-	Is      string `json:"is"` // ready, count, report, end
+	Is      string `json:"is"`                // ready, count, report, end
+	Address string `json:"address,omitempty"` // where it serves: ready
 	Started int64  `json:"started,omitempty"`
 	Handled int64  `json:"handled,omitempty"`
 	CPU     int64  `json:"cpu_us,omitempty"`     // of the process since go
@@ -39,8 +41,11 @@ type message struct {
 // countEvery is how often a worker process tells how far it is.
 const countEvery = 10 * time.Millisecond
 
-// Child is a worker process: it obeys the lines on in until they end, and answers on out.
-func Child(ctx context.Context, in io.Reader, out io.Writer, logger *slog.Logger) error {
+// ServeFunc serves the API of a client's database on a port of this machine until stop is called.
+type ServeFunc func(ctx context.Context, client *scheduler.Client) (address string, stop func(), err error)
+
+// Child is a worker process, or a server by serve: it obeys the lines on in until they end, and answers on out.
+func Child(ctx context.Context, in io.Reader, out io.Writer, serve ServeFunc, logger *slog.Logger) error {
 	lines := json.NewDecoder(bufio.NewReader(in))
 	var first order
 	if err := lines.Decode(&first); err != nil {
@@ -54,7 +59,16 @@ func Child(ctx context.Context, in io.Reader, out io.Writer, logger *slog.Logger
 	}
 	defer its.Close()
 	c := &child{subject: its, hold: first.Hold, release: make(chan struct{}), out: json.NewEncoder(out)}
-	if err := c.say(message{Is: "ready"}); err != nil {
+	ready := message{Is: "ready"}
+	if first.Serve {
+		address, stop, err := serve(ctx, its.client)
+		if err != nil {
+			return err
+		}
+		defer stop()
+		ready.Address = address
+	}
+	if err := c.say(ready); err != nil {
 		return err
 	}
 	var group errgroup.Group

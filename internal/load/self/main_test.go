@@ -19,7 +19,7 @@ const asChild = "SCHEDULER_LOAD_CHILD"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asChild) != "" {
-		if err := self.Child(context.Background(), os.Stdin, os.Stdout, slog.New(slog.DiscardHandler)); err != nil {
+		if err := self.Child(context.Background(), os.Stdin, os.Stdout, nil, slog.New(slog.DiscardHandler)); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -21,6 +21,7 @@ type process struct {
 	say              *json.Encoder
 	answers          chan message // ready, report, end
 	started, handled atomic.Int64
+	address          string        // of a server
 	complaints       bytes.Buffer  // its standard error
 	ended            chan struct{} // closed at the end of its output
 }
@@ -54,7 +55,8 @@ func (s *Stage) start(ctx context.Context, first order) (*process, error) {
 	if err := p.say.Encode(first); err != nil {
 		return p, err
 	}
-	_, err = p.answer(ctx, "ready")
+	ready, err := p.answer(ctx, "ready")
+	p.address = ready.Address
 	return p, err
 }
 

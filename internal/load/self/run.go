@@ -8,7 +8,7 @@ import (
 )
 
 // Workloads lists what Run knows, in a sensible order.
-var Workloads = []string{"submit", "submit-http", "drain", "e2e", "latency", "idle", "bloat", "backlog", "scale", "payload", "memory", "long"}
+var Workloads = []string{"submit", "submit-http", "drain", "e2e", "latency", "idle", "bloat", "backlog", "scale", "payload", "memory", "long", "live"}
 
 // Run carries out a workload, whose results are emitted case by case. Call Reset before the next one.
 func (s *Stage) Run(ctx context.Context, workload string, o load.Options, emit load.Emit) error {
@@ -28,6 +28,8 @@ func (s *Stage) Run(ctx context.Context, workload string, o load.Options, emit l
 		return b.RunWith(ctx, workload, s.memory, o, emit)
 	case "long":
 		return b.RunWith(ctx, workload, s.long, o, emit)
+	case "live":
+		return b.RunWith(ctx, workload, s.live, o, emit)
 	case "e2e":
 		return b.Run(ctx, workload, o, func(r load.Result) error {
 			if r.Case == "cold" && !s.made {

@@ -32,7 +32,7 @@ type Config struct {
 	// Among allows a database with tasks. They stay as they are, and make the figures worse.
 	Among bool
 
-	// Child returns a command that calls Child with its standard input and output, for scale and memory; nil: those fail.
+	// Child returns a command that calls Child with its standard input and output, for scale, memory and live; nil: those fail.
 	Child func(ctx context.Context) *exec.Cmd
 
 	// HTTP serves a client by HTTP until stop is called, and returns how to submit through that; for submit-http; nil: it fails.

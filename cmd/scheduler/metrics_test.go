@@ -1,0 +1,81 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/pgscheduler/scheduler/internal/pgtest"
+)
+
+// metricsOf asks for the metrics with a token, if any.
+func metricsOf(t *testing.T, address, token string) (status int, text string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), "GET", address+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	raw, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(raw)
+}
+
+func TestMetricsOfAServer(t *testing.T) {
+	t.Parallel()
+	url := pgtest.DB(t)
+	server := serve(t, url, "secret")
+	if status, _ := metricsOf(t, server, ""); status != 401 {
+		t.Errorf("without a token: %d", status)
+	}
+	if status, text := metricsOf(t, server, "secret"); status != 200 || !strings.Contains(text, "\nscheduler_survey_up 1\n") {
+		t.Errorf("%d: %s", status, text)
+	}
+	apart := sqlDoor(t, url).start("serve", "--listen", "127.0.0.1:0", "--token", "secret", "--metrics-listen", "127.0.0.1:0")
+	its := "http://" + apart.says(`msg="serve metrics" address=(\S+)`)
+	if status, text := metricsOf(t, its, ""); status != 200 || !strings.Contains(text, "\nscheduler_survey_up 1\n") {
+		t.Errorf("%d: %s", status, text)
+	}
+	if status, _ := metricsOf(t, "http://"+apart.says(`msg=serve address=(\S+)`), "secret"); status != 404 {
+		t.Errorf("at the API's address too: %d", status)
+	}
+	apart.signal(syscall.SIGTERM)
+	if code := apart.exit(); code != exitOK {
+		t.Errorf("exit %d", code)
+	}
+}
+
+// A worker's metrics can be read while it drains.
+func TestMetricsOfAWorker(t *testing.T) {
+	t.Parallel()
+	url := pgtest.DB(t)
+	w := sqlDoor(t, url).start("worker", "--demo", "--metrics-listen", "127.0.0.1:0")
+	its := "http://" + w.says(`msg="serve metrics" address=(\S+)`)
+	c := sqlDoor(t, url)
+	c.ok("submit", "demo.echo", "--wait")
+	if _, text := metricsOf(t, its, ""); !strings.Contains(text, `scheduler_attempts_total{kind="demo.echo",outcome="completed",queue="default"} 1`) {
+		t.Error(text)
+	}
+	id := c.ok("submit", "demo.sleep", `{"seconds": 600}`)
+	eventually(t, "it runs", func() bool { return stateOf(t, c, id) == "running" })
+	w.signal(syscall.SIGTERM)
+	if _, text := metricsOf(t, its, ""); !strings.Contains(text, "\nscheduler_worker_running 1\n") {
+		t.Error(text)
+	}
+	w.signal(syscall.SIGTERM)
+	taken := strings.TrimPrefix(serve(t, url, ""), "http://")
+	if stderr := c.fails(exitFailure, "worker", "--demo", "--metrics-listen", taken); !strings.Contains(stderr, "--metrics-listen") {
+		t.Error(stderr)
+	}
+}

@@ -1,0 +1,265 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+
+	"github.com/coder/websocket"
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/pgscheduler/scheduler/scheduler"
+)
+
+const (
+	mostSubscribed = 1000    // tasks of one socket
+	maxMessage     = 4 << 10 // bytes that a client may send at once
+)
+
+// SocketRequest is what a client sends on a socket.
+type SocketRequest struct {
+	Op    string          `json:"op"`    // subscribe, unsubscribe, ping
+	ID    json.RawMessage `json:"id"`    // of the subscription: a number or string of the client's, sent back with all that is about it
+	Task  string          `json:"task"`  // subscribe
+	After string          `json:"after"` // subscribe: the cursor of the last event that was seen
+	Logs  *bool           `json:"logs"`  // subscribe: false: without log lines
+}
+
+// SocketMessage is what the server sends on a socket.
+type SocketMessage struct {
+	Op      string          `json:"op"` // event, end, error, pong
+	ID      json.RawMessage `json:"id,omitempty"`
+	Event   string          `json:"event,omitempty"`  // event: task, log, gap, gone
+	Cursor  string          `json:"cursor,omitempty"` // event, end
+	Data    json.RawMessage `json:"data,omitempty"`   // event
+	Problem *Problem        `json:"problem,omitempty"`
+}
+
+// registerSocket puts the socket on the mux and into the document.
+func (s *server) registerSocket(api huma.API) {
+	op := operation{Operation: huma.Operation{OperationID: "socket", Method: "GET", Path: "/v1/ws", Tags: []string{"tasks"}, Summary: "Tasks, live (WebSocket)",
+		Description: "Subscribe to tasks and unsubscribe from them as you go; docs/guides/live.md has the messages."}, codes: []Code{CodeForbidden}}
+	op.Responses = op.problems(api.OpenAPI().Components.Schemas)
+	op.Responses["101"] = &huma.Response{Description: "Messages of JSON text follow"}
+	api.OpenAPI().AddOperation(&op.Operation)
+	s.mux.HandleFunc("GET /v1/ws", s.socket)
+}
+
+// socket answers with messages until the client goes or stops reading, or the server stops.
+func (s *server) socket(w http.ResponseWriter, r *http.Request) {
+	if conn, ok := r.Context().Value(connKey{}).(*net.TCPConn); ok {
+		_ = conn.SetWriteBuffer(streamBuffer) // a hint
+	}
+	conn, err := websocket.Accept(w, r, nil) // answers by itself when it refuses: pages of other origins, above all
+	if err != nil {
+		return
+	}
+	conn.SetReadLimit(maxMessage)
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	if stopping, ok := ctx.Value(stopKey{}).(context.Context); ok {
+		defer context.AfterFunc(stopping, func() {
+			_ = conn.Close(websocket.StatusGoingAway, "the server stops") // the reader ends by it
+			cancel()
+		})()
+	}
+	t := &conversation{server: s, conn: conn, watcher: s.client.Watcher(), byTask: map[scheduler.TaskID]*subscription{}, byID: map[string]*subscription{}}
+	defer t.watcher.Close()
+	var writing sync.WaitGroup
+	writing.Go(func() { // ends with ctx; Wait waits for it
+		defer cancel()
+		t.write(ctx)
+	})
+	t.read(ctx)
+	cancel()
+	writing.Wait()
+	_ = conn.CloseNow() // it is closed by now, or broken
+}
+
+// conversation is a socket at work: one goroutine reads and one writes.
+type conversation struct {
+	server  *server
+	conn    *websocket.Conn
+	watcher *scheduler.Watcher
+
+	mu     sync.Mutex
+	byTask map[scheduler.TaskID]*subscription
+	byID   map[string]*subscription
+}
+
+// subscription is a task of a socket.
+type subscription struct {
+	id   json.RawMessage
+	task scheduler.TaskID
+	seen cursor
+	read bool // something was sent
+}
+
+// read does what the client asks for, until it goes.
+func (t *conversation) read(ctx context.Context) {
+	for {
+		kind, message, err := t.conn.Read(ctx)
+		if err != nil {
+			return
+		}
+		var request SocketRequest
+		if kind != websocket.MessageText || json.Unmarshal(message, &request) != nil {
+			_ = t.conn.Close(websocket.StatusUnsupportedData, "messages are JSON objects in text") // broken either way
+			return
+		}
+		var problem *Problem
+		switch request.Op {
+		case "subscribe":
+			problem = t.subscribe(request)
+		case "unsubscribe":
+			t.unsubscribe(request.ID)
+		case "ping":
+			err = t.send(ctx, SocketMessage{Op: "pong", ID: request.ID})
+		default:
+			problem = invalid(Detail{Pointer: "/op", Detail: "subscribe, unsubscribe or ping"})
+		}
+		if problem != nil {
+			err = t.send(ctx, SocketMessage{Op: "error", ID: request.ID, Problem: problem})
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (t *conversation) subscribe(request SocketRequest) *Problem {
+	task, err := scheduler.ParseTaskID(request.Task)
+	if err != nil {
+		return invalid(Detail{Pointer: "/task", Detail: "the id of a task"})
+	}
+	var seen cursor
+	if request.After != "" {
+		if seen, err = parseEventID(request.After); err != nil {
+			return invalid(Detail{Pointer: "/after", Detail: "the cursor of an event"})
+		}
+	}
+	if n := len(request.ID); n == 0 || n > 64 || request.ID[0] == '{' || request.ID[0] == '[' {
+		return invalid(Detail{Pointer: "/id", Detail: "a number or a string of at most 64 bytes"})
+	}
+	sub := &subscription{id: request.ID, task: task, seen: seen}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.byID[string(request.ID)] != nil:
+		return invalid(Detail{Pointer: "/id", Detail: "taken by another subscription of this socket"})
+	case t.byTask[task] != nil:
+		return invalid(Detail{Pointer: "/task", Detail: "followed by another subscription of this socket"})
+	case len(t.byTask) == mostSubscribed:
+		return invalid(Detail{Pointer: "/task", Detail: fmt.Sprintf("at most %d at a time", mostSubscribed)})
+	}
+	t.byTask[task], t.byID[string(request.ID)] = sub, sub
+	t.watcher.Add(task, scheduler.WatchFrom{Revision: seen.revision, Line: seen.line, NoLines: request.Logs != nil && !*request.Logs})
+	return nil
+}
+
+func (t *conversation) unsubscribe(id json.RawMessage) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if sub := t.byID[string(id)]; sub != nil {
+		t.forget(sub)
+	}
+}
+
+// forget ends a subscription. t.mu is held.
+func (t *conversation) forget(sub *subscription) {
+	t.watcher.Remove(sub.task)
+	delete(t.byTask, sub.task)
+	delete(t.byID, string(sub.id))
+}
+
+// write sends what is new, and a ping when nothing is, until ctx ends or the client does not take it.
+func (t *conversation) write(ctx context.Context) {
+	for {
+		waiting, stop := context.WithTimeout(ctx, heartbeatEvery)
+		task, change, err := t.watcher.Next(waiting)
+		stop()
+		switch {
+		case err == nil || errors.Is(err, scheduler.ErrNotFound):
+			err = t.change(ctx, task, change, err != nil)
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, context.DeadlineExceeded):
+			ping, done := context.WithTimeout(ctx, t.server.takeWait)
+			err = t.conn.Ping(ping)
+			done()
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// change sends what is new of a task.
+func (t *conversation) change(ctx context.Context, task scheduler.TaskID, c scheduler.Change, gone bool) error {
+	t.mu.Lock()
+	sub := t.byTask[task]
+	done := gone || sub != nil && c.Latest.Task.State.Done()
+	if sub != nil && done {
+		t.forget(sub)
+	}
+	t.mu.Unlock()
+	if sub == nil { // unsubscribed meanwhile
+		return nil
+	}
+	for _, message := range sub.messages(c, gone) {
+		if err := t.send(ctx, message); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// messages are what is sent of a change, in the order of the streams of events.go.
+func (s *subscription) messages(c scheduler.Change, gone bool) (list []SocketMessage) {
+	add := func(event string, data []byte) {
+		list = append(list, SocketMessage{Op: "event", ID: s.id, Event: event, Cursor: s.seen.String(), Data: data})
+	}
+	first := !s.read
+	s.read = true
+	switch {
+	case gone && first:
+		return append(list, SocketMessage{Op: "error", ID: s.id, Problem: newProblem(CodeNotFound, "there is no task "+s.task.String())})
+	case gone:
+		add("gone", encodeLine(Gone{Task: s.task.String()}))
+		return append(list, SocketMessage{Op: "end", ID: s.id, Cursor: s.seen.String()})
+	}
+	snapshot := func() {
+		if c.Snapshot != nil {
+			s.seen.revision = c.Snapshot.Task.Revision
+			add("task", taskView{}.frame(c.Snapshot))
+		}
+	}
+	if first {
+		snapshot()
+	}
+	if c.Missed {
+		add("gap", encodeLine(newGap(s.task, s.seen)))
+	}
+	for _, line := range c.Lines {
+		s.seen.line = line.ID
+		add("log", taskView{}.lineFrame(s.task, line))
+	}
+	if !first {
+		snapshot()
+	}
+	if c.Latest.Task.State.Done() {
+		list = append(list, SocketMessage{Op: "end", ID: s.id, Cursor: s.seen.String()})
+	}
+	return list
+}
+
+// send writes a message. A client that does not take it in time is cut off.
+func (t *conversation) send(ctx context.Context, message SocketMessage) error {
+	ctx, cancel := context.WithTimeout(ctx, t.server.takeWait)
+	defer cancel()
+	return t.conn.Write(ctx, websocket.MessageText, encodeLine(message))
+}

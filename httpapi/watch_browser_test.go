@@ -1,0 +1,285 @@
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+
+	"github.com/pgscheduler/scheduler/scheduler"
+)
+
+// tab is a tab of a real browser, whose console is watched.
+type tab struct {
+	t   *testing.T
+	ctx context.Context
+}
+
+// newTab opens a browser for the test; the servers that it asks are to be there before, so that it ends before they do. Errors that the page writes to its console fail the test, but for those that are expected.
+func newTab(t *testing.T, expected ...string) *tab {
+	t.Helper()
+	path := need(t, "chromium", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.Flag("disable-dev-shm-usage", true))
+	allocated, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
+	ctx, cancel := chromedp.NewContext(allocated)
+	messages, read := chromedp.Console(ctx), make(chan struct{})
+	t.Cleanup(func() {
+		if err := chromedp.Cancel(ctx); err != nil {
+			t.Logf("end the browser: %v", err)
+		}
+		cancel()
+		stop()
+		<-read
+	})
+	go func() { // ends with the browser; the cleanup waits for it
+		defer close(read)
+		for m, err := range messages {
+			if err != nil {
+				return
+			}
+			known := false
+			for _, text := range expected {
+				known = known || strings.Contains(m.String(), text)
+			}
+			if (m.IsException() || m.Type == "error") && !known && !strings.Contains(m.URL, "favicon") {
+				t.Errorf("the console says %s (%s)", m, m.URL)
+			}
+		}
+	}()
+	return &tab{t, ctx}
+}
+
+func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+func (b *tab) open(url string) {
+	b.t.Helper()
+	b.do(chromedp.Navigate(url))
+}
+
+// eval returns what an expression is in the page.
+func (b *tab) eval(expression string) string {
+	b.t.Helper()
+	value, err := chromedp.Run(b.ctx, chromedp.Evaluate[string]("String("+expression+")"))
+	if err != nil {
+		b.t.Fatalf("%s: %v", expression, err)
+	}
+	return value
+}
+
+// until waits for an expression to be what is wanted.
+func (b *tab) until(expression, want string) {
+	b.t.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	late := time.After(30 * time.Second)
+	for {
+		got := b.eval(expression)
+		if got == want {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			b.t.Fatalf("%s is %q, want %q", expression, got, want)
+		}
+	}
+}
+
+// worked is a task that a test works on.
+type worked struct {
+	*rig
+	lease scheduler.Lease
+	link  string
+}
+
+// work has a task leased.
+func (r *rig) work() worked {
+	r.t.Helper()
+	queue := scheduler.Queue("q-" + scheduler.NewTaskID().String())
+	worker := scheduler.WorkerInfo{ID: scheduler.NewWorkerID(), Queues: []scheduler.Queue{queue}, Kinds: []string{"k"}, Slots: 4, TTL: time.Hour}
+	if err := r.client.Register(r.t.Context(), worker); err != nil {
+		r.t.Fatal(err)
+	}
+	task := r.submit(`{"kind":"k","watch":true,"max_attempts":1,"queue":"` + string(queue) + `"}`)
+	return worked{r, r.lease(worker.ID, queue, "k"), task.Links.Watch}
+}
+
+func (w worked) report(current, total int64, message string) {
+	w.t.Helper()
+	report := scheduler.Report{Lease: w.lease, Progress: scheduler.Progress{Current: current, Total: total, Message: message}}
+	if _, _, err := w.client.Report(w.t.Context(), []scheduler.Report{report}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w worked) complete() {
+	w.t.Helper()
+	if err := w.client.Complete(w.t.Context(), w.lease, nil); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w worked) fail() {
+	w.t.Helper()
+	if _, err := w.client.Fail(w.t.Context(), w.lease, scheduler.Failure{Code: "timeout", Message: "hush"}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+const (
+	shownText  = `document.querySelector('task-progress .text')?.textContent`
+	shownState = `document.querySelector('task-progress [role=status]')?.textContent`
+	shownValue = `document.querySelector('task-progress progress').getAttribute('value')`
+)
+
+// TestWatchPageInABrowser: the page is live, shows text as text, and breaks none of its own rules.
+func TestWatchPageInABrowser(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Config{})
+	b := newTab(t)
+	w := r.work()
+	b.open(r.url + w.link)
+	b.until(shownState, "Running")
+	if got := b.eval(shownValue); got != "null" {
+		t.Errorf("before the first report the bar is at %s", got)
+	}
+	b.eval(`window.sameDocument = 1`)
+	w.report(1, 4, "page 1 of 4")
+	b.until(shownText, "25% · page 1 of 4")
+	b.until(shownValue, "25")
+	evil := `</span><img src=x onerror="window.evil=1"><script>window.evil=1</script>`
+	w.report(2, 4, evil)
+	b.until(shownText, "50% · "+evil)
+	w.complete()
+	b.until(shownState, "Done")
+	b.until(shownText, "100% · "+evil)
+	if got := b.eval(`window.evil + ' ' + window.sameDocument + ' ' + document.querySelectorAll('img').length`); got != "undefined 1 0" {
+		t.Errorf("the page has become %s", got)
+	}
+	b.open(r.url + w.link) // done when it is opened
+	b.until(shownText, "100% · "+evil)
+	b.until(`[getComputedStyle(document.querySelector('main')).borderTopWidth, document.scripts.length]`, "1px,0")
+}
+
+// TestWatchPageWithoutScripts: the page loads itself again.
+func TestWatchPageWithoutScripts(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Config{})
+	b := newTab(t)
+	w := r.work()
+	if _, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
+		t.Fatal(err)
+	}
+	b.open(r.url + w.link)
+	b.until(shownState, "Running")
+	w.report(3, 4, "page 3 of 4")
+	b.until(shownText, "75% · page 3 of 4")
+	w.complete()
+	b.until(shownState, "Done")
+}
+
+// elsewhere serves a page of another origin.
+func elsewhere(t *testing.T, body string) string {
+	t.Helper()
+	page := `<!doctype html><meta charset=utf-8><title>shop</title><link rel=icon href="data:,">` + body
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = fmt.Fprint(w, page)
+	}))
+	t.Cleanup(web.Close)
+	return strings.Replace(web.URL, "127.0.0.1", "localhost", 1) // another site, not only another port
+}
+
+const listening = `<script>
+	window.heard = [];
+	for (const name of ['done', 'failed', 'gone']) document.addEventListener(name, (e) => window.heard.push(name + ' ' + (e.detail?.state ?? '') + ' ' + e.target.id));
+</script>`
+
+// TestWatchElement: <task-progress> on a page of another site, several at once, with another src, and where streams do not work.
+func TestWatchElement(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Config{})
+	b := newTab(t, "404", "502")
+	api, err := url.Parse(r.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forward := httputil.NewSingleHostReverseProxy(api)
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if strings.HasSuffix(q.URL.Path, "/events") {
+			w.Header().Set("Access-Control-Allow-Origin", "*")
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		forward.ServeHTTP(w, q)
+	}))
+	t.Cleanup(proxy.Close)
+	done, failed, polled, moved := r.work(), r.work(), r.work(), r.work()
+	element := func(id, src string) string {
+		return `<task-progress id="` + id + `" label="Export" src="` + src + `"></task-progress>`
+	}
+	b.open(elsewhere(t, listening+element("done", r.url+done.link)+element("failed", r.url+failed.link)+element("polled", proxy.URL+polled.link)+
+		element("expired", r.url+"/watch/x")+element("moved", r.url+done.link)+element("idle", "")+`<script type="module" src="`+r.url+`/watch.js"></script>`))
+	text := func(id, part string) string {
+		return `document.querySelector('#` + id + ` ` + part + `').textContent`
+	}
+	b.until(text("done", "[role=status]"), "Running")
+	b.until(text("expired", ".text"), "This link shows nothing (any more).")
+	b.eval(`document.querySelector('#moved').setAttribute('src', '` + r.url + moved.link + `')`)
+	for i, w := range []worked{done, failed, polled, moved} {
+		w.report(int64(i), 10, "step")
+	}
+	b.until(text("done", ".text"), "0% · step")
+	b.until(text("failed", ".text"), "10% · step")
+	b.until(text("polled", ".text"), "20% · step")
+	b.until(text("moved", ".text"), "30% · step")
+	done.complete()
+	failed.fail()
+	polled.complete()
+	b.until(`window.heard.toSorted().join(', ')`, "done completed done, done completed polled, failed failed failed, gone  expired")
+	b.until(text("failed", ".text"), "10% · It took too long.")
+	b.until(text("moved", ".text"), "30% · step")
+	if got := b.eval(`(p => [p.getAttribute('role'), p.getAttribute('aria-label'), p.max, p.value])(document.querySelector('#done progress'))`); got != ",Export,100,100" {
+		t.Errorf("the bar is %s", got)
+	}
+	b.eval(`document.querySelector('#moved').remove()`)
+	moved.complete()
+	if strings.Contains(r.log.String(), "panic") {
+		t.Error(r.log.String())
+	}
+}
+
+// TestWatchPageInAFrame: a page of another site may show it.
+func TestWatchPageInAFrame(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Config{})
+	b := newTab(t)
+	w := r.work()
+	b.open(elsewhere(t, `<iframe src="`+r.url+w.link+`"></iframe>`))
+	w.complete()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	late := time.After(30 * time.Second)
+	for !strings.Contains(r.log.String(), `route="GET /watch/{token}/events" status=200`) { // its script runs, and has seen the end
+		select {
+		case <-tick.C:
+		case <-late:
+			t.Fatal(r.log.String())
+		}
+	}
+}

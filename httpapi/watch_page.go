@@ -1,0 +1,139 @@
+package httpapi
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"html/template"
+	"log/slog"
+	"math"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pgscheduler/scheduler/scheduler"
+)
+
+var (
+	//go:embed watch/page.html
+	watchHTML string
+	//go:embed watch/watch.js
+	watchJS string
+	//go:embed watch/watch.css
+	watchCSS string
+
+	watchTemplate = template.Must(template.New("page").Parse(watchHTML))
+	watchScript   = newAsset("watch.js", "text/javascript; charset=utf-8", watchJS)
+	watchStyle    = newAsset("watch.css", "text/css; charset=utf-8", watchCSS)
+)
+
+// watchPolicy lets the page load its own script, style and data, and lets every page show it in a frame. There is nothing to
+// click on that a frame could abuse.
+const watchPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors *"
+
+// asset is a file that is part of the program.
+type asset struct {
+	name, media, body string
+	Version           string // of its content
+}
+
+func newAsset(name, media, body string) asset {
+	sum := sha256.Sum256([]byte(body))
+	return asset{name, media, body, hex.EncodeToString(sum[:8])}
+}
+
+// serve answers with the file, to be kept for a day.
+func (a asset) serve(w http.ResponseWriter, r *http.Request) {
+	header := w.Header()
+	header.Set("Content-Type", a.media)
+	header.Set("Cache-Control", "public, max-age=86400")
+	header.Set("Etag", `"`+a.Version+`"`)
+	http.ServeContent(w, r, a.name, time.Time{}, strings.NewReader(a.body))
+}
+
+// watchShown is what page.html shows. It says the same as watch.js, which takes over in browsers that run it.
+type watchShown struct {
+	Script, Style asset
+	Problem       *Problem // nil: there is a task
+	Sentence      string   // of the problem
+	Token         string
+	State, Word   string
+	Live          bool     // the task is not done
+	Percent       *float64 // nil: nobody knows
+	Text          string
+	Created       time.Time
+}
+
+// watchPage answers with the page of a task, or of a problem.
+func (s *server) watchPage(w http.ResponseWriter, r *http.Request, task scheduler.Task, problem *Problem) {
+	shown, status := watchShown{Script: watchScript, Style: watchStyle, Problem: problem}, http.StatusOK
+	if problem != nil {
+		status, shown.Sentence = problem.Status, strings.ToUpper(problem.Detail[:1])+problem.Detail[1:]+"."
+	} else {
+		shown.show(NewWatchedTask(task))
+		shown.Token = r.PathValue("token")
+	}
+	var page bytes.Buffer
+	if err := watchTemplate.Execute(&page, shown); err != nil {
+		panic(err) // ServeHTTP answers
+	}
+	header := w.Header()
+	header.Set("Content-Type", "text/html; charset=utf-8")
+	header.Set("Content-Security-Policy", watchPolicy)
+	w.WriteHeader(status)
+	if _, err := page.WriteTo(w); err != nil {
+		s.logger.LogAttrs(r.Context(), slog.LevelDebug, "watch: client gone", slog.String("request_id", requestID(r.Context())))
+	}
+}
+
+var watchWords = map[string]string{"blocked": "Waiting", "scheduled": "Waiting", "ready": "Waiting", "running": "Running",
+	"completed": "Done", "failed": "Failed", "cancelled": "Cancelled"}
+
+func (p *watchShown) show(t WatchedTask) {
+	p.State, p.Word, p.Live, p.Created = t.State, watchWords[t.State], !t.Done, t.CreatedAt
+	var parts []string
+	switch {
+	case t.State == "completed":
+		p.Percent = new(100.0)
+	case t.Progress != nil && t.Progress.Percent != nil:
+		p.Percent = t.Progress.Percent
+	case t.State != "running":
+		p.Percent = new(0.0)
+	}
+	switch {
+	case t.State == "completed" || t.Progress != nil && t.Progress.Percent != nil:
+		parts = append(parts, strconv.Itoa(int(math.Floor(*p.Percent)))+"%")
+	case t.Progress != nil && t.Progress.Current > 0:
+		parts = append(parts, strconv.FormatInt(t.Progress.Current, 10))
+	}
+	if t.Error != nil && t.State == "scheduled" {
+		p.Word = "Waiting to try again"
+	}
+	if t.Error != nil && t.Done {
+		parts = append(parts, t.Error.Message)
+	} else if t.Progress != nil && t.Progress.Message != nil && *t.Progress.Message != "" {
+		parts = append(parts, *t.Progress.Message)
+	}
+	p.Text = strings.Join(parts, " · ")
+}
+
+// prefersHTML reports whether a client would rather have a page than JSON, as browsers would. One that takes anything is a
+// program.
+func prefersHTML(accept []string) bool {
+	weight := map[string]float64{}
+	for part := range strings.SplitSeq(strings.Join(accept, ","), ",") {
+		media, parameters, err := mime.ParseMediaType(part)
+		if err != nil {
+			continue
+		}
+		q, err := strconv.ParseFloat(parameters["q"], 64)
+		if err != nil {
+			q = 1
+		}
+		weight[media] = max(weight[media], q)
+	}
+	return weight["text/html"] > weight[mediaJSON]
+}
