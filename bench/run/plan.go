@@ -39,7 +39,7 @@ var steps = []step{
 	{name: "scale", workload: "scale", flags: []string{"--tasks", "100000"}, quick: []string{"--tasks", "3000"}, by: own},
 	{name: "payload", workload: "payload", flags: []string{"--tasks", "20000"}, quick: []string{"--tasks", "500"}, by: own},
 	{name: "memory", workload: "memory", flags: []string{"--tasks", "20000"}, quick: []string{"--tasks", "2000"}, by: own},
-	{name: "live", workload: "live", flags: []string{"--tasks", "9000", "--seconds", "10"}, quick: []string{"--tasks", "50", "--seconds", "1"}, by: own},
+	{name: "live", workload: "live", flags: []string{"--tasks", "10000", "--seconds", "10"}, quick: []string{"--tasks", "50", "--seconds", "1"}, by: own},
 	{name: "long", workload: "long", flags: []string{"--tasks", "10000", "--seconds", "60"}, quick: []string{"--tasks", "500", "--seconds", "1"}, by: own},
 }
 
