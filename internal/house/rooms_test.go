@@ -38,6 +38,7 @@ var rooms = map[string][]string{
 	"internal/load":      {"internal/load", "scheduler", "worker", "migrations", "sql"},
 	"internal/crash":     {"internal/load", "scheduler", "worker", "migrations", "internal/pgtest", "internal/privatepg"},
 	"internal/browser":   {},
+	"internal/example":   {"internal/pgtest"},
 	"internal/house":     {},
 	"examples":           {"scheduler", "worker"}, // as a stranger would
 	"conformance":        {},
