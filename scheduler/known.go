@@ -18,14 +18,15 @@ type remote struct {
 	doubted time.Time // since when its state may have changed
 }
 
-// trusted reports whether what is known of the worker need not be asked for again.
-func (r *remote) trusted(hearing bool) bool {
-	trust := trustUnheard
+// trust is how long what is known of the worker need not be asked for again.
+func (r *remote) trust(hearing bool) time.Duration {
 	if hearing {
-		trust = trustMost
+		return min(trustMost, r.state.ttl()/3)
 	}
-	return time.Since(r.at) < min(trust, r.state.ttl()/3)
+	return min(trustUnheard, r.state.ttl()/3)
 }
+
+func (r *remote) trusted(hearing bool) bool { return time.Since(r.at) < r.trust(hearing) }
 
 // admit enters a worker, or renews it, unless that was done a moment ago, and hands back its strays.
 func (c *Client) admit(ctx context.Context, p Poll) (remoteState, error) {
@@ -162,11 +163,7 @@ func (d *dispatcher) renewAll(ctx context.Context, hearing bool) time.Duration {
 			continue
 		}
 		ids[w.worker], running[w.worker] = r, w.running
-		if !r.trusted(hearing) {
-			next = 0
-		} else {
-			next = min(next, r.due(hearing))
-		}
+		next = min(next, r.due(hearing))
 	}
 	d.mu.Unlock()
 	if next > 0 {
@@ -194,13 +191,9 @@ func (d *dispatcher) renewAll(ctx context.Context, hearing bool) time.Duration {
 	return time.Millisecond // to find the next
 }
 
-// due is how long the worker is trusted.
+// due is when the worker is to be renewed, should it wait: well before it is no longer trusted, lest polls of many do that one by one.
 func (r *remote) due(hearing bool) time.Duration {
-	trust := trustUnheard
-	if hearing {
-		trust = trustMost
-	}
-	return max(0, min(trust, r.state.ttl()/3)-time.Since(r.at))
+	return max(0, r.trust(hearing)*3/4-time.Since(r.at))
 }
 
 // renewed takes in the state of a worker that waits. One that was declared dead is entered anew; one that was told to be quiet or to
