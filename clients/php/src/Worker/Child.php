@@ -185,6 +185,9 @@ final class Child
                 if (($frame->id ?? null) === $this->open) {
                     $this->cancel = (string) ($frame->reason ?? 'cancelled');
                 }
+                foreach ($this->given as $task) { // told before it began
+                    $task->cancelled = $task->id === ($frame->id ?? null) ? (string) ($frame->reason ?? 'cancelled') : $task->cancelled ?? null;
+                }
                 break;
             case 'saved':
                 $this->saved = $this->saved || ($frame->id ?? null) === $this->open;
@@ -197,7 +200,7 @@ final class Child
 
     private function work(\stdClass $task): void
     {
-        [$this->open, $this->cancel, $this->interrupt] = [(string) $task->id, null, false];
+        [$this->open, $this->cancel, $this->interrupt] = [(string) $task->id, $task->cancelled ?? null, false];
         $buffers = ob_get_level();
         try {
             $handler = $this->handlers[$task->kind] ?? throw new Failure("no handler for $task->kind", 'unknown_kind');
