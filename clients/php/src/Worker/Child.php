@@ -100,6 +100,9 @@ final class Child
     /** @throws Cancelled when it can't be stored */
     public function save(string $id, mixed $value): void
     {
+        if (getmypid() !== $this->pid) {
+            throw new \LogicException('a process that the handler forked can not wait for a checkpoint');
+        }
         $this->saved = false;
         $this->say(['op' => 'checkpoint', 'id' => $id, 'checkpoint' => $value]);
         while (!$this->saved) {
@@ -158,6 +161,9 @@ final class Child
     /** Waits so many seconds for something to read, and does what it says. */
     private function read(float $seconds): void
     {
+        if (getmypid() !== $this->pid) { // stdin is for the process that a handler forked this one from
+            return;
+        }
         $read = [STDIN];
         $none = null;
         if (@stream_select($read, $none, $none, (int) $seconds, 0) !== 1) {
