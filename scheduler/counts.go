@@ -25,6 +25,9 @@ type Counts struct {
 	WatchedTasks int
 	WatchReads   uint64 // round trips that read watched tasks
 
+	Polls  int    // of remote workers that wait for tasks
+	Leased uint64 // tasks that remote workers have got
+
 	Pools map[string]PoolCounts // by what they are for: hot, control, read, heartbeat, announce
 }
 
@@ -39,9 +42,9 @@ type PoolCounts struct {
 
 // counters is what only a counter remembers. Safe for concurrent use.
 type counters struct {
-	promotions, expired, rescues, fires atomic.Uint64
-	fireLag, notifyLag                  *Histogram
-	echo                                echo
+	promotions, expired, rescues, fires, leased atomic.Uint64
+	fireLag, notifyLag                          *Histogram
+	echo                                        echo
 }
 
 func newCounters() counters {
@@ -63,6 +66,7 @@ func (c *Client) Counts() Counts {
 			"heartbeat": countPool(c.vital), "announce": countPool(c.mouth)},
 	}
 	counts.Watchers, counts.WatchedTasks, counts.WatchReads = c.watches.counts()
+	counts.Polls, counts.Leased = c.dispatch.waiting(), n.leased.Load()
 	return counts
 }
 
