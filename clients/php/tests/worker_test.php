@@ -135,4 +135,4 @@ if ($door === 'http') {
     $broken = new Program([PHP_BINARY, '-d', 'auto_prepend_file=' . __DIR__ . '/app/no_children.php', __DIR__ . '/app/worker.php']);
     check('children that do not come up', $broken->exit(), 1);
 }
-done(30);
+done(28);

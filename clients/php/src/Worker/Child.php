@@ -12,7 +12,7 @@ use PgScheduler\Task;
 
 /**
  * Runs handlers, one task at a time, for a parent that leases them: frames on stdin and on descriptor SCHEDULER_FD, see
- * docs/children.md. The parent is `scheduler worker --cmd`, or Supervisor.
+ * docs/child.md. The parent is `scheduler worker --cmd`, or Supervisor.
  *
  * @internal
  */
