@@ -12,6 +12,10 @@ import (
 
 // TestMain ends with a look for goroutines that the tests of this package have left.
 func TestMain(m *testing.M) {
+	if args := os.Getenv("WORKER_TEST_CHILD"); args != "" {
+		beChild(args)
+		os.Exit(0)
+	}
 	code := pgtest.Run(m)
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
