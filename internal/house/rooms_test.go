@@ -41,6 +41,7 @@ var rooms = map[string][]string{
 	"internal/house":     {},
 	"examples":           {"scheduler", "worker"}, // as a stranger would
 	"conformance":        {},
+	"clients":            {},
 	"docs":               {},
 }
 
