@@ -1,4 +1,4 @@
-// A child of scheduler worker --cmd: frames on stdin, frames on the descriptor SCHEDULER_FD. See docs/children.md.
+// A child of scheduler worker --cmd: frames on stdin, frames on the descriptor SCHEDULER_FD. See docs/child.md.
 import { writeSync } from 'node:fs';
 import { Task, perform, storable } from './attempt.js';
 
