@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -133,25 +134,30 @@ func snippets(t *testing.T, page, language, comment string) []snippet {
 	return list
 }
 
-// TestReadmes runs the snippets of each README: the worker in the background, once by itself and once as a child, the others
-// in their order.
-func TestReadmes(t *testing.T) {
+// TestPages runs the snippets of each README and guide: the worker in the background, once by itself and once as a child, and
+// a web process if there is one; the others in their order.
+func TestPages(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
-		name, pack, page, language, comment, worker string
-		install                                     func(t *testing.T, dir string)
+	languages := map[string]struct {
+		interpreter, pack, comment, ending string
+		install                            func(t *testing.T, dir string)
 	}{
-		{"node", "nodejs", "node/README.md", "js", "//", "worker.js", installNode},
-		{"python3", "python3", "python/README.md", "python", "#", "worker.py", installPython},
+		"js":     {"node", "nodejs", "//", ".js", installNode},
+		"python": {"python3", "python3", "#", ".py", installPython},
+	}
+	for _, test := range []struct{ page, language, queue string }{
+		{"node/README.md", "js", "mail"}, {"../docs/guides/node.md", "js", "reports"},
+		{"python/README.md", "python", "mail"}, {"../docs/guides/python.md", "python", "reports"},
 	} {
+		its := languages[test.language]
 		for _, door := range []string{"leases", "child"} {
-			t.Run(test.name+"/"+door, func(t *testing.T) {
+			t.Run(test.page+"/"+door, func(t *testing.T) {
 				t.Parallel()
-				need(t, test.name, test.pack)
+				need(t, its.interpreter, its.pack)
 				s := newStage(t)
-				test.install(t, s.dir)
-				programs := snippets(t, test.page, test.language, test.comment)
-				if len(programs) < 5 {
+				its.install(t, s.dir)
+				programs := snippets(t, test.page, test.language, its.comment)
+				if len(programs) < 4 {
 					t.Fatalf("%d programs", len(programs))
 				}
 				for _, p := range programs {
@@ -159,10 +165,14 @@ func TestReadmes(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				s.work(test.name, test.worker, door)
+				s.work(its.interpreter, "worker"+its.ending, door, test.queue)
 				for _, p := range programs {
-					if p.name != test.worker {
-						s.run(test.name, p)
+					switch p.name {
+					case "worker" + its.ending:
+					case "server" + its.ending:
+						s.serve(its.interpreter, p.name)
+					default:
+						s.run(its.interpreter, p)
 					}
 				}
 			})
@@ -260,13 +270,37 @@ func (s *stage) start(argv, env []string, says string) (*exec.Cmd, string) {
 }
 
 // work starts the worker.
-func (s *stage) work(interpreter, program, door string) {
+func (s *stage) work(interpreter, program, door, queue string) {
 	s.t.Helper()
 	if door == "leases" {
 		s.start([]string{interpreter, program}, s.env, "")
 		return
 	}
-	s.start([]string{binary, "worker", "--cmd", interpreter + " " + program, "--queue", "mail"}, []string{"SCHEDULER_DATABASE_URL=" + s.database}, "")
+	s.start([]string{binary, "worker", "--cmd", interpreter + " " + program, "--queue", queue}, []string{"SCHEDULER_DATABASE_URL=" + s.database}, "")
+}
+
+// serve starts a web process on a port that was free a moment ago, and waits until it answers.
+func (s *stage) serve(interpreter, program string) {
+	s.t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	_ = listener.Close()
+	s.env = append(s.env, "PORT="+address[strings.LastIndex(address, ":")+1:])
+	s.start([]string{interpreter, program}, s.env, "")
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for limit := time.Now().Add(patience); ; <-tick.C {
+		if conn, err := net.Dial("tcp", address); err == nil {
+			_ = conn.Close()
+			return
+		}
+		if time.Now().After(limit) {
+			s.t.Fatalf("%s never listened", program)
+		}
+	}
 }
 
 // run runs a program to its end, and compares what it prints with what its comments say.

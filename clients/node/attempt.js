@@ -97,4 +97,4 @@ function codeOf(error) {
 }
 
 /** A text that PostgreSQL can store. */
-export const storable = (text) => String(text).toWellFormed().replaceAll('\0', '\ufffd');
+export const storable = (text) => Buffer.from(String(text)).toString().replaceAll('\0', '\ufffd');
