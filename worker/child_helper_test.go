@@ -69,8 +69,10 @@ func (h *helperChild) raw(line string) {
 	_, _ = h.fd.WriteString(line + "\n")
 }
 
-// beChild is main of such a child.
-func beChild(said string) {
+func init() { beChild = helper }
+
+// helper is main of such a child.
+func helper(said string) {
 	var args childArgs
 	if err := json.Unmarshal([]byte(said), &args); err != nil {
 		panic(err)
@@ -98,7 +100,7 @@ func beChild(said string) {
 		signal.Ignore(syscall.SIGTERM)
 	}
 	if args.Silent {
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 	}
 	h := &helperChild{fd: os.NewFile(3, "control"), cancel: map[string]chan string{}, saved: map[string]chan string{}}
 	if args.Kinds == nil {
@@ -110,7 +112,7 @@ func beChild(said string) {
 	h.say("op", "ready", "v", args.V, "kinds", args.Kinds, "slots", max(1, args.Slots), "language", "test 1.0")
 	if args.Deaf {
 		for {
-			time.Sleep(time.Hour)
+			<-time.After(time.Hour)
 		}
 	}
 	h.serve(args)
@@ -158,7 +160,7 @@ func (h *helperChild) serve(args childArgs) {
 		}
 	}
 	for args.Stubborn {
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 	}
 	h.tasks.Wait()
 }
@@ -191,10 +193,10 @@ func (h *helperChild) run(t childTask, cancel, saved chan string) {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	case "long":
 		h.raw(`{"op":"result","id":"` + t.ID + `","result":"` + strings.Repeat("x", 20<<20) + `"}`)
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 	case "close fd":
 		_ = h.fd.Close()
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 	case "grandchild":
 		cmd := exec.Command("sleep", "1000")
 		cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = os.Stdin, os.Stdout, os.Stderr, []*os.File{h.fd}
@@ -221,7 +223,7 @@ func (h *helperChild) run(t childTask, cancel, saved chan string) {
 	case "hang":
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println(os.Getpid())
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 	case "wait":
 		fmt.Println(os.Getpid())
 		reason := <-cancel
@@ -235,7 +237,7 @@ func (h *helperChild) run(t childTask, cancel, saved chan string) {
 			if _, err := os.Stat(p.File); err == nil {
 				break
 			}
-			time.Sleep(5 * time.Millisecond)
+			<-time.After(5 * time.Millisecond)
 		}
 		result("there")
 	case "checkpoint":
@@ -261,7 +263,7 @@ func (h *helperChild) run(t childTask, cancel, saved chan string) {
 		result(nil)
 	case "eat":
 		hoard = append(hoard, make([]byte, p.N<<20))
-		for i := range hoard[len(hoard)-1] {
+		for i := 0; i < p.N<<20; i += os.Getpagesize() {
 			hoard[len(hoard)-1][i] = 1
 		}
 		result(os.Getpid())

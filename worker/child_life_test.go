@@ -271,7 +271,7 @@ func TestChildrensMemoryIsCounted(t *testing.T) {
 		t.Skip("no /proc/self/statm here")
 	}
 	r := newRig(t)
-	r.startChildren(worker.Command{Procs: 2}, childArgs{Kinds: []string{"k"}}, worker.Config{Heartbeat: 50 * time.Millisecond})
+	r.startChildren(worker.Command{Procs: 2}, childArgs{}, worker.Config{Heartbeat: 500 * time.Millisecond})
 	r.final(r.submit(do("eat", "n", 300)))
 	await(t, "300 MB", func() bool {
 		return read[int64](r, `select coalesce(max(memory_bytes), 0) from scheduler.workers`) > 300<<20
