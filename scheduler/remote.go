@@ -129,9 +129,11 @@ func (c *Client) renewMany(ctx context.Context, in []renewal) ([]answer[remoteSt
 	return answers, nil
 }
 
-// enroll enters a remote worker, or renews it.
-func (c *Client) enroll(ctx context.Context, w WorkerInfo) (remoteState, error) {
-	rows, err := c.vital.Query(ctx, sql.Enroll, registerArgs(w))
+// enroll enters a remote worker, or renews it. running: tasks; nil: it does not say.
+func (c *Client) enroll(ctx context.Context, w WorkerInfo, running *int) (remoteState, error) {
+	args := registerArgs(w)
+	args["running"] = running
+	rows, err := c.vital.Query(ctx, sql.Enroll, args)
 	if err != nil {
 		return remoteState{}, fmt.Errorf("register: %w", err)
 	}
@@ -220,3 +222,42 @@ func (c *Client) handIn(ctx context.Context, tasks []LeasedTask) {
 
 // HandBack releases tasks that Poll has returned and the worker did not get.
 func (c *Client) HandBack(ctx context.Context, tasks []LeasedTask) { c.handIn(ctx, tasks) }
+
+// leaseRemote leases for remote workers, and has somebody look after their timeouts.
+func (c *Client) leaseRemote(ctx context.Context, wishes []wish) ([][]LeasedTask, error) {
+	got, err := c.leaseEach(ctx, wishes)
+	if err != nil {
+		return nil, err
+	}
+	var batch pgx.Batch
+	for i, tasks := range got {
+		soonest := time.Duration(0)
+		for _, task := range tasks {
+			if task.Timeout > 0 && (soonest == 0 || task.Timeout < soonest) {
+				soonest = task.Timeout
+			}
+		}
+		if soonest > 0 {
+			batch.Queue(sql.LeaseTimeout, wishes[i].worker, tasks[0].Group, (soonest + timeoutGrace).Milliseconds())
+		}
+	}
+	if batch.Len() == 0 {
+		return got, nil
+	}
+	call, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	if err := c.hot.SendBatch(call, &batch).Close(); err != nil {
+		c.handIn(ctx, slices.Concat(got...))
+		return nil, err
+	}
+	return got, nil
+}
+
+// readyQueues returns the queues with ready tasks.
+func (c *Client) readyQueues(ctx context.Context) ([]Queue, error) {
+	rows, err := c.hot.Query(ctx, sql.Ready)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[Queue])
+}

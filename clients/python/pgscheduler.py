@@ -581,9 +581,10 @@ class _Frames:
             self._tasks.put(task)
         elif op == "cancel" and id in self._running:
             self._running[id]._stop(frame.get("reason") or "cancelled")
-            self._saved[id].put(None) if id in self._saved else None
+            if id in self._saved:
+                self._saved[id].put(self._running[id]._stopped)
         elif op == "saved" and id in self._saved:
-            self._saved[id].put(True)
+            self._saved[id].put(ValueError("the checkpoint was refused: %s" % (frame["error"],)) if frame.get("error") else True)
 
     def _work(self):
         while True:
@@ -614,8 +615,9 @@ class _Frames:
         else:
             answers = self._saved.setdefault(task.id, queue.SimpleQueue())
             self._say({"op": "checkpoint", "id": task.id, "checkpoint": what})
-            if task._stopped or not answers.get():
-                raise task._stopped or Stopped("lost")
+            answer = task._stopped or answers.get()
+            if answer is not True:
+                raise answer
 
     def _say(self, frame):
         line = memoryview(_encode(frame) + b"\n")
