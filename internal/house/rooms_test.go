@@ -42,6 +42,7 @@ var rooms = map[string][]string{
 	"examples":           {"scheduler", "worker"}, // as a stranger would
 	"clients":            {},
 	"conformance":        {},
+	"clients":            {},
 	"docs":               {},
 }
 

@@ -12,7 +12,7 @@ use PgScheduler\Task;
 
 /**
  * Runs handlers, one task at a time, for a parent that leases them: frames on stdin and on descriptor SCHEDULER_FD, see
- * docs/children.md. The parent is `scheduler worker --cmd`, or Supervisor.
+ * docs/child.md. The parent is `scheduler worker --cmd`, or Supervisor.
  *
  * @internal
  */
@@ -133,6 +133,7 @@ final class Child
         }
         if ($this->interrupt && $this->inside === 0) {
             $this->interrupt = $this->handling = false;
+            $this->draining = true;
             throw new Cancelled($this->cancel ?? 'cancelled');
         }
     }
@@ -154,6 +155,7 @@ final class Child
             $this->interrupt = true;
         } else {
             $this->handling = false; // once is enough: the next may come when this one is already being reported
+            $this->draining = true;  // who knows what the handler left half done: a new process is better
             throw new Cancelled($this->cancel);
         }
     }
@@ -277,23 +279,31 @@ final class Child
         }
     }
 
-    /** The process ends: says why, when that is in the middle of a task. */
+    /** The process ends: says why, when that is in the middle of a task, once all that others want at the end is done. */
     private function shutdown(): void
     {
         $this->reserve = null;
-        if ($this->open === null || getmypid() !== $this->pid) {
-            return;
+        if ($this->open !== null && getmypid() === $this->pid) {
+            register_shutdown_function($this->lastWords(...), error_get_last());
         }
-        $last = error_get_last();
-        $fatal = $last !== null && ($last['type'] & (E_ERROR | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_PARSE | E_RECOVERABLE_ERROR)) !== 0;
-        $message = $fatal ? Json::text(substr($last['message'], 0, 4000)) : 'the handler ended the process with exit or die';
+    }
+
+    /** @param ?array{type: int, message: string, file: string, line: int} $error the last one */
+    private function lastWords(?array $error): void
+    {
+        while (ob_get_level() > 0 && @ob_end_flush()) {
+        }
+        $fatal = $error !== null && ($error['type'] & (E_ERROR | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_PARSE | E_RECOVERABLE_ERROR)) !== 0;
+        $message = $fatal ? Json::text(substr($error['message'], 0, 4000)) : 'the handler ended the process with exit or die';
         $code = match (true) {
             !$fatal => 'exit',
             str_starts_with($message, 'Allowed memory size'), str_starts_with($message, 'Out of memory') => 'out_of_memory',
             default => 'fatal_error',
         };
-        $answer = ['op' => 'error', 'code' => $code, 'message' => $message, 'retryable' => true];
-        $this->finish($answer + ($fatal ? ['stack' => Json::text("{$last['file']}:{$last['line']}")] : []));
-        $this->open = null;
+        $answer = ['op' => 'error', 'code' => $code, 'message' => $message, 'retryable' => true, 'ends' => true];
+        $this->finish($answer + ($fatal ? ['stack' => Json::text("{$error['file']}:{$error['line']}")] : []));
+        if (function_exists('posix_kill')) {
+            posix_kill($this->pid, 9); // at once: or the parent sends the next task into this end
+        }
     }
 }

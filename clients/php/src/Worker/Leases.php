@@ -11,7 +11,7 @@ use PgScheduler\Http\Http;
 use PgScheduler\Http\Response;
 use PgScheduler\Json;
 
-/** The calls of a worker, see docs/leases.md. None is repeated here. @internal */
+/** The calls of a worker, see docs/guides/http-workers.md. None is repeated here. @internal */
 final class Leases
 {
     private const PATIENCE = 8.0; // seconds with one call

@@ -27,8 +27,12 @@ final class Supervisor
 
     /** @var list<Slot> */
     private array $slots = [];
+
+    /** @var array<string, array{\stdClass, float}> tasks without a child yet, and since when, by lease */
+    private array $given = [];
     private ?Exchange $poll = null;
     private float $pollAt = 0.0;
+    private float $shortUntil = 0.0; // polls end early: the next one tells which leases never came here
     private int $troubles = 0;
     private float $beatAt = 0.0;
     private string $state = 'run'; // what the server wants: run, quiet or stop
@@ -61,6 +65,7 @@ final class Supervisor
         $this->signals();
         while (!$this->draining || !$this->idle()) {
             $this->hearAll();
+            $this->assign(microtime(true));
             $this->poll();
             $this->beat();
             $this->watch();
@@ -99,11 +104,11 @@ final class Supervisor
         return $this->held() === [];
     }
 
-    /** @return list<string> the leases that run */
+    /** @return list<string> the leases that run, or are about to */
     private function held(): array
     {
         $runs = array_filter(array_map(static fn (Slot $slot): ?Run => $slot->run, $this->slots));
-        return array_values(array_map(static fn (Run $run): string => $run->lease, $runs));
+        return [...array_map(static fn (Run $run): string => $run->lease, array_values($runs)), ...array_map(strval(...), array_keys($this->given))];
     }
 
     private function hearAll(): void
@@ -130,12 +135,13 @@ final class Supervisor
                 }
                 return;
             }
-            $free = count(array_filter($this->slots, static fn (Slot $slot): bool => $slot->free()));
-            if ($free === 0 || $this->draining || $this->paused || $now < $this->pollAt) {
+            $free = count(array_filter($this->slots, static fn (Slot $slot): bool => $slot->free())) - count($this->given);
+            if ($free <= 0 || $this->draining || $this->paused || $now < $this->pollAt) {
                 return;
             }
             $queues = $this->queues($now);
-            $this->poll = $this->leases->poll($queues, $free, $this->held(), $this->all() ? min(5, $this->options->waitSeconds) : $this->options->waitSeconds);
+            $wait = $this->all() || $now < $this->shortUntil ? min((int) self::LOOK, $this->options->waitSeconds) : $this->options->waitSeconds;
+            $this->poll = $this->leases->poll($queues, $free, $this->held(), $wait);
         } catch (SchedulerException $e) {
             $this->poll = null;
             $this->trouble($e, $now);
@@ -148,18 +154,32 @@ final class Supervisor
         $this->noted = '';
         $this->told($answer->worker->state ?? 'run');
         foreach ($answer->leases ?? [] as $lease) {
-            $free = array_values(array_filter($this->slots, static fn (Slot $slot): bool => $slot->free()));
-            if ($free === [] || $this->draining) { // its child ended meanwhile
-                try {
-                    $this->leases->report($lease->lease, 'release', []);
-                } catch (SchedulerException) { // its lease runs out
-                }
-                continue;
-            }
-            $free[0]->take($this->leases, $lease->lease, $lease->task, $now);
+            $this->given[$lease->lease] = [$lease->task, $now];
         }
+        $this->assign($now);
         if ($this->state === 'quiet') {
             $this->pollAt = $now + min(5.0, $this->options->ttlMs / 3000);
+        }
+    }
+
+    /** Gives tasks to free children. One whose child ended meanwhile waits for the next, not for long. */
+    private function assign(float $now): void
+    {
+        foreach ($this->given as $lease => [$task, $since]) {
+            foreach ($this->slots as $slot) {
+                if ($slot->free()) {
+                    $slot->take($this->leases, $lease, $task, $since);
+                    unset($this->given[$lease]);
+                    continue 2;
+                }
+            }
+            if ($this->draining || $now > $since + self::LOOK / 2) {
+                unset($this->given[$lease]);
+                try {
+                    $this->leases->report($lease, 'release', []);
+                } catch (SchedulerException) { // it runs out by itself
+                }
+            }
         }
     }
 
@@ -263,6 +283,7 @@ final class Supervisor
         if ($e instanceof Unauthorized || $e instanceof ValidationFailed) { // will not get better
             [$this->draining, $this->code] = [true, 1];
         }
+        $this->shortUntil = $now + 20.0;
         $wait = min(5.0, 0.25 * 2 ** min($this->troubles++, 6));
         $this->pollAt = $now + max($wait * (0.5 + lcg_value() / 2), min(30.0, $e instanceof ApiException ? $e->retryAfter ?? 0.0 : 0.0));
     }
