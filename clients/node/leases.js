@@ -1,4 +1,4 @@
-// A worker that takes leases over HTTP. See docs/leases.md.
+// A worker that takes leases over HTTP. See docs/guides/http-workers.md.
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -2,7 +2,7 @@
 export const derivedId: 'd1';
 
 /** The key of a server that has an API token and no SCHEDULER_WATCH_KEYS. Throws for a token of less than 16 bytes. */
-export function derive(apiToken: string): Buffer;
+export function derive(apiToken: string): Uint8Array;
 
 /** A token for one task: secret is raw bytes, at least 32; taskId a UUID; expiresAt Unix seconds. Throws for what no server takes. */
 export function mint(keyId: string, secret: Uint8Array, taskId: string, expiresAt: number): string;
