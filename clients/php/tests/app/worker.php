@@ -101,4 +101,10 @@ $worker->handle('fork', function (): string {
     pcntl_wait($status);
     return 'forked';
 });
+$worker->handle('effect', function (Task $task): void {
+    static $pdo = null;
+    $pdo ??= new PDO(getenv('TEST_DSN'));
+    $pdo->prepare('insert into effects (task, attempt) values (?, ?)')->execute([$task->id, $task->attempt]);
+    usleep(30_000);
+});
 exit($worker->run());
