@@ -47,6 +47,7 @@ check('many lines', messages($task('many.lines', ['lines' => 900])->id), array_m
 check('progress', [($p = $task('progress')->progress)->current, $p->message, $p->data, $p->percent], [1000, 'step 1000', ['i' => 1000], 100.0]);
 $c = $task('checkpoint', maxAttempts: 3, backoffMs: [0]);
 check('checkpoint', [$c->result['from'], $c->result['now']], [2, 3]);
+check('a checkpoint that is too big', str_contains($task('big.checkpoint')->result, '262144'), true);
 check('fork', $task('fork')->result, 'forked');
 
 $deaf = submit('q', 'deaf');
@@ -136,4 +137,4 @@ if ($door === 'http') {
     $broken = new Program([PHP_BINARY, '-d', 'auto_prepend_file=' . __DIR__ . '/app/no_children.php', __DIR__ . '/app/worker.php']);
     check('children that do not come up', $broken->exit(), 1);
 }
-done(29);
+done(30);

@@ -231,10 +231,9 @@ final class Run
             $this->progress = null; // then it is the rest, or it is not
         } elseif ($this->outcome === null) {
             $this->logs = [];
-            if ($this->save) { // the handler waits for it in vain
+            if ($this->save) {
                 $this->save = false;
-                $this->child->send(['op' => 'cancel', 'id' => $this->id, 'reason' => 'lost']);
-                $this->failed('bad_checkpoint', $e->getMessage(), null, false);
+                $this->child->send(['op' => 'saved', 'id' => $this->id, 'error' => $e->getMessage()]);
             }
         } elseif ($this->outcome[0] === 'fail' && $this->outcome[1]['error']['code'] === 'bad_result') {
             $this->over = true; // not even that
