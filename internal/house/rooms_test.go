@@ -40,7 +40,6 @@ var rooms = map[string][]string{
 	"internal/browser":   {},
 	"internal/house":     {},
 	"examples":           {"scheduler", "worker"}, // as a stranger would
-	"clients":            {},
 	"conformance":        {},
 	"clients":            {},
 	"docs":               {},
