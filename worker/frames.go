@@ -196,7 +196,7 @@ func (k *child) hear(line string) error {
 	case e == nil && ends:
 		k.aside("child says how a task ended that it does not have, it is replaced", "task_id", scheduler.Truncate(m.ID, 100), "op", m.Op)
 		k.pool.wear(k, "it says how a task ended that it does not have")
-	case e == nil:
+	case e == nil || answered:
 		k.aside("child says", "line", scheduler.Truncate(line, 1000))
 	case ends:
 		if err != nil {

@@ -50,7 +50,8 @@ export function perform(task, handler, { alone = false } = {}) {
   if (alone && task.timeout_ms > 0 && task.timeout_ms < longestTimer) timer = setTimeout(() => Task.stop(task, 'timeout'), task.timeout_ms);
   const work = (async () => {
     try {
-      return completion(await handler(task));
+      const result = await handler(task);
+      return task.signal.reason?.code === 'lost' ? { op: 'lost' } : completion(result);
     } catch (error) {
       return failure(error, task.signal.aborted ? task.signal.reason : undefined);
     } finally {
@@ -96,4 +97,4 @@ function codeOf(error) {
 }
 
 /** A text that PostgreSQL can store. */
-export const storable = (text) => String(text).toWellFormed().replaceAll('\0', '\ufffd');
+export const storable = (text) => Buffer.from(String(text)).toString().replaceAll('\0', '\ufffd');

@@ -11,10 +11,12 @@ export async function* follow(http, path, { after, signal } = {}) {
   let pause = 2000;
   for (let fruitless = 0; ; fruitless++) {
     const stop = new AbortController();
-    const ended = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+    const onAbort = () => stop.abort();
+    signal?.throwIfAborted();
+    signal?.addEventListener('abort', onAbort);
     try {
       const headers = { accept: 'text/event-stream', ...(seen !== undefined && { 'last-event-id': seen }) };
-      const response = await http.open('GET', path, { headers, signal: ended });
+      const response = await http.open('GET', path, { headers, signal: stop.signal });
       if (response.status === 204) return;
       if (!response.ok) throw problem(response, await response.text());
       for await (const frame of frames(response.body, stop)) {
@@ -26,10 +28,11 @@ export async function* follow(http, path, { after, signal } = {}) {
         yield { event: frame.event, id: seen, data: JSON.parse(frame.data) };
       }
     } catch (error) {
-      if (signal?.aborted) throw signal.reason;
+      signal?.throwIfAborted();
       const again = error instanceof ConnectionError || error.status >= 500 || [408, 429].includes(error.status);
       if (!again || fruitless >= 10) throw error;
     } finally {
+      signal?.removeEventListener('abort', onAbort);
       stop.abort(); // also when whoever iterates leaves
     }
     await sleep(pause * (0.75 + Math.random() / 2), undefined, { signal });

@@ -1,4 +1,4 @@
-// A child of scheduler worker --cmd: frames on stdin, frames on the descriptor SCHEDULER_FD. See docs/children.md.
+// A child of scheduler worker --cmd: frames on stdin, frames on the descriptor SCHEDULER_FD. See docs/child.md.
 import { writeSync } from 'node:fs';
 import { Task, perform, storable } from './attempt.js';
 
@@ -58,7 +58,7 @@ export class Frames {
     if (frame?.op === 'drain') this.stop();
     else if (frame?.op === 'task') void this.#begin(frame.task);
     else if (frame?.op === 'cancel' && this.#running.has(frame.id)) Task.stop(this.#running.get(frame.id), frame.reason ?? 'cancelled');
-    else if (frame?.op === 'saved') this.#saves.get(frame.id)?.shift()?.();
+    else if (frame?.op === 'saved') this.#saves.get(frame.id)?.shift()?.(frame.error);
   }
 
   async #begin(fields) {
@@ -94,7 +94,7 @@ export class Frames {
     const waiting = this.#saves.get(id) ?? [];
     this.#saves.set(id, waiting);
     await new Promise((resolve, reject) => {
-      waiting.push(resolve);
+      waiting.push((error) => (error === undefined || error === null ? resolve() : reject(new Error(`the checkpoint was refused: ${error.message ?? error}`))));
       signal.addEventListener('abort', () => reject(signal.reason), { once: true });
     });
   }

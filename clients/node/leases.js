@@ -1,4 +1,4 @@
-// A worker that takes leases over HTTP. See docs/leases.md.
+// A worker that takes leases over HTTP. See docs/guides/http-workers.md.
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -160,7 +160,7 @@ export class Leases {
     if (this.#held.size === 0) return;
     const { ttlMs } = this.#options;
     const sent = performance.now();
-    const late = AbortSignal.timeout(ttlMs / 3);
+    const late = AbortSignal.timeout(Math.ceil(ttlMs / 3));
     try {
       const body = { leases: [...this.#held.keys()], memory_bytes: process.memoryUsage.rss() };
       const answer = await this.#http.call('POST', `/v1/workers/${this.#id}/heartbeat`, { body, repeatable: true, signal: late });

@@ -2,7 +2,7 @@
 import { ProblemError } from './errors.js';
 
 const most = 100; // items of a request
-const mostBytes = 512 * 1024;
+const mostBytes = 4 * 1024 * 1024;
 
 export class Outbox {
   #http;

@@ -16,6 +16,7 @@
 A worker speaks frames below `scheduler worker --cmd "python3 worker.py"`, and takes leases over HTTP otherwise. README.md says more.
 """
 
+import collections
 import http.client
 import json
 import os
@@ -107,6 +108,10 @@ class Client:
     def __init__(self, url=None, token=None, timeout=30, retries=4):
         """url and token default to SCHEDULER_URL and SCHEDULER_TOKEN; timeout, seconds, is for one request, beside what it waits."""
         self._http = _HTTP(url, token, timeout, retries)
+
+    def close(self):
+        """Closes idle connections. The client may be used again."""
+        self._http.close()
 
     def submit(self, kind, payload=None, *, wait=0, request_id=None, traceparent=None, **more):
         """Submits a task and returns it once it is durable; with wait, seconds, as it is when it is done or they are over.
@@ -217,7 +222,9 @@ class _Finished(Exception):
 
 
 class _HTTP:
-    """The way to the server: requests, problems, repetitions. A connection per thread is kept for what may be repeated."""
+    """The way to the server: requests, problems, repetitions. Connections are kept for what may be repeated."""
+
+    MOST_IDLE = 8
 
     def __init__(self, url, token, timeout, retries):
         url = url or os.environ.get("SCHEDULER_URL")
@@ -229,7 +236,11 @@ class _HTTP:
         self._tls, self._host, self._port, self._prefix = parts.scheme == "https", parts.hostname, parts.port, parts.path.rstrip("/")
         token = token or os.environ.get("SCHEDULER_TOKEN")
         self._headers = {"Authorization": "Bearer " + token} if token else {}
-        self._timeout, self._retries, self._own = timeout, retries, threading.local()
+        self._timeout, self._retries, self._idle = timeout, retries, collections.deque()
+
+    def close(self):
+        while self._idle:
+            self._idle.pop().close()
 
     def connection(self, timeout):
         make = http.client.HTTPSConnection if self._tls else http.client.HTTPConnection
@@ -257,28 +268,33 @@ class _HTTP:
                 time.sleep(pause)
 
     def _once(self, method, path, text, headers, timeout, repeatable, using):
-        kept = getattr(self._own, "connection", None) if repeatable else None
-        connection = kept or self.connection(timeout)
-        connection.timeout = timeout
-        if connection.sock:
-            connection.sock.settimeout(timeout)
-        if using:
-            using(connection)
-        self._own.connection = None
         try:
+            connection, kept = self._idle.pop() if repeatable else None, True
+        except IndexError:
+            connection = None
+        if connection is None:
+            connection, kept = self.connection(timeout), False
+        else:
+            connection.sock.settimeout(timeout)
+        try:
+            if using:
+                using(connection)
             status, fields, answer, more = self._exchange(connection, method, path, text, headers)
-        except ConnectionFailed:
+        except ConnectionFailed as error:
             connection.close()
-            if kept is not None and not (using and timeout == 0):
+            if kept and error.sent:
                 return self._once(method, path, text, headers, timeout, repeatable, using)  # it may have been closed while idle
             raise
-        if repeatable and more:
-            self._own.connection = connection
+        if repeatable and more and len(self._idle) < self.MOST_IDLE:
+            self._idle.append(connection)
         else:
             connection.close()
         if status >= 300:
             raise _problem(status, fields, answer)
-        return json.loads(answer) if answer else None
+        try:
+            return json.loads(answer) if answer else None
+        except ValueError as error:
+            raise ConnectionFailed("%s %s: the answer is no JSON: %s" % (method, path, error), True) from error
 
     def _exchange(self, connection, method, path, text, headers):
         response = self._begin(connection, method, path, text, headers)
@@ -503,7 +519,7 @@ def _failure(error, stopped, stack):
 
 
 class _Frames:
-    """A child of scheduler worker --cmd: frames on stdin, frames on the descriptor SCHEDULER_FD. See docs/children.md."""
+    """A child of scheduler worker --cmd: frames on stdin, frames on the descriptor SCHEDULER_FD. See docs/child.md."""
 
     def __init__(self, handlers, options):
         self._handlers, self._slots, self._log = handlers, options["concurrency"], options["log"]
@@ -565,9 +581,10 @@ class _Frames:
             self._tasks.put(task)
         elif op == "cancel" and id in self._running:
             self._running[id]._stop(frame.get("reason") or "cancelled")
-            self._saved[id].put(None) if id in self._saved else None
+            if id in self._saved:
+                self._saved[id].put(self._running[id]._stopped)
         elif op == "saved" and id in self._saved:
-            self._saved[id].put(True)
+            self._saved[id].put(ValueError("the checkpoint was refused: %s" % (frame["error"],)) if frame.get("error") else True)
 
     def _work(self):
         while True:
@@ -598,8 +615,9 @@ class _Frames:
         else:
             answers = self._saved.setdefault(task.id, queue.SimpleQueue())
             self._say({"op": "checkpoint", "id": task.id, "checkpoint": what})
-            if task._stopped or not answers.get():
-                raise task._stopped or Stopped("lost")
+            answer = task._stopped or answers.get()
+            if answer is not True:
+                raise answer
 
     def _say(self, frame):
         line = memoryview(_encode(frame) + b"\n")
@@ -612,7 +630,7 @@ class _Frames:
 
 
 class _Leases:
-    """A worker that takes leases over HTTP. See docs/leases.md."""
+    """A worker that takes leases over HTTP. See docs/guides/http-workers.md."""
 
     GRACE = 5  # seconds that a handler has to end once it was told to
     MOST_LINES = 1000  # of one request
@@ -644,6 +662,7 @@ class _Leases:
             self._http.call("DELETE", "/v1/workers/" + self._id, repeatable=True, retries=2)
         except (ConnectionFailed, ProblemError) as error:
             self._log("deregister: %s" % error)
+        self._http.close()
         if self._failed:
             raise self._failed
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -286,7 +287,11 @@ func (d *devRun) announce() error {
 	if d.postgres.server != nil { // a URL that was given may hold a password
 		lines = append(lines, [2]string{"psql", "psql '" + d.postgres.url + "'"})
 	}
-	lines = append(lines, [2]string{"try", "scheduler submit demo.sleep '{\"seconds\": 20}' --watch --server " + api})
+	try := `demo.sleep '{"seconds": 20}'`
+	if len(d.kinds) > 0 && !slices.Contains(d.kinds, "demo.sleep") {
+		try = d.kinds[0] + " '{}'"
+	}
+	lines = append(lines, [2]string{"try", "scheduler submit " + try + " --watch --server " + api})
 	for _, line := range lines {
 		if err := s.Printf("  %-11s %s", line[0], line[1]); err != nil {
 			return err

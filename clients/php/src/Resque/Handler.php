@@ -7,6 +7,7 @@ namespace PgScheduler\Resque;
 use PgScheduler\Cancelled;
 use PgScheduler\Failure;
 use PgScheduler\Permanent;
+use PgScheduler\Snooze;
 use PgScheduler\Task;
 
 /**
@@ -21,6 +22,7 @@ final class Handler
     public const KIND = 'resque';
 
     private bool $first = true;
+    private ?int $status = null; // of the fork that ended
 
     /** @param ?bool $fork null: when pcntl is there */
     public function __construct(private ?bool $fork = null)
@@ -53,7 +55,7 @@ final class Handler
         try {
             $performed = $job->perform();
             return $performed === false ? ['performed' => false] : self::plain($job->result);
-        } catch (Cancelled $e) {
+        } catch (Cancelled | Snooze $e) {
             throw $e;
         } catch (\Throwable $e) {
             \Resque_Event::trigger('onFailure', ['exception' => $e, 'job' => $job]);
@@ -77,15 +79,21 @@ final class Handler
             exit(0);
         }
         fclose($pair[1]);
+        stream_set_blocking($pair[0], false);
+        $said = '';
+        $this->status = null;
         try {
             $said = $this->listen($pair[0], $task, $pid);
         } finally {
-            posix_kill($pid, SIGTERM); // it has ended, unless something is wrong
-            pcntl_waitpid($pid, $status);
+            $status = $this->reap($pid);
         }
         $answer = json_decode($said, true);
         if (is_array($answer) && isset($answer['ok'])) {
             return $answer['result'];
+        }
+        $task->check();
+        if (is_array($answer) && isset($answer['snooze'])) {
+            throw new Snooze($answer['snooze'], $answer['reason']);
         }
         if (is_array($answer) && isset($answer['code'])) {
             $before = isset($answer['stack']) ? new \RuntimeException($answer['stack']) : null;
@@ -107,6 +115,8 @@ final class Handler
         \Resque_Event::trigger('afterFork', $job);
         try {
             $answer = ['ok' => true, 'result' => $this->perform($job)];
+        } catch (Snooze $e) {
+            $answer = ['snooze' => $e->delayMs, 'reason' => $e->reason];
         } catch (\Throwable $e) {
             $answer = ['code' => $e instanceof Failure ? $e->errorCode ?? 'error' : explode("\0", $e::class)[0], 'message' => $e->getMessage(),
                 'stack' => "at {$e->getFile()}:{$e->getLine()}\n" . $e->getTraceAsString(),
@@ -117,7 +127,11 @@ final class Handler
         }
     }
 
-    /** @param resource $in */
+    /**
+     * Waits for what the fork says at its end, and tells it to end when the task is cancelled.
+     *
+     * @param resource $in
+     */
     private function listen($in, Task $task, int $pid): string
     {
         for ($said = '', $told = false; !feof($in);) {
@@ -129,12 +143,28 @@ final class Handler
             if (!$told && $task->cancelled()) {
                 $told = posix_kill($pid, SIGTERM);
             }
-            if (pcntl_waitpid($pid, $status, WNOHANG | WUNTRACED) === $pid) {
-                break; // its own children may hold the socket open
+            if (pcntl_waitpid($pid, $status, WNOHANG) === $pid) { // its own children may hold the socket open
+                $this->status = $status;
+                $said .= stream_get_contents($in, 1 << 24) ?: '';
+                break;
             }
         }
-        $task->check();
-        return $said . stream_get_contents($in);
+        return $said;
+    }
+
+    /** Waits 5 s for the end of the fork, then ends it. Returns its status. */
+    private function reap(int $pid): int
+    {
+        if ($this->status !== null) {
+            return $this->status;
+        }
+        for ($tries = 0; pcntl_waitpid($pid, $status, WNOHANG) === 0; $tries++) {
+            if ($tries >= 1000) {
+                posix_kill($pid, SIGKILL);
+            }
+            usleep(5000);
+        }
+        return $status;
     }
 
     /** What a job returns was never looked at, so that what JSON has no form for is no error. */

@@ -12,7 +12,7 @@ use PgScheduler\Task;
 
 /**
  * Runs handlers, one task at a time, for a parent that leases them: frames on stdin and on descriptor SCHEDULER_FD, see
- * docs/children.md. The parent is `scheduler worker --cmd`, or Supervisor.
+ * docs/child.md. The parent is `scheduler worker --cmd`, or Supervisor.
  *
  * @internal
  */
@@ -27,7 +27,8 @@ final class Child
     private array $given = [];      // tasks to run
     private ?string $open = null;   // id of the task that runs
     private ?string $cancel = null; // why it must end
-    private bool $saved = false;
+    private bool $saved = false;      // the last checkpoint was answered
+    private ?string $refusal = null;  // with this
     private bool $draining = false;
     private int $inside = 0;        // in code that no signal may leave by an exception
     private bool $handling = false; // in a handler
@@ -97,19 +98,22 @@ final class Child
         }
     }
 
-    /** @throws Cancelled when it can't be stored */
+    /** @throws Cancelled|Failure when it is not stored */
     public function save(string $id, mixed $value): void
     {
         if (getmypid() !== $this->pid) {
             throw new \LogicException('a process that the handler forked can not wait for a checkpoint');
         }
-        $this->saved = false;
+        [$this->saved, $this->refusal] = [false, null];
         $this->say(['op' => 'checkpoint', 'id' => $id, 'checkpoint' => $value]);
         while (!$this->saved) {
             $this->guarded(fn () => $this->read(1.0));
             if ($this->cancel === 'lost' || $this->draining && !$this->saved && feof(STDIN)) {
                 throw new Cancelled('lost');
             }
+        }
+        if ($this->refusal !== null) {
+            throw new Failure("the checkpoint was not stored: $this->refusal", 'bad_checkpoint');
         }
     }
 
@@ -198,7 +202,9 @@ final class Child
                 }
                 break;
             case 'saved':
-                $this->saved = $this->saved || ($frame->id ?? null) === $this->open;
+                if (($frame->id ?? null) === $this->open) {
+                    [$this->saved, $this->refusal] = [true, $frame->error ?? null];
+                }
                 break;
             case 'drain':
                 $this->draining = true;
