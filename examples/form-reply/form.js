@@ -29,14 +29,11 @@ function follow(events, poll) {
 }
 
 async function reply(poll) {
-  for (let done = false; !done;) {
+  for (;;) {
     const answer = await fetch(poll, { headers: { Prefer: 'wait=20' } }).catch(() => null);
-    if (answer?.ok) {
-      const order = await answer.json();
-      show(order);
-      ({ done } = order);
-    } else {
-      await new Promise((resolve) => setTimeout(resolve, 1000));
-    }
+    const order = answer?.ok ? await answer.json() : null;
+    if (order) show(order);
+    if (order?.done) return;
+    await new Promise((resolve) => setTimeout(resolve, 1000));
   }
 }

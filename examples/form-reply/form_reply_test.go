@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -199,6 +200,17 @@ func TestOrders(t *testing.T) {
 		if status, body := s.Get(s.Page + path); status != http.StatusNotFound {
 			t.Errorf("%s: %d %s", path, status, body)
 		}
+	}
+}
+
+// Without its database the front controller says so, and nothing about it.
+func TestNoDatabase(t *testing.T) {
+	example.Need(t, programs...)
+	cmd := exec.CommandContext(t.Context(), "php", "-d", "log_errors=0", "index.php")
+	cmd.Env = append(os.Environ(), "DATABASE_URL=postgres://ann:secret@127.0.0.1:1/none?connect_timeout=5", "REQUEST_METHOD=GET", "REQUEST_URI=/orders/"+strings.Repeat("0", 32))
+	out, err := cmd.Output()
+	if a := decode(t, 0, string(out)); err != nil || a.Errors["id"] == "" || strings.Contains(string(out), "secret") {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 

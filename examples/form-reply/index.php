@@ -9,6 +9,7 @@ require __DIR__ . '/app.php';
 
 use PgScheduler\Client;
 use PgScheduler\Database;
+use PgScheduler\Exception\SchedulerException;
 use PgScheduler\NewTask;
 use PgScheduler\WatchToken;
 
@@ -24,11 +25,17 @@ if ($path === '/form.js') {
     readfile(__DIR__ . '/form.js');
     return;
 }
-[$status, $answer] = match (true) {
-    $path === '/orders' && $_SERVER['REQUEST_METHOD'] === 'POST' => place($_POST),
-    preg_match('#\A/orders/([0-9a-f]{32})\z#', (string) $path, $found) === 1 => reply($found[1]),
-    default => [404, ['errors' => ['id' => 'There is no such order.']]],
-};
+try {
+    [$status, $answer] = match (true) {
+        $path === '/orders' && $_SERVER['REQUEST_METHOD'] === 'POST' => place($_POST),
+        preg_match('#\A/orders/([0-9a-f]{32})\z#', (string) $path, $found) === 1 => reply($found[1]),
+        default => [404, ['errors' => ['id' => 'There is no such order.']]],
+    };
+} catch (PDOException $e) {
+    error_log((string) $e);
+    header('Retry-After: 1');
+    [$status, $answer] = [503, ['errors' => ['id' => 'Send it again in a moment: it will not be ordered twice.']]];
+}
 http_response_code($status);
 header('Content-Type: application/json');
 header('Cache-Control: no-store');
@@ -106,7 +113,10 @@ function reply(string $id): array
     $wait = preg_match('/\bwait=(\d+)/', $_SERVER['HTTP_PREFER'] ?? '', $prefer) === 1 ? min(30, (int) $prefer[1]) : 0;
     if ($wait > 0 && !$found->done) {
         $db = null; // waiting needs no connection
-        $found = Client::fromEnvironment()->task($task, $wait);
+        try {
+            $found = Client::fromEnvironment()->task($task, $wait);
+        } catch (SchedulerException) { // its API is away: then without waiting
+        }
     }
     return [200, [
         'id' => $id,

@@ -139,7 +139,7 @@ func (f *farm) lines(id string) (messages []string) {
 
 // Jobs are enqueued and followed by the scripts, workers of default, of a,b and of * are listed, quieted, woken and stopped by the API.
 func TestResque(t *testing.T) {
-	f := &farm{example.Run(t, []string{"php"}), t}
+	f := &farm{example.Run(t, []string{"php", "php pcntl"}), t}
 	f.Await("three workers are listed", func() bool { return len(f.workers()) == 3 })
 	all := f.workers()
 	for _, queues := range []string{"default", "a,b", "*"} {

@@ -38,26 +38,13 @@ type Example struct {
 }
 
 // packages are what Debian calls the package of a program, or of an extension of PHP, that is not called like it.
-var packages = map[string]string{"php": "php-cli", "php pdo_pgsql": "php-pgsql", "node": "nodejs"}
+var packages = map[string]string{"php": "php-cli", "php pdo_pgsql": "php-pgsql", "php pcntl": "php-cli", "node": "nodejs"}
 
 // Run starts the example in the test's folder and waits until its API and, if it has some, its pages answer. It ends with the
 // test. env is NAME=value for its processes; programs are what it needs besides, "php pdo_pgsql" being an extension of PHP.
 func Run(t testing.TB, programs []string, env ...string) *Example {
 	t.Helper()
-	for _, program := range programs {
-		if there(program) {
-			continue
-		}
-		pack := program
-		if packages[program] != "" {
-			pack = packages[program]
-		}
-		if message := fmt.Sprintf("there is no %s; on Debian: apt-get install %s", program, pack); os.Getenv("CI") == "true" {
-			t.Fatal(message)
-		} else {
-			t.Skip(message)
-		}
-	}
+	Need(t, programs...)
 	api, page := freePort(t), freePort(t)
 	e := &Example{t: t, API: "http://127.0.0.1:" + api, Page: "http://127.0.0.1:" + page, Database: pgtest.DB(t), output: &output{}}
 	e.cmd = exec.Command("make", "--no-print-directory", "run")
@@ -83,6 +70,25 @@ func Run(t testing.TB, programs []string, env ...string) *Example {
 		return e.answers(e.API + "/readyz")
 	})
 	return e
+}
+
+// Need skips the test when one of the programs is missing; with CI=true that is a failure.
+func Need(t testing.TB, programs ...string) {
+	t.Helper()
+	for _, program := range programs {
+		if there(program) {
+			continue
+		}
+		pack := program
+		if packages[program] != "" {
+			pack = packages[program]
+		}
+		if message := fmt.Sprintf("there is no %s; on Debian: apt-get install %s", program, pack); os.Getenv("CI") == "true" {
+			t.Fatal(message)
+		} else {
+			t.Skip(message)
+		}
+	}
 }
 
 func there(program string) bool {
