@@ -46,7 +46,9 @@ type Task struct {
 	IdempotencyKey    *string         `db:"idempotency_key"`
 	Schedule          *string         `db:"schedule"`
 	TickAt            *time.Time      `db:"tick_at"`
-	Tags              []string        `db:"tags"` // sorted
+	Topic             *string         `db:"topic"`      // of the message that it was made of; nil: it was not published
+	MessageID         *int64          `db:"message_id"` // that message
+	Tags              []string        `db:"tags"`       // sorted
 }
 
 // Task returns the task, or ErrNotFound.
