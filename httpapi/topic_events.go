@@ -27,6 +27,16 @@ func NewMessage(m *scheduler.Message) Message {
 	return Message{ID: strconv.FormatInt(m.ID, 10), Topic: m.Topic, Payload: m.Payload, PublishedAt: m.PublishedAt.UTC()}
 }
 
+// storedMessage is a message as the page of topics shows it.
+type storedMessage struct {
+	Message
+	Tasks int `json:"tasks"` // subscriptions that matched
+}
+
+func newStoredMessage(m scheduler.StoredMessage) storedMessage {
+	return storedMessage{Message{ID: strconv.FormatInt(m.ID, 10), Topic: m.Topic, Payload: m.Payload, PublishedAt: m.PublishedAt.UTC()}, m.Tasks}
+}
+
 // messageFrame is the data of a message's event, on one line.
 func messageFrame(m *scheduler.Message) []byte { return encodeLine(NewMessage(m)) }
 

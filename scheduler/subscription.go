@@ -79,12 +79,12 @@ func (c *Client) Subscriptions(ctx context.Context, f SubscriptionFilter) ([]Sub
 		return nil, invalid("after", "the name of a subscription")
 	}
 	return all[Subscription](ctx, c.reads, "list subscriptions", sql.Subscriptions,
-		pgx.StrictNamedArgs{"name": nil, "topic": null(f.Topic), "after": f.After, "limit": f.Limit})
+		pgx.StrictNamedArgs{"name": nil, "topic": null(f.Topic), "after": null(f.After), "limit": f.Limit})
 }
 
 // Subscription returns one subscription, or ErrNotFound.
 func (c *Client) Subscription(ctx context.Context, name string) (Subscription, error) {
-	return named[Subscription](ctx, c.reads, "read subscription", sql.Subscriptions, name, pgx.StrictNamedArgs{"topic": nil, "after": "", "limit": 1})
+	return named[Subscription](ctx, c.reads, "read subscription", sql.Subscriptions, name, pgx.StrictNamedArgs{"topic": nil, "after": nil, "limit": 1})
 }
 
 // DeleteSubscription removes a subscription; tasks that were made for it stay. ErrNotFound: there is none of that name.
