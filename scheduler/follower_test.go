@@ -308,11 +308,37 @@ func TestTicksBeginAnewAfterARestore(t *testing.T) {
 	r := newRig(t)
 	r.publish("old", nil)
 	r.exec(`insert into scheduler.message_ticks (n, snapshot) values (1, '900000000000:900000000000:')`)
+	r.exec(`insert into scheduler.messages (topic, payload, xid) values ('ghost', '1', '900000000001')`)
 	f := r.followTopic(r.client, "#", nil)
 	r.publish("new", nil)
 	if got := topicsOf(r.messages(f, 1)); got != "new" {
 		t.Errorf("came %s", got)
 	}
+	ticks := read[int](r, `select max(n) from scheduler.message_ticks`)
+	r.prune()
+	if read[int](r, `select max(n) from scheduler.message_ticks`) != ticks {
+		t.Error("ticks are made without messages")
+	}
+	if got := column[string](r, `select topic from scheduler.messages order by id`); slices.Contains(got, "ghost") {
+		t.Errorf("there are still %v", got)
+	}
+}
+
+// Connections that are cut, those that listen too, cost nobody a message.
+func TestFollowersSurviveLostConnections(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	f := r.followTopic(r.open(scheduler.Config{}), "#", nil)
+	for i := range 20 {
+		if i%4 == 0 {
+			r.exec(`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'scheduler'`)
+		}
+		r.exec(`select scheduler.publish('t' || $1::int)`, i)
+		if i%3 == 0 {
+			r.messages(f, min(i, 2)+1)
+		}
+	}
+	r.messages(f, 1)
 }
 
 // What following costs is one round trip for all, and nothing when nothing is published; a closed client ends it.

@@ -1,8 +1,10 @@
 package scheduler_test
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -286,4 +288,34 @@ func pgError(err error) *pgconn.PgError {
 		return pg
 	}
 	return nil
+}
+
+// A role that may publish needs what the guide grants it, and can do nothing else.
+func TestRoleThatPublishes(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.subscribe("all", "#", "all")
+	text, err := os.ReadFile("../docs/guides/topics.md")
+	must(t, err)
+	_, grants, _ := strings.Cut(string(text), "```sql\ngrant")
+	grants, _, _ = strings.Cut(grants, "```")
+	role := "publisher_" + strings.ToLower(rand.Text()) // roles belong to the whole server
+	conn, err := r.db.Acquire(r.ctx)
+	must(t, err)
+	defer conn.Release()
+	run := func(text string) error {
+		_, err := conn.Conn().PgConn().Exec(r.ctx, text).ReadAll()
+		return err
+	}
+	must(t, run("create role "+role))
+	defer func() { must(t, run("reset role; drop owned by "+role+"; drop role "+role)) }()
+	must(t, run(strings.ReplaceAll("grant"+grants, " shop;", " "+role+";")))
+	must(t, run("set role "+role))
+	must(t, run("select scheduler.publish('a.b', '1', 'k'); select scheduler.publish('a.b', '1', 'k')"))
+	if run("delete from scheduler.messages") == nil || run("insert into scheduler.subscriptions (name, pattern, kind) values ('x', '#', 'k')") == nil {
+		t.Error("it may do more")
+	}
+	if n := read[int](r, `select count(*) from scheduler.tasks`); n != 1 {
+		t.Errorf("%d tasks", n)
+	}
 }
