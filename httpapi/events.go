@@ -190,13 +190,13 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, ids []scheduler.
 	for i, id := range ids {
 		watcher.Add(id, scheduler.WatchFrom{Revision: from[i].revision, Line: from[i].line, NoLines: !logs})
 	}
-	first, problem := s.firsts(ctx, watcher, ids, its)
+	first, problem := s.firsts(ctx, watcher, ids, from, its)
 	if problem != nil {
 		problem.write(w, r)
 		return
 	}
 	if !slices.ContainsFunc(first, func(c scheduler.Change) bool {
-		return c.Snapshot != nil || len(c.Lines) > 0 || !c.Latest.Task.State.Done()
+		return c.Snapshot != nil || len(c.Lines) > 0 || c.Latest != nil && !c.Latest.Task.State.Done()
 	}) {
 		w.WriteHeader(http.StatusNoContent) // which tells an EventSource that comes back that all is said
 		return
@@ -236,17 +236,27 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, ids []scheduler.
 	}
 }
 
-// firsts waits until each task was read once.
-func (s *server) firsts(ctx context.Context, watcher *scheduler.Watcher, ids []scheduler.TaskID, its view) ([]scheduler.Change, *Problem) {
+// firsts waits until each task was read once. A task that is gone and that the client has seen is an empty change; but when all
+// are, that is the problem.
+func (s *server) firsts(ctx context.Context, watcher *scheduler.Watcher, ids []scheduler.TaskID, from []cursor, its view) ([]scheduler.Change, *Problem) {
 	limited, cancel := s.limited(ctx, "")
 	defer cancel()
 	changes := make([]scheduler.Change, len(ids))
+	there := len(ids)
 	for missing := len(ids); missing > 0; {
 		id, change, err := watcher.Next(limited)
+		at := slices.Index(ids, id)
+		if errors.Is(err, scheduler.ErrNotFound) && from[at].revision > 0 && there > 1 {
+			if changes[at].Latest == nil {
+				missing--
+			}
+			there--
+			changes[at] = scheduler.Change{}
+			continue
+		}
 		if err != nil {
 			return nil, s.problem(limited, its.missing(err, id))
 		}
-		at := slices.Index(ids, id)
 		if changes[at].Latest == nil {
 			missing--
 			changes[at] = change
@@ -286,6 +296,12 @@ func (e *events) begin(r *http.Request, first []scheduler.Change) error {
 	header.Set("X-Accel-Buffering", "no")
 	fmt.Fprintf(&e.batch, "retry: %d\n\n", retryAfter.Milliseconds())
 	for i, change := range first {
+		if change.Latest == nil {
+			if err := e.gone(i); err != nil {
+				return err
+			}
+			continue
+		}
 		if change.Snapshot != nil { // the task comes first, for those who see it for the first time
 			e.task(i, change.Snapshot)
 			change.Snapshot = nil

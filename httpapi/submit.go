@@ -161,6 +161,9 @@ func freshTask(request SubmitRequest, submitted scheduler.Submitted) Task {
 		Priority: request.Priority, MaxAttempts: 10, RunAt: submitted.RunAt, CreatedAt: submitted.CreatedAt, Revision: 1,
 		Payload: request.Payload, TimeoutMS: request.TimeoutMS, BackoffMS: request.BackoffMS, UniqueKey: request.UniqueKey,
 		IdempotencyKey: request.IdempotencyKey, Tags: scheduler.CleanTags(request.Tags)}
+	if submitted.TraceParent != "" {
+		task.TraceParent = &submitted.TraceParent
+	}
 	if request.MaxAttempts != nil {
 		task.MaxAttempts = *request.MaxAttempts
 	}

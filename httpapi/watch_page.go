@@ -2,9 +2,7 @@ package httpapi
 
 import (
 	"bytes"
-	"crypto/sha256"
 	_ "embed"
-	"encoding/hex"
 	"html/template"
 	"log/slog"
 	"math"
@@ -33,26 +31,6 @@ var (
 // watchPolicy lets the page load its own script, style and data, and lets every page show it in a frame. There is nothing to
 // click on that a frame could abuse.
 const watchPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors *"
-
-// asset is a file that is part of the program.
-type asset struct {
-	name, media, body string
-	Version           string // of its content
-}
-
-func newAsset(name, media, body string) asset {
-	sum := sha256.Sum256([]byte(body))
-	return asset{name, media, body, hex.EncodeToString(sum[:8])}
-}
-
-// serve answers with the file, to be kept for a day.
-func (a asset) serve(w http.ResponseWriter, r *http.Request) {
-	header := w.Header()
-	header.Set("Content-Type", a.media)
-	header.Set("Cache-Control", "public, max-age=86400")
-	header.Set("Etag", `"`+a.Version+`"`)
-	http.ServeContent(w, r, a.name, time.Time{}, strings.NewReader(a.body))
-}
 
 // watchShown is what page.html shows. It says the same as watch.js, which takes over in browsers that run it.
 type watchShown struct {

@@ -1,8 +1,10 @@
 package httpapi
 
 import (
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -398,11 +400,26 @@ func TestWatchAssets(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Config{Token: secret})
 	for path, media := range map[string]string{"/watch.js": "text/javascript; charset=utf-8", "/watch.css": "text/css; charset=utf-8"} {
-		a := r.get(path).want(200)
+		a := r.get(path, "Accept-Encoding", "identity").want(200)
 		if a.header.Get("Content-Type") != media || a.header.Get("Cache-Control") != "public, max-age=86400" || a.header.Get("Cross-Origin-Resource-Policy") != "cross-origin" {
 			t.Errorf("%s: %v", path, a.header)
 		}
-		r.get(path, "If-None-Match", a.header.Get("ETag")).want(304)
+		r.get(path, "Accept-Encoding", "identity", "If-None-Match", a.header.Get("ETag")).want(304)
+		small := r.get(path, "Accept-Encoding", "br, GZIP;q=0.5").want(200)
+		z, err := gzip.NewReader(strings.NewReader(string(small.body)))
+		if err != nil || small.header.Get("Content-Encoding") != "gzip" || small.header.Get("ETag") == a.header.Get("ETag") || small.header.Get("Vary") != "Accept-Encoding" {
+			t.Fatalf("%s by gzip: %v, %v", path, err, small.header)
+		}
+		if same, err := io.ReadAll(z); err != nil || string(same) != string(a.body) || len(small.body) > 2000 {
+			t.Errorf("%s by gzip: %d bytes, of %d, %v", path, len(small.body), len(same), err)
+		}
+		r.get(path, "Accept-Encoding", "gzip", "If-None-Match", small.header.Get("ETag")).want(304)
+	}
+	for header, want := range map[string]bool{"": false, "gzip": true, "br": false, "gzip;q=0": false, "gzip; q=0.000": false, "deflate, gzip;q=1.0": true,
+		"*": false, "gzip;q=x": false, "xgzip": false, "identity;q=1, gzip ; Q=0.1": true} {
+		if takesGzip([]string{header}) != want {
+			t.Errorf("Accept-Encoding: %s", header)
+		}
 	}
 }
 
