@@ -105,7 +105,7 @@ func (s *server) submit(ctx context.Context, in *submitInput) (*submitOutput, er
 			}
 		}
 	}
-	task.Links.Watch = s.watchLink(submitted.ID, request.watchTTL())
+	task.Links.Watch = s.watchLink(submitted.ID, request.watchWish())
 	out.Body, out.Location, out.ETag = task, task.Links.Self, etag(task.Revision)
 	if !task.Done {
 		out.RetryAfter = "1"

@@ -40,18 +40,20 @@ type watchShown struct {
 	Token         string
 	State, Word   string
 	Live          bool     // the task is not done
+	Lines         bool     // the log is shown
 	Percent       *float64 // nil: nobody knows
 	Text          string
 	Created       time.Time
 }
 
 // watchPage answers with the page of a task, or of a problem.
-func (s *server) watchPage(w http.ResponseWriter, r *http.Request, task scheduler.Task, problem *Problem) {
+func (s *server) watchPage(w http.ResponseWriter, r *http.Request, task scheduler.Task, shows WatchShow, problem *Problem) {
 	shown, status := watchShown{Script: watchScript, Style: watchStyle, Problem: problem}, http.StatusOK
 	if problem != nil {
 		status, shown.Sentence = problem.Status, strings.ToUpper(problem.Detail[:1])+problem.Detail[1:]+"."
 	} else {
-		shown.show(NewWatchedTask(task))
+		shown.show(NewWatchedTask(task, shows))
+		shown.Lines = shows&ShowLines != 0
 		shown.Token = r.PathValue("token")
 	}
 	var page bytes.Buffer
