@@ -43,6 +43,7 @@ type Task struct {
 	Topic           *string         `json:"topic" doc:"Topic of the message that the task was made of. null: it was not published."`
 	MessageID       *string         `json:"message_id" doc:"That message, the same for the tasks of all subscriptions."`
 	Tags            []string        `json:"tags" nullable:"false" doc:"Words to find the task by, sorted."`
+	TraceParent     *string         `json:"traceparent" doc:"The trace that the task belongs to (W3C Trace Context), as the submit had it."`
 	Links           TaskLinks       `json:"links"`
 }
 
@@ -205,7 +206,7 @@ func NewTask(t scheduler.Task) Task {
 		RunAt: t.RunAt.UTC(), CreatedAt: t.CreatedAt.UTC(), StartedAt: utc(t.StartedAt), FinishedAt: utc(t.FinishedAt),
 		Revision: t.Revision, TimeoutMS: t.TimeoutMS, BackoffMS: t.BackoffMS, ExpiresAt: utc(t.ExpiresAt),
 		CancelRequested: t.CancelRequestedAt != nil, UniqueKey: t.UniqueKey, IdempotencyKey: t.IdempotencyKey,
-		Schedule: t.Schedule, TickAt: utc(t.TickAt), Topic: t.Topic, MessageID: decimal(t.MessageID), Tags: append([]string{}, t.Tags...),
+		Schedule: t.Schedule, TickAt: utc(t.TickAt), Topic: t.Topic, MessageID: decimal(t.MessageID), Tags: append([]string{}, t.Tags...), TraceParent: t.TraceParent,
 		Links: TaskLinks{Self: self, Cancel: self + "/cancel", Retry: self + "/retry", Run: self + "/run", Attempts: self + "/attempts",
 			Logs: self + "/logs", Why: self + "/why"},
 	}

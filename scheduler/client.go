@@ -65,6 +65,7 @@ type Client struct {
 	watches     watches
 	broadcasts  broadcasts
 	tallies     tallies
+	bulkSizes   bulkSizes
 	due         soon // to Maintain
 	counters    counters
 	ahead       ahead
