@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 
@@ -123,7 +124,7 @@ func TestValidTopics(t *testing.T) {
 		if got := scheduler.ValidPattern(text); got != want.pattern {
 			t.Errorf("pattern %q is valid: %v", text, got)
 		}
-		if strings.ContainsAny(text, "\x00\xff") {
+		if strings.Contains(text, "\x00") || !utf8.ValidString(text) {
 			continue // which PostgreSQL does not take at all
 		}
 		_, err := r.db.Exec(r.ctx, `select scheduler.publish($1)`, text)
