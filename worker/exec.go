@@ -103,7 +103,8 @@ func end(ctx context.Context, pid int, ended <-chan error) error {
 func childEnv(a *attempt) []string {
 	env := slices.DeleteFunc(os.Environ(), func(entry string) bool {
 		return strings.HasPrefix(entry, "SCHEDULER_DATABASE_URL=") || strings.HasPrefix(entry, "SCHEDULER_TOKEN=") ||
-			strings.HasPrefix(entry, "TRACEPARENT=") || strings.HasPrefix(entry, "TRACESTATE=") // the worker's own
+			strings.HasPrefix(entry, "TRACEPARENT=") || strings.HasPrefix(entry, "TRACESTATE=") || // the worker's own
+			strings.HasPrefix(entry, "SCHEDULER_TOPIC=") || strings.HasPrefix(entry, "SCHEDULER_MESSAGE_ID=")
 	})
 	if a.task.TraceParent != "" {
 		env = append(env, "TRACEPARENT="+a.task.TraceParent)
