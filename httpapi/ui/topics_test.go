@@ -1,10 +1,12 @@
 package ui_test
 
 import (
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 
+	"github.com/pgscheduler/scheduler/httpapi"
 	"github.com/pgscheduler/scheduler/internal/browser"
 	"github.com/pgscheduler/scheduler/scheduler"
 )
@@ -52,4 +54,35 @@ func TestTopicsInBrowser(t *testing.T) {
 	if a := r.post("/topics/act", url.Values{"do": {"set"}, "name": {"x"}, "pattern": {"a**"}, "kind": {"k"}}); a.StatusCode != 422 {
 		t.Errorf("a bad pattern: %d", a.StatusCode)
 	}
+}
+
+// A browser whose connection is cut, before it ever got a message and after, misses none that is published until it is back.
+func TestBrowserResumesATopic(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "")
+	handler, err := httpapi.New(r.client, httpapi.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	web := httptest.NewServer(handler)
+	t.Cleanup(web.Close)
+	tab := browser.Open(t, web.URL+"/topics")
+	browser.Eval[bool](tab, `(window.got = [], window.opened = 0, window.stream = new EventSource("/v1/topics/order.%23/events"),
+		window.stream.onopen = () => window.opened++, window.stream.onmessage = (e) => window.got.push(JSON.parse(e.data).topic), true)`)
+	publish := func(topic string) {
+		t.Helper()
+		if _, err := r.client.Publish(t.Context(), scheduler.NewMessage{Topic: topic}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tab.Await(`window.opened === 1 && window.stream.readyState === EventSource.OPEN`)
+	web.CloseClientConnections()
+	publish("order.first")
+	tab.Await(`window.got.join() === "order.first"`)
+	web.CloseClientConnections()
+	publish("user.x")
+	publish("order.second")
+	tab.Await(`window.got.join() === "order.first,order.second" && window.opened >= 3`)
+	publish("order.third")
+	tab.Await(`window.got.join() === "order.first,order.second,order.third"`)
 }
