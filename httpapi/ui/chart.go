@@ -72,11 +72,19 @@ func ceiling(n int64) int64 {
 
 // perMinute is how many tasks ended in the newest whole minutes, a minute.
 func (s series) perMinute() string {
-	if len(s.steps) < 2 {
+	p := s.last()
+	if p.At.IsZero() {
 		return "0"
 	}
-	p := s.steps[len(s.steps)-2] // the last one is not over
 	return number(int64(float64(p.Completed+p.Failed) / s.step.Minutes()))
+}
+
+// last is the newest step that is over; the zero one: there is none.
+func (s series) last() step {
+	if len(s.steps) < 2 {
+		return step{}
+	}
+	return s.steps[len(s.steps)-2]
 }
 
 func (s series) wire() []map[string]any {
