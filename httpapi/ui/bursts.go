@@ -64,13 +64,14 @@ func bursts(hour []scheduler.Stat, now time.Time) (found []finding) {
 }
 
 func (t tally) finding(kind string, since time.Duration) finding {
-	f := finding{Level: "warn", rank: 20 + int(60*t.share()), Sentence: fmt.Sprintf("%s of %s has failed for %s.", portion(t.share()), kind, lasted(since)),
+	f := finding{Level: "warn", rank: 60 + int(60*t.share()), Sentence: fmt.Sprintf("%s of %s has failed for %s.", portion(t.share()), kind, lasted(since)),
 		Detail: fmt.Sprintf("In the last %s %s of %s attempts failed", lasted(burstSpan), number(t.failed), number(t.ended)),
 		Path:   "/tasks?" + url.Values{"kind": {kind}, "state": {string(scheduler.Scheduled)}}.Encode()}
 	if t.share() >= 0.5 {
 		f.Level = "bad"
 	}
 	if t.dead > 0 {
+		f.rank += 15
 		f.Level, f.Path = "bad", "/tasks?"+url.Values{"kind": {kind}, "state": {string(scheduler.Failed)}}.Encode()
 		f.Detail += "; " + plural(int(t.dead), "task") + " gave up"
 	}

@@ -79,6 +79,14 @@ func (s series) perMinute() string {
 	return number(int64(float64(p.Completed+p.Failed) / s.step.Minutes()))
 }
 
+// failing says how many of those that ended in a step failed.
+func (p step) failing() string {
+	if p.Failed == 0 {
+		return "none failed"
+	}
+	return fmt.Sprintf("%d %% failed", max(1, 100*p.Failed/(p.Completed+p.Failed)))
+}
+
 // last is the newest step that is over; the zero one: there is none.
 func (s series) last() step {
 	if len(s.steps) < 2 {

@@ -92,7 +92,11 @@ func (u *UI) waiting(ctx context.Context, queues []scheduler.QueueStatus) (found
 			f.Sentence = fmt.Sprintf("Queue %s has been paused for %s.", q.Name, lasted(time.Since(*q.PausedAt)))
 			f.Detail = fmt.Sprintf("%s ready, the oldest for %s.", areTasks(q.Ready), lasted(age))
 		case i < mostAsked:
-			f.Detail = u.reason(ctx, q.Name)
+			reason := u.reason(ctx, q.Name)
+			f.Detail = spoken(reason)
+			if reason.Code == "no_worker_for_kind" || reason.Code == "workers_quiet" {
+				f.Level, f.rank = "bad", 90+f.rank
+			}
 		}
 		if q.PausedAt == nil && q.Workers == 0 {
 			f.Level, f.rank = "bad", 100+f.rank
@@ -117,17 +121,17 @@ func oldest(q scheduler.QueueStatus) time.Duration {
 	return time.Duration(*q.OldestReadyMS) * time.Millisecond
 }
 
-// reason says why the next task of a queue does not run; "" when it can't be told.
-func (u *UI) reason(ctx context.Context, queue scheduler.Queue) string {
+// reason says why the next task of a queue does not run; the zero one when it can't be told.
+func (u *UI) reason(ctx context.Context, queue scheduler.Queue) scheduler.Reason {
 	id, err := u.client.OldestReady(ctx, queue)
 	if err != nil {
-		return ""
+		return scheduler.Reason{}
 	}
 	reasons, err := u.client.Explain(ctx, id)
 	if err != nil || len(reasons) == 0 {
-		return ""
+		return scheduler.Reason{}
 	}
-	return spoken(reasons[0])
+	return reasons[0]
 }
 
 // silent finds workers that are not heard of any more.

@@ -104,7 +104,7 @@ func tiles(g glance) []tile {
 		{"Ready", by[scheduler.Ready], longest(g.queues), "/tasks?state=ready", "ready"},
 		{"Scheduled", by[scheduler.Scheduled], "for later, or to retry", "/tasks?state=scheduled", "scheduled"},
 		{"Dead letters", by[scheduler.Failed], buried(g.hour), "/dead", "failed"},
-		{"Done per minute", g.series.perMinute(), number(g.series.last().Failed) + " failed in the last " + lasted(g.series.step), "/tasks?state=completed", "completed"},
+		{"Done per minute", g.series.perMinute(), g.series.last().failing(), "/tasks?state=completed", "completed"},
 		{"Workers", number(int64(live)), crew(g.workers), "/workers", ""},
 	}
 }

@@ -200,11 +200,8 @@ func (b *Tab) Look(width int, dark bool) {
 	if dark {
 		scheme = "dark"
 	}
-	b.do(chromedp.EmulateViewport(int64(width), 800), chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
-		return err
-	}))
+	b.do(chromedp.EmulateViewport(int64(width), 800))
+	b.media("prefers-color-scheme", scheme)
 }
 
 // NoScript has the pages that are opened from now on go without JavaScript. Await and Eval still work.
@@ -212,6 +209,21 @@ func (b *Tab) NoScript() {
 	b.t.Helper()
 	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+		return err
+	}))
+}
+
+// Still has the browser ask pages for less motion.
+func (b *Tab) Still() {
+	b.t.Helper()
+	b.media("prefers-reduced-motion", "reduce")
+}
+
+// media sets what a page is told of its reader.
+func (b *Tab) media(feature, value string) {
+	b.t.Helper()
+	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: feature, Value: value}}})
 		return err
 	}))
 }
