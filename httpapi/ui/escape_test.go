@@ -41,6 +41,12 @@ func (r *rig) plant(i int, attack string) scheduler.TaskID {
 	r.exec(`insert into scheduler.task_logs (task_id, queue, attempt, message) values ($1, $2, 1, $2)`, id, attack)
 	r.exec(`insert into scheduler.schedules (name, expression, zone, kind, queue, payload, error) values ($1 || $2::text, '* * * * *', $1, $1, $1, jsonb_build_object($1::text, $1::text), $1)`, attack, fmt.Sprint(i))
 	r.exec(`insert into scheduler.queues (name, paused_at) values ($1, now()) on conflict do nothing`, attack)
+	r.exec(`insert into scheduler.audit (actor, verb, task_id, target, detail) values ($1, $1, $2, $1, jsonb_build_object('reason', $1::text, $1::text, $1::text)), ($1, $1, null, $1, '{}')`, attack, id)
+	r.exec(`insert into scheduler.bulk (id, verb, filter, reason, actor) values ($1, 'retry', jsonb_build_object('queue', $2::text, 'kind', $2::text, 'tag', $2::text, 'q', $2::text, 'error_group', $2::text), $2, $2)`, scheduler.NewTaskID(), attack)
+	r.exec(`insert into scheduler.stats (minute, queue, kind, completed, failed, dead) values (date_trunc('minute', now()), $1, $1, 1, 30, $2)`, attack, i) // a burst
+	r.exec(`insert into scheduler.schedule_ticks (schedule, tick_at, queue, task_id) values ($1 || $2::text, now(), $1, $3)`, attack, fmt.Sprint(i), id)
+	r.exec(`insert into scheduler.tasks (kind, queue, run_at, created_at) values ($1, $1 || ' waits', now() - interval '9 min', now() - interval '9 min')`, attack)
+	r.exec(`insert into scheduler.workers (id, name, host, version, queues, kinds, slots, ttl_ms, seen_at) values (gen_random_uuid(), $1, $1, $1, array[$1], array_fill($1::text, array[9]), 3, 1, now() - ($2::integer + 1) * interval '1 min')`, attack, i) // silent
 	return id
 }
 
@@ -57,17 +63,35 @@ func TestEverythingIsText(t *testing.T) {
 		id := r.plant(i, attack)
 		pages = append(pages, "/tasks/"+id.String(), "/tasks?"+url.Values{"kind": {attack}, "queue": {attack}, "tag": {attack}}.Encode(),
 			"/tasks?"+url.Values{"text": {attack}, "state": {attack}}.Encode(), "/tasks?"+url.Values{"since": {attack}}.Encode(), "/dead?"+url.Values{"before": {attack}}.Encode(),
-			"/login?"+url.Values{"next": {attack}}.Encode())
+			"/login?"+url.Values{"next": {attack}}.Encode(), "/tasks?"+url.Values{"before": {attack}}.Encode(), "/tasks?"+url.Values{"group": {attack}}.Encode(),
+			"/tasks?"+url.Values{"until": {attack}, attack: {attack}}.Encode(), "/schedules?"+url.Values{"edit": {attack + fmt.Sprint(i)}}.Encode(), "/?"+url.Values{"span": {attack}}.Encode(),
+			"/tasks/"+url.PathEscape(attack), "/settings/"+url.PathEscape(attack), "/tasks/"+id.String()+"?"+url.Values{attack: {attack}}.Encode())
 	}
 	benign := map[string]bool{}
 	harmless := r.plant(3, "harmless")
-	for _, path := range append([]string{"/tasks/" + harmless.String(), "/tasks?kind=harmless&queue=harmless&tag=harmless", "/tasks?state=harmless", "/login"}, paths...) {
+	for _, path := range append([]string{"/tasks/" + harmless.String(), "/tasks?kind=harmless&queue=harmless&tag=harmless", "/tasks?state=harmless", "/login", "/schedules?edit=harmless3", "/tasks?group=harmless", "/tasks?since=harmless"}, paths...) {
 		for _, name := range names(r.get(path).body) {
 			benign[name] = true
 		}
 	}
+	answers := map[string]answer{}
 	for _, path := range append(pages, paths...) {
-		a := r.get(path)
+		answers[path] = r.get(path)
+	}
+	for i, attack := range all {
+		for path, form := range map[string]url.Values{
+			"/login": {"token": {attack}, "name": {attack}, "next": {attack}}, "/queues/act": {"do": {"pause"}, "queue": {attack}, "back": {attack}},
+			"/schedules/act": {"do": {"set"}, "name": {"x"}, "expression": {attack}, "zone": {attack}, "kind": {attack}, "payload": {attack}, "back": {attack}},
+			"/tasks/act":     {"do": {attack}, "id": {attack}, "back": {attack}}, "/tasks/edit": {"id": {attack}, "payload": {attack}, "back": {attack}},
+			"/tasks/bulk": {"do": {attack}, "filter": {"state=" + url.QueryEscape(attack)}}, "/workers/act": {"do": {attack}, "id": {attack}},
+		} {
+			name := fmt.Sprintf("POST %s %d", path, i)
+			if answers[name] = r.post(path, form); answers[name].StatusCode == 303 { // what was done is said on the next page
+				answers[name+" next"] = r.get("/queues")
+			}
+		}
+	}
+	for path, a := range answers {
 		if a.StatusCode >= 500 {
 			t.Errorf("%s: %d", path, a.StatusCode)
 		}
@@ -122,11 +146,39 @@ func TestNothingRunsInABrowser(t *testing.T) {
 	if browser.Eval[bool](tab, `!!window.hit || document.querySelectorAll("main img, main iframe, main object, main embed, main script").length > 0`) {
 		t.Error("something ran, or became an element")
 	}
+	for _, path := range paths {
+		tab.Go(r.one + path)
+		if browser.Eval[bool](tab, `!!window.hit || document.querySelectorAll("main img, main iframe, main object, main embed, main script").length > 0`) {
+			t.Errorf("something ran on %s", path)
+		}
+	}
 	for _, task := range running[:5] {
 		tab.Go(r.one + "/tasks/" + task.ID.String())
 		tab.Await(`document.querySelector("#live").textContent === "live"`)
 		if browser.Eval[bool](tab, `!!window.hit || document.querySelectorAll("main img, main iframe, main script").length > 0`) {
 			t.Errorf("something ran on the page of %q", task.Kind)
 		}
+	}
+}
+
+// TestLogLinesAreText: lines, messages and results of a handler come by the stream, and are text.
+func TestLogLinesAreText(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "")
+	all := attacks(t)
+	id := r.submit(scheduler.NewTask{Kind: "demo.echo", Payload: map[string]any{"lines": all}, Delay: 3600 * 1e9})
+	tab := browser.Open(t, r.two+"/tasks/"+id.String())
+	live(tab)
+	r.work()
+	tab.Click(`button[value=run]`)
+	tab.Await(fmt.Sprintf(`document.querySelectorAll("#log li").length === %d && document.querySelector(".taskhead .state").textContent === "completed"`, len(all)))
+	got := browser.Eval[[]string](tab, `[...document.querySelectorAll("#log .line")].map(l => l.textContent)`)
+	for i, attack := range all {
+		if got[i] != attack {
+			t.Errorf("%q is shown as %q", attack, got[i])
+		}
+	}
+	if browser.Eval[bool](tab, `!!window.hit || document.querySelectorAll("main img, main iframe, main script").length > 0`) {
+		t.Error("something ran")
 	}
 }
