@@ -129,21 +129,23 @@ type QueueLinks struct {
 
 // Worker is a worker process.
 type Worker struct {
-	ID        string      `json:"id" format:"uuid"`
-	Name      string      `json:"name"`
-	Host      string      `json:"host"`
-	PID       int         `json:"pid"`
-	Version   string      `json:"version"`
-	Queues    []string    `json:"queues" nullable:"false"`
-	Kinds     []string    `json:"kinds" nullable:"false"`
-	Slots     int         `json:"slots"`
-	Running   int         `json:"running" doc:"Tasks at its last heartbeat."`
-	Command   string      `json:"command" enum:"run,quiet,stop" doc:"What it was told to do."`
-	TTLMS     int64       `json:"ttl_ms" doc:"Of silence until it is dead and its tasks are given back."`
-	StartedAt time.Time   `json:"started_at"`
-	SeenAt    time.Time   `json:"seen_at"`
-	Live      bool        `json:"live"`
-	Links     WorkerLinks `json:"links"`
+	ID          string      `json:"id" format:"uuid"`
+	Name        string      `json:"name"`
+	Host        string      `json:"host"`
+	PID         int         `json:"pid"`
+	Version     string      `json:"version"`
+	Language    string      `json:"language" doc:"What its handlers are written in; empty: it did not say."`
+	MemoryBytes *int64      `json:"memory_bytes" doc:"That it held at its last heartbeat; null: it did not say."`
+	Queues      []string    `json:"queues" nullable:"false"`
+	Kinds       []string    `json:"kinds" nullable:"false"`
+	Slots       int         `json:"slots"`
+	Running     int         `json:"running" doc:"Tasks at its last heartbeat."`
+	Command     string      `json:"command" enum:"run,quiet,stop" doc:"What it was told to do."`
+	TTLMS       int64       `json:"ttl_ms" doc:"Of silence until it is dead and its tasks are given back."`
+	StartedAt   time.Time   `json:"started_at"`
+	SeenAt      time.Time   `json:"seen_at"`
+	Live        bool        `json:"live"`
+	Links       WorkerLinks `json:"links"`
 }
 
 // WorkerLinks are the paths of a worker.
@@ -280,7 +282,8 @@ func NewWorker(w scheduler.Worker) Worker {
 	for i, queue := range w.Queues {
 		queues[i] = string(queue)
 	}
-	return Worker{ID: w.ID.String(), Name: w.Name, Host: w.Host, PID: w.PID, Version: w.Version, Queues: queues,
+	return Worker{ID: w.ID.String(), Name: w.Name, Host: w.Host, PID: w.PID, Version: w.Version,
+		Language: w.Language, MemoryBytes: w.MemoryBytes, Queues: queues,
 		Kinds: append(kinds, w.Kinds...), Slots: w.Slots, Running: w.Running, Command: string(w.Command), TTLMS: w.TTLMS,
 		StartedAt: w.StartedAt.UTC(), SeenAt: w.SeenAt.UTC(), Live: w.Live,
 		Links: WorkerLinks{Quiet: self + "/quiet", Stop: self + "/stop", Run: self + "/run"}}

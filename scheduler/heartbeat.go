@@ -13,21 +13,23 @@ import (
 
 // WorkerInfo is what a worker process says of itself.
 type WorkerInfo struct {
-	ID      WorkerID // fresh; see NewWorkerID
-	Name    string   // for people, e.g. host:pid
-	Host    string
-	PID     int
-	Version string
-	Queues  []Queue
-	Kinds   []string
-	Slots   int           // tasks at once
-	TTL     time.Duration // of silence until it is dead and its tasks are given back
+	ID       WorkerID // fresh; see NewWorkerID
+	Name     string   // for people, e.g. host:pid
+	Host     string
+	PID      int
+	Version  string
+	Language string // of its handlers, e.g. php 8.2
+	Queues   []Queue
+	Kinds    []string
+	Slots    int           // tasks at once
+	TTL      time.Duration // of silence until it is dead and its tasks are given back
 }
 
 // Register enters a worker, alive from now on.
 func (c *Client) Register(ctx context.Context, w WorkerInfo) error {
 	_, err := c.vital.Exec(ctx, sql.Register, pgx.StrictNamedArgs{"id": w.ID, "name": CleanText(w.Name, 200), "host": CleanText(w.Host, 200),
-		"pid": w.PID, "version": CleanText(w.Version, 100), "queues": w.Queues, "kinds": w.Kinds, "slots": w.Slots, "ttl_ms": w.TTL.Milliseconds()})
+		"pid": w.PID, "version": CleanText(w.Version, 100), "language": CleanText(w.Language, 100),
+		"queues": w.Queues, "kinds": w.Kinds, "slots": w.Slots, "ttl_ms": w.TTL.Milliseconds()})
 	if err != nil {
 		return fmt.Errorf("register: %w", err)
 	}
@@ -39,6 +41,7 @@ type Beat struct {
 	Running int     // tasks
 	Held    []int64 // LeasedTask.Group with tasks that have not ended
 	Ended   []int64 // LeasedTask.Group whose tasks have all ended
+	Memory  int64   // bytes that the worker holds; 0: unknown
 }
 
 // Command is what a worker is asked to do.
@@ -61,7 +64,7 @@ type Orders struct {
 
 // Heartbeat renews all leases of a worker with one update. It returns ErrWorkerLost when the worker was declared dead.
 func (c *Client) Heartbeat(ctx context.Context, id WorkerID, beat Beat) (Orders, error) {
-	rows, err := c.vital.Query(bePatient(ctx), sql.Heartbeat, id, beat.Running, beat.Ended, beat.Held)
+	rows, err := c.vital.Query(bePatient(ctx), sql.Heartbeat, id, beat.Running, beat.Ended, beat.Held, null(beat.Memory))
 	if err != nil {
 		return Orders{}, fmt.Errorf("heartbeat: %w", err)
 	}
@@ -94,20 +97,22 @@ func (c *Client) Deregister(ctx context.Context, id WorkerID) error {
 
 // Worker is a worker process as the database knows it.
 type Worker struct {
-	ID        WorkerID  `db:"id"`
-	Name      string    `db:"name"`
-	Host      string    `db:"host"`
-	PID       int       `db:"pid"`
-	Version   string    `db:"version"`
-	Queues    []Queue   `db:"queues"`
-	Kinds     []string  `db:"kinds"`
-	Slots     int       `db:"slots"`
-	Running   int       `db:"running"` // at its last heartbeat
-	Command   Command   `db:"command"`
-	TTLMS     int64     `db:"ttl_ms"`
-	StartedAt time.Time `db:"started_at"`
-	SeenAt    time.Time `db:"seen_at"`
-	Live      bool      `db:"live"` // false: silent for its TTL, about to be rescued from
+	ID          WorkerID  `db:"id"`
+	Name        string    `db:"name"`
+	Host        string    `db:"host"`
+	PID         int       `db:"pid"`
+	Version     string    `db:"version"`
+	Language    string    `db:"language"`     // of its handlers; "": it did not say
+	MemoryBytes *int64    `db:"memory_bytes"` // at its last heartbeat; nil: it did not say
+	Queues      []Queue   `db:"queues"`
+	Kinds       []string  `db:"kinds"`
+	Slots       int       `db:"slots"`
+	Running     int       `db:"running"` // at its last heartbeat
+	Command     Command   `db:"command"`
+	TTLMS       int64     `db:"ttl_ms"`
+	StartedAt   time.Time `db:"started_at"`
+	SeenAt      time.Time `db:"seen_at"`
+	Live        bool      `db:"live"` // false: silent for its TTL, about to be rescued from
 }
 
 // Workers returns all workers, oldest first.

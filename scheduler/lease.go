@@ -35,9 +35,10 @@ type LeasedTask struct {
 	Timeout     time.Duration // 0: none
 	RunAt       time.Time
 	CreatedAt   time.Time
-	Schedule    string    // "": submitted
-	TickAt      time.Time // zero: not of a tick
-	TraceParent string    // W3C traceparent; "": it belongs to no trace
+	Schedule    string          // "": submitted
+	TickAt      time.Time       // zero: not of a tick
+	TraceParent string          // W3C traceparent; "": it belongs to no trace
+	Checkpoint  json.RawMessage // what an earlier attempt stored; nil: nothing
 }
 
 // Ask is how many tasks are wanted of a queue.
@@ -62,12 +63,13 @@ type leasedRow struct {
 	Schedule    pgtype.Text
 	TickAt      pgtype.Timestamptz
 	Trace       pgtype.Text
+	Checkpoint  []byte
 }
 
 // fields are in the order of the statement's columns.
 func (r *leasedRow) fields() []any {
 	return []any{&r.LeaseID, &r.ID, &r.Kind, &r.Payload, &r.Attempt, &r.Failures, &r.MaxAttempts, &r.Priority, &r.TimeoutMS, &r.RunAt,
-		&r.CreatedAt, &r.Schedule, &r.TickAt, &r.Trace}
+		&r.CreatedAt, &r.Schedule, &r.TickAt, &r.Trace, &r.Checkpoint}
 }
 
 // Lease takes ready tasks of the given kinds for a worker, one statement a queue in one round trip, and returns them by
@@ -138,6 +140,6 @@ func (r *leasedRow) task(worker WorkerID, queue Queue) LeasedTask {
 		Lease: Lease{Task: r.ID.Bytes, Queue: queue, Worker: worker, Attempt: int(r.Attempt)},
 		Group: r.LeaseID, Kind: r.Kind, Payload: r.Payload, Failures: int(r.Failures), MaxAttempts: int(r.MaxAttempts),
 		Priority: int(r.Priority), Timeout: time.Duration(r.TimeoutMS.Int64) * time.Millisecond, // 0: NULL
-		RunAt: r.RunAt.Time, CreatedAt: r.CreatedAt.Time, Schedule: r.Schedule.String, TickAt: r.TickAt.Time, TraceParent: r.Trace.String,
+		RunAt: r.RunAt.Time, CreatedAt: r.CreatedAt.Time, Schedule: r.Schedule.String, TickAt: r.TickAt.Time, TraceParent: r.Trace.String, Checkpoint: r.Checkpoint,
 	}
 }

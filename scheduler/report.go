@@ -60,6 +60,24 @@ func (c *Client) ReportTx(ctx context.Context, tx pgx.Tx, r Report) error {
 	return guarded(ctx, tx, "report", sql.ReportTx, r.Lease, r.Current, null(r.Total), message, data)
 }
 
+// SaveCheckpoint stores a JSON value of at most MaxPayload bytes, nil: none, which the next attempt of the task is leased
+// with. It returns ErrLeaseLost when the lease is lost, an error of CheckJSON for what can't be stored.
+func (c *Client) SaveCheckpoint(ctx context.Context, lease Lease, value json.RawMessage) error {
+	if value != nil {
+		if err := CheckJSON(value); err != nil {
+			return fmt.Errorf("checkpoint: %w", err)
+		}
+	}
+	tag, err := c.hot.Exec(ctx, sql.Checkpoint, lease.Worker, lease.Queue, lease.Task, lease.Attempt, null(string(value)))
+	switch {
+	case err != nil:
+		return fmt.Errorf("checkpoint: %w", err)
+	case tag.RowsAffected() == 0:
+		return ErrLeaseLost
+	}
+	return nil
+}
+
 // columns returns what can be stored of message and data.
 func (p Progress) columns() (message, data *string) {
 	if p.Data != nil && CheckJSON(p.Data) == nil {

@@ -2,6 +2,7 @@ package scheduler_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/pgscheduler/scheduler/internal/pgtest"
@@ -36,8 +37,8 @@ func TestOpenRefusesAnotherSchema(t *testing.T) {
 		database  int64
 		text      string
 	}{
-		{"newer", newer, 99, `the database's schema is at version 99 and this binary knows only 11: install a newer scheduler, or run "scheduler migrate down --to 11" with the binary that made it`},
-		{"older", older, 3, `the database's schema is at version 3 and this binary needs 11: run "scheduler migrate up"`},
+		{"newer", newer, 99, fmt.Sprintf(`the database's schema is at version 99 and this binary knows only %d: install a newer scheduler, or run "scheduler migrate down --to %[1]d" with the binary that made it`, scheduler.SchemaVersion)},
+		{"older", older, 3, fmt.Sprintf(`the database's schema is at version 3 and this binary needs %d: run "scheduler migrate up"`, scheduler.SchemaVersion)},
 		{"undone", undone, 0, `the database has no schema "scheduler": run "scheduler migrate up"`},
 		{"empty", pgtest.EmptyDB(t), 0, `the database has no schema "scheduler": run "scheduler migrate up"`},
 	} {

@@ -45,6 +45,7 @@ var feeds = map[string]any{
 	"bulk_next":          []string{"waits"},
 	"dead_groups":        DeadGroup{},
 	"cancel":             Outcome{},
+	"checkpoint":         []string{"id"},
 	"clock":              []string{"clock_timestamp"},
 	"complete":           []string{"place"},
 	"complete_tx":        []string{"id"},

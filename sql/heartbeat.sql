@@ -1,9 +1,9 @@
 -- heartbeat: renews all that a worker holds, drops what has ended, and brings back what it is asked to do.
--- $1 worker, $2 tasks running; ids of lease rows: $3 those whose tasks have all ended, $4 those with tasks that have not.
+-- $1 worker, $2 tasks running, $5 memory in bytes (NULL: unknown); ids of lease rows: $3 those whose tasks have all ended, $4 those with tasks that have not.
 -- Rows: 1. 0: the worker was declared dead and its tasks given back. Locks: the worker, then lease rows of its own. It does not look
 -- at tasks: whoever has that table locked must not make workers seem dead.
 with beat as (
-  update scheduler.workers set seen_at = now(), running = $2::integer where id = $1::uuid
+  update scheduler.workers set seen_at = now(), running = $2::integer, memory_bytes = coalesce($5::bigint, memory_bytes) where id = $1::uuid
   returning id, command, queues
 ), ended as (
   delete from scheduler.leases l using beat b where l.worker_id = b.id and l.id = any ($3::bigint[])

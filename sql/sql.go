@@ -59,6 +59,8 @@ var (
 	Cancel string
 	//go:embed clock.sql
 	Clock string
+	//go:embed checkpoint.sql
+	Checkpoint string
 	//go:embed complete.sql
 	Complete string
 	//go:embed complete_tx.sql

@@ -49,7 +49,8 @@ func newAttempt(ctx context.Context, w *Worker, s *session, counts *laneCounts, 
 func (a *attempt) info() Info {
 	t := a.task
 	return Info{ID: t.Task, Queue: t.Queue, Kind: t.Kind, Attempt: t.Attempt, Failures: t.Failures, MaxAttempts: t.MaxAttempts,
-		Priority: t.Priority, Payload: t.Payload, RunAt: t.RunAt, CreatedAt: t.CreatedAt, Schedule: t.Schedule, TickAt: t.TickAt, TraceParent: t.TraceParent}
+		Priority: t.Priority, Payload: t.Payload, RunAt: t.RunAt, CreatedAt: t.CreatedAt, Schedule: t.Schedule, TickAt: t.TickAt, TraceParent: t.TraceParent,
+		Checkpoint: t.Checkpoint}
 }
 
 func (a *attempt) report(p scheduler.Progress) error {
@@ -110,6 +111,10 @@ func (a *attempt) completeTx(ctx context.Context, tx pgx.Tx, result json.RawMess
 	a.inTx = true
 	a.mu.Unlock()
 	return a.noticeLoss(a.worker.client.CompleteTx(ctx, tx, a.task.Lease, result))
+}
+
+func (a *attempt) saveCheckpoint(ctx context.Context, value json.RawMessage) error {
+	return a.noticeLoss(a.worker.client.SaveCheckpoint(ctx, a.task.Lease, value))
 }
 
 func (a *attempt) calledCompleteTx() bool {

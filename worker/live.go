@@ -141,7 +141,7 @@ func (w *Worker) register(ctx context.Context, s *session) error {
 	call, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	sent := time.Now()
-	err := w.client.Register(call, scheduler.WorkerInfo{ID: s.id, Name: w.config.Name, Host: host, PID: os.Getpid(), Version: w.config.Version,
+	err := w.client.Register(call, scheduler.WorkerInfo{ID: s.id, Name: w.config.Name, Host: host, PID: os.Getpid(), Version: w.config.Version, Language: "go",
 		Queues: queues, Kinds: w.kinds, Slots: w.config.Concurrency, TTL: w.config.TTL})
 	if err != nil {
 		return err

@@ -23,9 +23,10 @@ type Info struct {
 	Payload     json.RawMessage
 	RunAt       time.Time
 	CreatedAt   time.Time
-	Schedule    string    // the schedule that made it; "": submitted
-	TickAt      time.Time // the tick it stands for; zero: none
-	TraceParent string    // W3C traceparent of this run, for calls of other programs; "": it belongs to no trace
+	Schedule    string          // the schedule that made it; "": submitted
+	TickAt      time.Time       // the tick it stands for; zero: none
+	TraceParent string          // W3C traceparent of this run, for calls of other programs; "": it belongs to no trace
+	Checkpoint  json.RawMessage // what an earlier attempt stored by SaveCheckpoint; nil: nothing
 }
 
 // Task is one attempt as its handler sees it. Its methods are safe for concurrent use until the handler returns.
@@ -61,6 +62,16 @@ func (t *Task[Args]) CompleteTx(ctx context.Context, tx pgx.Tx, result any) erro
 		return fmt.Errorf("result: %w", err)
 	}
 	return t.attempt.completeTx(ctx, tx, notNull(raw))
+}
+
+// SaveCheckpoint stores a JSON value that the next attempt finds as Info.Checkpoint, should this one fail or its worker die;
+// nil forgets it. When it returns nil the value is committed. It returns scheduler.ErrLeaseLost when the lease is lost: stop.
+func (t *Task[Args]) SaveCheckpoint(ctx context.Context, value any) error {
+	raw, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	return t.attempt.saveCheckpoint(ctx, notNull(raw))
 }
 
 // Log adds a line to the task's log, cut to 8 KiB; at most 10,000 lines an attempt. Lines are written in batches, within
