@@ -38,6 +38,7 @@ type rig struct {
 	one    string // URL
 	two    string
 	http   *http.Client // with a jar for cookies; it follows no redirect
+	conn   *pgx.Conn    // of exec
 }
 
 func newRig(t *testing.T, token string) *rig {
@@ -74,12 +75,15 @@ func (r *rig) serve(token string) (*scheduler.Client, string) {
 // exec runs SQL past the client.
 func (r *rig) exec(statement string, args ...any) {
 	r.t.Helper()
-	conn, err := pgx.Connect(r.t.Context(), r.db)
-	if err != nil {
-		r.t.Fatal(err)
+	if r.conn == nil {
+		conn, err := pgx.Connect(r.t.Context(), r.db)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		r.t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(r.t.Context())) })
+		r.conn = conn
 	}
-	defer conn.Close(context.WithoutCancel(r.t.Context()))
-	if _, err := conn.Exec(r.t.Context(), statement, args...); err != nil {
+	if _, err := r.conn.Exec(r.t.Context(), statement, args...); err != nil {
 		r.t.Fatal(err)
 	}
 }

@@ -11,8 +11,8 @@ var paths = []string{"/", "/tasks", "/dead", "/queues", "/schedules", "/workers"
 func (r *rig) scene() scheduler.TaskID {
 	r.t.Helper()
 	ctx := r.t.Context()
-	r.exec(`insert into scheduler.workers (id, name, host, pid, version, queues, kinds, slots, running, ttl_ms, started_at)
-		select gen_random_uuid(), 'web-' || n, 'web-' || n || '.internal', 4000 + n, '0.4.0', '{default,mail}', '{mail.send,report.generate,image.resize}', 10, 3 * n, 3600000, now() - interval '3 h'
+	r.exec(`insert into scheduler.workers (id, name, host, pid, version, language, memory_bytes, queues, kinds, slots, running, ttl_ms, started_at)
+		select gen_random_uuid(), 'web-' || n, 'web-' || n || '.internal', 4000 + n, '0.4.0', case n when 1 then 'go' when 2 then 'php 8.2' else '' end, case when n < 3 then 41000000 * n end, '{default,mail}', '{mail.send,report.generate,image.resize}', 10, 3 * n, 3600000, now() - interval '3 h'
 		from generate_series(1, 3) n`)
 	r.exec(`insert into scheduler.tasks (id, kind, queue, state, attempt, failures, worker_id, created_at, started_at, finished_at, error_code, error, payload)
 		select (lpad(to_hex((extract(epoch from now() - n * interval '40 s') * 1000)::bigint), 12, '0') || '7' || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 4, 15))::uuid, k.kind, k.queue, (case when n % 19 = 0 then 'failed' when n % 23 = 0 then 'cancelled' else 'completed' end)::scheduler.task_state, 1 + n % 3, n % 3, w.id,

@@ -32,6 +32,7 @@ var words = template.FuncMap{
 		return map[string]any{"Path": path, "Filter": filter, "Label": label, "Verbs": verbs}
 	},
 	"verbs": func(verbs ...string) []string { return verbs },
+	"bytes": func(n *int64) string { return size(*n) },
 	"int64": func(n int) int64 { return int64(n) },
 	"cut":   scheduler.Truncate,
 }
@@ -115,6 +116,21 @@ func number(n int64) string {
 		b.WriteRune(digit)
 	}
 	return b.String()
+}
+
+// size spells a number of bytes: 640 KiB, 12.5 MiB.
+func size(n int64) string {
+	value, unit := float64(n), "B"
+	for _, next := range []string{"KiB", "MiB", "GiB", "TiB"} {
+		if value < 1024 {
+			break
+		}
+		value, unit = value/1024, next
+	}
+	if value < 100 && unit != "B" {
+		return strconv.FormatFloat(value, 'f', 1, 64) + " " + unit
+	}
+	return strconv.FormatFloat(value, 'f', 0, 64) + " " + unit
 }
 
 // percent is how far a task is, 0 to 100 in whole steps; ok: it has said so.
