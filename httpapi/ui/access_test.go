@@ -75,6 +75,9 @@ func TestPagesAreAccessible(t *testing.T) {
 		pages = append(pages, sick.one+path, empty.one+path)
 	}
 	for name, how := range looks {
+		if name == "phone-dark" {
+			continue // its colours are those of dark
+		}
 		tab.Look(how.width, how.dark)
 		for _, page := range pages {
 			tab.Go(page)

@@ -184,7 +184,12 @@ func TestDeadLettersInBrowser(t *testing.T) {
 	tab.Click(`tbody input[name=id]`)
 	tab.Click(`#pick button[value=retry]`)
 	said(tab, "1 task retried")
-	await(t, "it fails again", func() bool { task, err := r.client.Task(t.Context(), id); return err == nil && task.Attempt == 2 })
+	await(t, "it fails again", func() bool { return r.state(id) == scheduler.Failed })
+	tab.Go(r.two + "/dead")
+	live(tab)
+	tab.Keys("jr") // the first row, as if it was selected
+	said(tab, "1 task retried")
+	await(t, "it fails a third time", func() bool { task, err := r.client.Task(t.Context(), id); return err == nil && task.Attempt == 3 })
 }
 
 // TestBulksInBrowser retries a group of dead letters, and cancels all that match a filter: more than a page holds.
