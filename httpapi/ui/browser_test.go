@@ -187,8 +187,8 @@ func TestDeadLettersInBrowser(t *testing.T) {
 	await(t, "it fails again", func() bool { return r.state(id) == scheduler.Failed })
 	tab.Go(r.two + "/dead")
 	live(tab)
-	tab.Keys("jr") // the first row, as if it was selected
-	said(tab, "1 task retried")
+	tab.Keys("jr") // the first row is that of the group
+	said(tab, "It began to retry 1 task")
 	await(t, "it fails a third time", func() bool { task, err := r.client.Task(t.Context(), id); return err == nil && task.Attempt == 3 })
 }
 

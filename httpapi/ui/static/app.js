@@ -224,6 +224,8 @@ function move(by) {
   links[Math.min(links.length - 1, Math.max(0, at + by))]?.focus();
 }
 function act(verb) {
+  const own = row_(document.activeElement)?.querySelector(`button[value="${verb}"]`); // of a group of dead letters
+  if (own) return own.click();
   const form = $("#pick") ?? $("#act"), button = form && $(`button[value="${verb}"]`, form);
   if (!button) return;
   const box = $("input[name=id][type=checkbox]", row_(document.activeElement) ?? document.createElement("i"));
