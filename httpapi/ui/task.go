@@ -75,7 +75,7 @@ func (u *UI) task(r *http.Request) (*screen, error) {
 		d.Cursor = d.Lines[n-1].ID
 	}
 	final := d.Task.State.Done()
-	d.Can = can{Retry: d.Task.State == scheduler.Failed || d.Task.State == scheduler.Cancelled, Cancel: !final,
+	d.Can = can{Retry: d.Task.State == scheduler.Failed || d.Task.State == scheduler.Cancelled, Cancel: !final && d.Task.CancelRequestedAt == nil,
 		Run: d.Task.State == scheduler.Scheduled, Edit: d.Task.State != scheduler.Running && d.Task.State != scheduler.Completed, Delete: final}
 	d.Edit, d.Audit = newEdit(d.Task), deeds(audit, now)
 	wire := map[string]any{"task": u.config.Wire.Task(d.Task), "attempts": list(attempts, u.config.Wire.Attempt),
