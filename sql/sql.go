@@ -19,6 +19,8 @@ var (
 	AttemptsRecent string
 	//go:embed audit.sql
 	Audit string
+	//go:embed audit_prune.sql
+	AuditPrune string
 	//go:embed audit_task.sql
 	AuditTask string
 	//go:embed bear.sql
@@ -51,6 +53,8 @@ var (
 	BulkMove string
 	//go:embed bulk_next.sql
 	BulkNext string
+	//go:embed bulk_prune.sql
+	BulkPrune string
 	//go:embed bulk_take.sql
 	BulkTake string
 	//go:embed bulks.sql
