@@ -19,6 +19,9 @@ var (
 	ErrShutdown = errors.New("worker is shutting down")
 )
 
+// errHandBack ends an attempt that could not run, by no fault of its own: its task is handed back and counts no failure.
+var errHandBack = errors.New("no child process could run it")
+
 // ErrAborted is returned by Run after Abort.
 var ErrAborted = errors.New("worker aborted")
 
@@ -52,12 +55,20 @@ func RetryAfter(d time.Duration, err error) error {
 	return &retryAfterError{err, d}
 }
 
-type snoozeError struct{ delay time.Duration }
+type snoozeError struct {
+	delay  time.Duration
+	reason string // "": it gave none
+}
 
-func (e *snoozeError) Error() string { return fmt.Sprintf("snoozed for %s", e.delay) }
+func (e *snoozeError) Error() string {
+	if e.reason != "" {
+		return e.reason
+	}
+	return fmt.Sprintf("snoozed for %s", e.delay)
+}
 
 // Snooze ends the attempt and runs the task again after d, up to a year. It counts as no failure.
-func Snooze(d time.Duration) error { return &snoozeError{d} }
+func Snooze(d time.Duration) error { return &snoozeError{delay: d} }
 
 // codedError is an error with a code of its own and, for panics, a stack.
 type codedError struct {

@@ -22,6 +22,7 @@ type workerFlags struct {
 	queues      []string
 	concurrency int
 	exec        []string
+	commands    commandFlags
 	demo        bool
 	heartbeat   time.Duration
 	leaseTTL    time.Duration
@@ -35,8 +36,9 @@ type workerFlags struct {
 // handlerFlags declares those that say what is run.
 func (f *workerFlags) handlerFlags(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.queues, "queue", []string{"default"}, "take from these queues: `name[:weight],...`; a queue of weight 2 gets twice the slots while all are busy")
-	flags.IntVar(&f.concurrency, "concurrency", 10, "run up to `N` tasks at once")
+	flags.IntVar(&f.concurrency, "concurrency", 10, "run up to `N` tasks at once, those of --cmd not counted")
 	flags.StringArrayVar(&f.exec, "exec", nil, "run tasks of a kind by a command, `kind='command args...'`; repeatable; quotes work, but there is no shell")
+	f.commands.declare(flags)
 }
 
 func (a *app) workerCommand() *cobra.Command {
@@ -44,13 +46,18 @@ func (a *app) workerCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "worker",
 		Short: "Run tasks",
-		Long: `Run tasks: lease them, run their commands, keep the leases alive, write how it went. A command gets the payload on stdin;
-its lines on stdout and stderr become the task's log; on file descriptor 3 it may write JSON lines with progress, log and
-result. Exit 0 completes the task; 64, 65, 66 and 78 fail it for good; 75 and all others are retried.
+		Long: `Run tasks: lease them, run their commands, keep the leases alive, write how it went.
+
+With --cmd, long-lived processes serve them: each says on file descriptor 3 which kinds it serves, is given one task after
+the other as JSON lines on stdin, and answers on descriptor 3. One that ends or hangs fails its task and is started again.
+With --exec, each task has a process of its own: it gets the payload on stdin and may write JSON lines with progress, log and
+result on descriptor 3. Exit 0 completes the task; 64, 65, 66 and 78 fail it for good; 75 and all others are retried.
+Lines on stdout and stderr become the task's log.
 
 The first SIGTERM or SIGINT drains: nothing more is taken, running tasks may finish within --drain-timeout, the rest is
 handed back, exit 0. The second ends the tasks at once and hands them back, exit 1. The third ends the process.`,
-		Example: `  scheduler worker --exec mail.send='php send-mail.php --really'
+		Example: `  scheduler worker --cmd 'php worker.php' --procs 4 --max-memory 256M
+  scheduler worker --exec mail.send='php send-mail.php --really'
   scheduler worker --queue mail:2,default:1 --concurrency 20 --exec mail.send='php send.php' --exec report='./report "a b"'
   scheduler worker --demo`,
 		Args: takes(0, 0),
@@ -75,8 +82,8 @@ func (a *app) runWorker(cmd *cobra.Command, f workerFlags) error {
 	if err != nil {
 		return err
 	}
-	if len(registry.Kinds()) == 0 {
-		return usage(cmd.CommandPath(), "there is nothing to run", "neither --exec nor --demo is given")
+	if len(registry.Kinds()) == 0 && len(f.commands.lines) == 0 {
+		return usage(cmd.CommandPath(), "there is nothing to run", "none of --cmd, --exec and --demo is given")
 	}
 	config, err := f.config(cmd.CommandPath())
 	if err != nil {
@@ -88,6 +95,11 @@ func (a *app) runWorker(cmd *cobra.Command, f workerFlags) error {
 		return err
 	}
 	defer client.Close()
+	stop, err := f.commands.start(cmd, registry, a.global.logger)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	w, err := worker.New(client, registry, config)
 	if err != nil {
 		return usage(cmd.CommandPath(), "bad flags", "%s", flagNames.Replace(err.Error()))
