@@ -43,11 +43,13 @@ func (s *server) register() (err error) {
 	registry := api.OpenAPI().Components.Schemas
 	s.submits, s.cancels, s.plans = newDecoder[SubmitRequest](registry), newDecoder[CancelRequest](registry), newDecoder[ScheduleRequest](registry)
 	s.watches = newDecoder[WatchRequest](registry)
+	s.posts, s.subs = newDecoder[PublishRequest](registry), newDecoder[SubscriptionRequest](registry)
 	s.edits, s.bulkBody = newDecoder[EditRequest](registry), newDecoder[BulkRequest](registry)
 	s.registerTasks(api)
 	s.registerQueues(api)
 	s.registerWorkers(api)
 	s.registerSchedules(api)
+	s.registerTopics(api)
 	s.registerBulk(api)
 	s.registerDead(api)
 	s.registerStats(api)
@@ -249,10 +251,10 @@ func asProblem(ctx huma.Context, _ string, v any) (any, error) {
 // behind pointers may be null, and its own error types are never sent.
 func finish(registry huma.Registry) {
 	schemas := registry.Map()
-	for _, name := range []string{"SubmitRequest", "CancelRequest", "EditRequest", "BulkRequest", "TaskFilter", "ScheduleRequest", "WatchRequest"} {
+	for _, name := range []string{"SubmitRequest", "CancelRequest", "EditRequest", "BulkRequest", "TaskFilter", "ScheduleRequest", "WatchRequest", "PublishRequest", "SubscriptionRequest"} {
 		body := schemas[name]
 		body.AdditionalProperties = false
-		for field, rule := range map[string]*huma.Schema{"kind": kindName("").Schema(nil), "queue": queueName("").Schema(nil)} {
+		for field, rule := range map[string]*huma.Schema{"kind": kindName("").Schema(nil), "queue": queueName("").Schema(nil), "pattern": patternName("").Schema(nil)} {
 			if property := body.Properties[field]; property != nil {
 				property.Pattern, property.PatternDescription = rule.Pattern, rule.PatternDescription
 				property.PrecomputeMessages()

@@ -54,6 +54,8 @@ type server struct {
 	bulkBody decoder[BulkRequest]
 	plans    decoder[ScheduleRequest]
 	watches  decoder[WatchRequest]
+	posts    decoder[PublishRequest]
+	subs     decoder[SubscriptionRequest]
 	keys     watchKeys
 	clock    func() time.Time // of watch URLs
 	document []byte           // OpenAPI

@@ -117,6 +117,16 @@ var feeds = map[string]any{
 	"watch_read":         Task{},
 	"worker_command":     []string{"id"},
 	"workers":            Worker{},
+
+	"messages":            StoredMessage{},
+	"messages_bounds":     []string{"oldest", "newest"},
+	"messages_prune":      []string{"messages", "ticks", "keys"},
+	"messages_read":       []string{"tick", "id", "topic", "payload", "published_at"},
+	"messages_tick":       tick{},
+	"publish":             published{},
+	"subscription_delete": []string{"name"},
+	"subscription_set":    Subscription{},
+	"subscriptions":       Subscription{},
 }
 
 var embedded = regexp.MustCompile(`(?m)^\t//go:embed (\w+)\.sql\n\t(\w+) string$`)

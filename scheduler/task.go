@@ -46,8 +46,10 @@ type Task struct {
 	IdempotencyKey    *string         `db:"idempotency_key"`
 	Schedule          *string         `db:"schedule"`
 	TickAt            *time.Time      `db:"tick_at"`
-	Tags              []string        `db:"tags"`  // sorted
-	TraceParent       *string         `db:"trace"` // W3C traceparent of the request that submitted it
+	Topic             *string         `db:"topic"`      // of the message that it was made of; nil: it was not published
+	MessageID         *int64          `db:"message_id"` // that message
+	Tags              []string        `db:"tags"`       // sorted
+	TraceParent       *string         `db:"trace"`      // W3C traceparent of the request that submitted it
 }
 
 // Task returns the task, or ErrNotFound.

@@ -198,7 +198,11 @@ func (a *app) devDatabase(ctx context.Context, url string) (*scheduler.Client, s
 	if len(applied) > 0 {
 		migrated = fmt.Sprintf("%d applied in %.1fs", len(applied), time.Since(began).Seconds())
 	}
-	client, err := scheduler.Open(ctx, scheduler.Config{DatabaseURL: url, Logger: a.global.logger})
+	retention, err := a.messageRetention("scheduler dev")
+	if err != nil {
+		return nil, "", err
+	}
+	client, err := scheduler.Open(ctx, scheduler.Config{DatabaseURL: url, MessageRetention: retention, Logger: a.global.logger})
 	return client, migrated, doing(err, "use the database")
 }
 

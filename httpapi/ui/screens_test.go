@@ -5,7 +5,7 @@ import (
 )
 
 // paths are all pages but that of a task.
-var paths = []string{"/", "/tasks", "/dead", "/queues", "/schedules", "/workers", "/events", "/settings"}
+var paths = []string{"/", "/tasks", "/dead", "/queues", "/schedules", "/topics", "/workers", "/events", "/settings"}
 
 // scene fills a database with something of everything, and returns a task with a history.
 func (r *rig) scene() scheduler.TaskID {
@@ -30,6 +30,14 @@ func (r *rig) scene() scheduler.TaskID {
 		select date_trunc('minute', now()) - n * interval '1 min', q, 'k', (40 + 30 * sin(n / 9.0) + n * 7 % 11)::integer, case when n % 17 < 3 then n % 9 else 0 end, case when n % 29 = 0 then 2 else 0 end, 0, 0, 1, 1
 		from generate_series(0, 1500) n, unnest('{default,mail}'::text[]) q`)
 	r.exec(`insert into scheduler.queues (name, paused_at) values ('newsletter', now() - interval '20 min')`)
+	for _, s := range []scheduler.NewSubscription{{Name: "mailer", Pattern: "order.*", Kind: "mail.send", Queue: "mail"}, {Name: "audit-log", Pattern: "#", Kind: "log.append", Priority: 5},
+		{Name: "eu-invoices", Pattern: "order.#.eu", Kind: "report.generate", MaxAttempts: 3}} {
+		if _, err := r.client.SetSubscription(ctx, s); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	r.exec(`insert into scheduler.messages (topic, payload, published_at, tasks) select (array['order.created', 'order.paid.eu', 'user.signed_up'])[1 + n % 3],
+		jsonb_build_object('order', 1000 + n, 'total', n * 37 % 500), now() - n * interval '7 s', 1 + n % 2 from generate_series(1, 12) n`)
 	for _, s := range []scheduler.NewSchedule{
 		{Name: "nightly-report", Expression: "30 2 * * *", Zone: "Europe/Berlin", Kind: "report.generate"},
 		{Name: "digest", Expression: "0 8 * * 1-5", Zone: "America/New_York", Kind: "mail.send", Queue: "mail"},

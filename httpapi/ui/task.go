@@ -149,6 +149,7 @@ func facts(t scheduler.Task, now time.Time) []fact {
 	say("Idempotency key", text(t.IdempotencyKey), "")
 	say("Schedule", text(t.Schedule), "/schedules")
 	at("Tick", t.TickAt)
+	say("Topic", text(t.Topic), "/topics")
 	return list
 }
 
