@@ -17,6 +17,7 @@ const (
 	CodeMethodNotAllowed     Code = "method_not_allowed"     // the path exists, with other methods
 	CodeRequestTimeout       Code = "request_timeout"        // the body came too slowly
 	CodeStateConflict        Code = "state_conflict"         // the task's state does not allow it
+	CodeLeaseLost            Code = "lease_lost"             // the attempt is over, by anybody else's doing
 	CodeUniqueConflict       Code = "unique_conflict"        // another task holds the unique key
 	CodePreconditionFailed   Code = "precondition_failed"    // the task is no more what If-Match says
 	CodePayloadTooLarge      Code = "payload_too_large"      // the body is too large
@@ -45,6 +46,7 @@ var codes = map[Code]struct {
 	CodeMethodNotAllowed:     {http.StatusMethodNotAllowed, "The path does not know the method"},
 	CodeRequestTimeout:       {http.StatusRequestTimeout, "The body came too slowly"},
 	CodeStateConflict:        {http.StatusConflict, "The task's state does not allow it"},
+	CodeLeaseLost:            {http.StatusConflict, "The lease is lost"},
 	CodeUniqueConflict:       {http.StatusConflict, "Another task holds the unique key"},
 	CodePreconditionFailed:   {http.StatusPreconditionFailed, "The task changed since it was read"},
 	CodePayloadTooLarge:      {http.StatusRequestEntityTooLarge, "The body is too large"},

@@ -25,7 +25,13 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+func TestMain(m *testing.M) {
+	if db := os.Getenv(serveNow); db != "" {
+		serveUntilKilled(db)
+		return
+	}
+	pgtest.Main(m)
+}
 
 // rig is a served API over a database of its own.
 type rig struct {

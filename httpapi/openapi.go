@@ -44,10 +44,14 @@ func (s *server) register() (err error) {
 	s.submits, s.cancels, s.plans = newDecoder[SubmitRequest](registry), newDecoder[CancelRequest](registry), newDecoder[ScheduleRequest](registry)
 	s.watches = newDecoder[WatchRequest](registry)
 	s.posts, s.subs = newDecoder[PublishRequest](registry), newDecoder[SubscriptionRequest](registry)
+	s.leaseBody, s.beatBody = newDecoder[LeaseRequest](registry), newDecoder[BeatRequest](registry)
+	s.heartbeats, s.completes = newDecoder[LeaseHeartbeatRequest](registry), newDecoder[CompleteRequest](registry)
+	s.fails, s.releases = newDecoder[FailRequest](registry), newDecoder[ReleaseRequest](registry)
 	s.edits, s.bulkBody = newDecoder[EditRequest](registry), newDecoder[BulkRequest](registry)
 	s.registerTasks(api)
 	s.registerQueues(api)
 	s.registerWorkers(api)
+	s.registerLeases(api)
 	s.registerSchedules(api)
 	s.registerTopics(api)
 	s.registerBulk(api)
@@ -251,7 +255,9 @@ func asProblem(ctx huma.Context, _ string, v any) (any, error) {
 // behind pointers may be null, and its own error types are never sent.
 func finish(registry huma.Registry) {
 	schemas := registry.Map()
-	for _, name := range []string{"SubmitRequest", "CancelRequest", "EditRequest", "BulkRequest", "TaskFilter", "ScheduleRequest", "WatchRequest", "PublishRequest", "SubscriptionRequest"} {
+	for _, name := range []string{"SubmitRequest", "CancelRequest", "EditRequest", "BulkRequest", "TaskFilter", "ScheduleRequest", "WatchRequest",
+		"PublishRequest", "SubscriptionRequest", "LeaseRequest", "RemoteWorker", "BeatRequest", "LeaseHeartbeatRequest", "CompleteRequest", "FailRequest",
+		"ReleaseRequest", "ProgressReport", "LeaseError", "LeaseBatchRequest", "LeaseItem"} {
 		body := schemas[name]
 		body.AdditionalProperties = false
 		for field, rule := range map[string]*huma.Schema{"kind": kindName("").Schema(nil), "queue": queueName("").Schema(nil), "pattern": patternName("").Schema(nil)} {
@@ -264,6 +270,12 @@ func finish(registry huma.Registry) {
 			rule := tagName("").Schema(nil)
 			tags.Items.Pattern, tags.Items.PatternDescription = rule.Pattern, rule.PatternDescription
 			tags.Items.PrecomputeMessages()
+		}
+		for field, rule := range map[string]*huma.Schema{"kinds": kindName("").Schema(nil), "queues": queueName("").Schema(nil)} {
+			if property := body.Properties[field]; property != nil {
+				property.Items.Pattern, property.Items.PatternDescription = rule.Pattern, rule.PatternDescription
+				property.Items.PrecomputeMessages()
+			}
 		}
 		if backoff := body.Properties["backoff_ms"]; backoff != nil { // tags have no way to bound elements
 			least, most := 0.0, 31557600000.0

@@ -119,6 +119,8 @@ func problemOf(ctx context.Context, err error) *Problem {
 		p := newProblem(CodeStateConflict, state.Error())
 		p.TaskID, p.State = state.Task.String(), string(state.State)
 		return p
+	case errors.Is(err, scheduler.ErrLeaseLost):
+		return newProblem(CodeLeaseLost, "the attempt is over: the worker was silent for too long, or it ended otherwise; nothing was written, stop the work")
 	case errors.Is(err, scheduler.ErrKeyHeld):
 		return newProblem(CodeUniqueConflict, "another task of the queue that is not final holds the task's unique_key")
 	case errors.Is(err, scheduler.ErrRevision):

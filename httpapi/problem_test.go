@@ -40,6 +40,10 @@ var everyCode = map[Code]func(t *testing.T) answer{
 		r := newRig(t, Config{})
 		return r.post(r.submit(`{"kind":"x"}`).Links.Retry, "")
 	},
+	CodeLeaseLost: func(t *testing.T) answer {
+		lease := scheduler.Lease{Task: scheduler.NewTaskID(), Queue: "q", Worker: scheduler.NewWorkerID(), Attempt: 1}
+		return newRig(t, Config{}).post("/v1/leases/"+lease.Token()+"/complete", "")
+	},
 	CodeUniqueConflict: func(t *testing.T) answer {
 		r := newRig(t, Config{})
 		first := r.submit(`{"kind":"x","unique_key":"u"}`)

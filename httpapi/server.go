@@ -40,26 +40,32 @@ type Config struct {
 
 // server answers requests. What is one of a kind in a process, the listener and its time-outs, is Serve's.
 type server struct {
-	client   *scheduler.Client
-	logger   *slog.Logger
-	version  string
-	gate     gate
-	mux      *routes
-	patience time.Duration // with the database, for one request
-	bodyWait time.Duration // for the end of a body
-	takeWait time.Duration // for a client to take what a stream sends
-	submits  decoder[SubmitRequest]
-	cancels  decoder[CancelRequest]
-	edits    decoder[EditRequest]
-	bulkBody decoder[BulkRequest]
-	plans    decoder[ScheduleRequest]
-	watches  decoder[WatchRequest]
-	posts    decoder[PublishRequest]
-	subs     decoder[SubscriptionRequest]
-	keys     watchKeys
-	clock    func() time.Time // of watch URLs
-	document []byte           // OpenAPI
-	pages    *ui.UI
+	client     *scheduler.Client
+	logger     *slog.Logger
+	version    string
+	gate       gate
+	mux        *routes
+	patience   time.Duration // with the database, for one request
+	bodyWait   time.Duration // for the end of a body
+	takeWait   time.Duration // for a client to take what a stream sends
+	submits    decoder[SubmitRequest]
+	cancels    decoder[CancelRequest]
+	edits      decoder[EditRequest]
+	bulkBody   decoder[BulkRequest]
+	plans      decoder[ScheduleRequest]
+	watches    decoder[WatchRequest]
+	posts      decoder[PublishRequest]
+	subs       decoder[SubscriptionRequest]
+	leaseBody  decoder[LeaseRequest]
+	beatBody   decoder[BeatRequest]
+	heartbeats decoder[LeaseHeartbeatRequest]
+	completes  decoder[CompleteRequest]
+	fails      decoder[FailRequest]
+	releases   decoder[ReleaseRequest]
+	keys       watchKeys
+	clock      func() time.Time // of watch URLs
+	document   []byte           // OpenAPI
+	pages      *ui.UI
 }
 
 // routes is a ServeMux that knows its patterns. Streams will be registered on it beside the operations of openapi.go.

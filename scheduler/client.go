@@ -15,7 +15,7 @@ import (
 )
 
 // SchemaVersion is the migration that this build works with; a test holds it to the newest file in migrations.
-const SchemaVersion = 13
+const SchemaVersion = 15
 
 // Config of a Client. The zero value connects as the PG* variables of the environment say.
 type Config struct {
@@ -60,6 +60,9 @@ type Client struct {
 	completions group[completion, struct{}]
 	failures    group[failed, State]
 	snoozes     group[snoozed, State]
+	renewals    group[renewal, remoteState]
+	settlings   group[Settling, Settlement]
+	dispatch    dispatcher
 	positions   positions
 	scouts      scouts
 	watches     watches
@@ -136,6 +139,9 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 	c.completions.run, c.completions.size = c.completeMany, completion.size
 	c.failures.run, c.failures.size = c.failMany, failed.size
 	c.snoozes.run, c.snoozes.size = c.snoozeMany, func(s snoozed) int { return 0 } // a reason is short
+	c.renewals.run, c.renewals.size = c.renewMany, func(renewal) int { return 0 }
+	c.settlings.run, c.settlings.size, c.settlings.sizes = c.settleMany, Settling.size, NewHistogram(groupBounds)
+	c.dispatch.open(c)
 	if err := c.CheckSchema(ctx); err != nil {
 		c.Close()
 		return nil, err
@@ -205,6 +211,9 @@ func (c *Config) fill() error {
 // Close waits for submits and outcomes of attempts that are under way, sends the hints that wait and closes all connections.
 // Other calls under way fail.
 func (c *Client) Close() {
+	c.dispatch.close()
+	c.settlings.close()
+	c.renewals.close()
 	c.submits.close()
 	c.completions.close()
 	c.failures.close()

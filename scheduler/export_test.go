@@ -91,3 +91,34 @@ func (c *Client) PruneMessages(ctx context.Context) error {
 	_, err := then(ctx)
 	return err
 }
+
+// DispatchIdle reports whether no lease for a poll is under way or about to be.
+func (c *Client) DispatchIdle() bool {
+	d := &c.dispatch
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for w := range d.waiters {
+		if w.busy {
+			return false
+		}
+	}
+	for _, its := range d.lanes {
+		if its.flying {
+			return false
+		}
+	}
+	return true
+}
+
+// ForgetRemotes has remote workers entered anew when they poll.
+func (c *Client) ForgetRemotes() {
+	c.dispatch.mu.Lock()
+	defer c.dispatch.mu.Unlock()
+	clear(c.dispatch.known)
+}
+
+// TimeOutOnce looks once for attempts of remote workers whose time is over.
+func (c *Client) TimeOutOnce(ctx context.Context) error {
+	_, err := c.once(ctx, c.askTimeOut)
+	return err
+}

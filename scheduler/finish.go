@@ -73,22 +73,27 @@ func (c completion) size() int {
 
 // completeMany ends attempts, one statement a worker and queue, in one round trip and one commit.
 func (c *Client) completeMany(ctx context.Context, in []completion) ([]answer[struct{}], error) {
-	answers := make([]answer[struct{}], len(in))
 	var batch pgx.Batch
-	for _, lane := range lanes(len(in), func(i int) *Lease { return &in[i].Lease }) {
-		for _, i := range lane {
-			answers[i].err = ErrLeaseLost
-		}
-		batch.Queue(sql.Complete, completeArgs(in, lane)...).Query(func(rows pgx.Rows) error {
-			var place int32
-			_, err := pgx.ForEachRow(rows, []any{&place}, func() error { answers[lane[place-1]].err = nil; return nil })
-			return err
-		})
-	}
+	answers := make([]answer[struct{}], len(in))
+	queueCompletions(&batch, in, func(i int, err error) { answers[i].err = err })
 	if err := c.hot.SendBatch(ctx, &batch).Close(); err != nil {
 		return nil, fmt.Errorf("complete: %w", err)
 	}
 	return answers, nil
+}
+
+// queueCompletions queues the statements; each completion is answered once the batch is done, ErrLeaseLost at first.
+func queueCompletions(batch *pgx.Batch, in []completion, answer func(i int, err error)) {
+	for _, lane := range lanes(len(in), func(i int) *Lease { return &in[i].Lease }) {
+		for _, i := range lane {
+			answer(i, ErrLeaseLost)
+		}
+		batch.Queue(sql.Complete, completeArgs(in, lane)...).Query(func(rows pgx.Rows) error {
+			var place int32
+			_, err := pgx.ForEachRow(rows, []any{&place}, func() error { answer(lane[place-1], nil); return nil })
+			return err
+		})
+	}
 }
 
 // completeArgs returns the arguments for those completions, which are of one worker and queue.
@@ -131,12 +136,16 @@ func compareLanes(a, b *Lease) int {
 // gave up, cancelled when that was asked for. Failures that arrive together share a statement and a commit. It returns
 // ErrLeaseLost when the lease is lost, or was used up.
 func (c *Client) Fail(ctx context.Context, lease Lease, failure Failure) (State, error) {
+	return c.failures.do(ctx, newFailed(lease, failure))
+}
+
+func newFailed(lease Lease, failure Failure) failed {
 	f := failed{Lease: lease, code: cmp.Or(CleanText(failure.Code, 64), "error"), message: CleanText(failure.Message, maxText),
 		stack: null(CleanText(failure.Stack, maxText)), permanent: failure.Permanent, retryAfterMS: -1}
 	if failure.RetryAfter != nil {
 		f.retryAfterMS = clampMS(*failure.RetryAfter)
 	}
-	return c.failures.do(ctx, f)
+	return f
 }
 
 type failed struct {
@@ -157,7 +166,11 @@ func (f failed) size() int {
 
 // failMany ends attempts, one statement a worker and queue, in one round trip and one commit.
 func (c *Client) failMany(ctx context.Context, in []failed) ([]answer[State], error) {
-	return c.endMany(ctx, "fail", sql.Fail, len(in), func(i int) *Lease { return &in[i].Lease }, func(lane []int) []any {
+	return c.endMany(ctx, "fail", sql.Fail, len(in), func(i int) *Lease { return &in[i].Lease }, failArgs(in))
+}
+
+func failArgs(in []failed) func(lane []int) []any {
+	return func(lane []int) []any {
 		n := len(lane)
 		codes, messages, stacks := make([]string, n), make([]string, n), make([]*string, n)
 		permanent, retryAfter := make([]bool, n), make([]int64, n)
@@ -166,14 +179,18 @@ func (c *Client) failMany(ctx context.Context, in []failed) ([]answer[State], er
 			permanent[place], retryAfter[place] = in[i].permanent, in[i].retryAfterMS
 		}
 		return []any{codes, messages, stacks, permanent, retryAfter}
-	})
+	}
 }
 
 // Snooze ends an attempt that wants to run again after the delay; it counts as no failure. Those that arrive together share a
 // statement and a commit. It returns what the task became (cancelled when that was asked for), or ErrLeaseLost when the
 // lease is lost, or was used up.
 func (c *Client) Snooze(ctx context.Context, lease Lease, delay time.Duration, reason string) (State, error) {
-	return c.snoozes.do(ctx, snoozed{lease, clampMS(delay), null(CleanText(reason, 1000))})
+	return c.snoozes.do(ctx, newSnoozed(lease, delay, reason))
+}
+
+func newSnoozed(lease Lease, delay time.Duration, reason string) snoozed {
+	return snoozed{lease, clampMS(delay), null(CleanText(reason, 1000))}
 }
 
 type snoozed struct {
@@ -184,26 +201,47 @@ type snoozed struct {
 
 // snoozeMany ends attempts, one statement a worker and queue, in one round trip and one commit.
 func (c *Client) snoozeMany(ctx context.Context, in []snoozed) ([]answer[State], error) {
-	return c.endMany(ctx, "snooze", sql.Snooze, len(in), func(i int) *Lease { return &in[i].Lease }, func(lane []int) []any {
+	return c.endMany(ctx, "snooze", sql.Snooze, len(in), func(i int) *Lease { return &in[i].Lease }, snoozeArgs(in))
+}
+
+func snoozeArgs(in []snoozed) func(lane []int) []any {
+	return func(lane []int) []any {
 		delays, reasons := make([]int64, len(lane)), make([]*string, len(lane))
 		for place, i := range lane {
 			delays[place], reasons[place] = in[i].delayMS, in[i].reason
 		}
 		return []any{delays, reasons}
-	})
+	}
 }
 
-// endMany runs a statement that ends n attempts, once for each worker and queue, in one round trip and one commit. It takes
-// worker, queue, ids and attempts first, then args, and returns the places of those that it ended, what the tasks became,
-// and how long they wait. Then it hints at those that went back to wait.
+// endMany runs a statement that ends n attempts, once for each worker and queue, in one round trip and one commit. Then it
+// hints at those that went back to wait.
 func (c *Client) endMany(ctx context.Context, verb, statement string, n int, lease func(i int) *Lease, args func(lane []int) []any) ([]answer[State], error) {
-	answers, delays := make([]answer[State], n), make([]time.Duration, n)
 	var batch pgx.Batch
+	ends := queueEnds(&batch, statement, n, lease, args)
+	if err := c.hot.SendBatch(ctx, &batch).Close(); err != nil {
+		return nil, fmt.Errorf("%s: %w", verb, err)
+	}
+	c.hintEnds(ends)
+	return ends.answers, nil
+}
+
+// ends are attempts that one statement ends, and what it answers.
+type ends struct {
+	lease   func(i int) *Lease
+	answers []answer[State]
+	delays  []time.Duration
+}
+
+// queueEnds queues a statement that ends n attempts, once for each worker and queue. It takes worker, queue, ids and attempts
+// first, then args, and returns the places of those that it ended, what the tasks became, and how long they wait.
+func queueEnds(batch *pgx.Batch, statement string, n int, lease func(i int) *Lease, args func(lane []int) []any) ends {
+	e := ends{lease: lease, answers: make([]answer[State], n), delays: make([]time.Duration, n)}
 	for _, lane := range lanes(n, lease) {
 		ids, attempts := make([]TaskID, len(lane)), make([]int32, len(lane))
 		for place, i := range lane {
 			ids[place], attempts[place] = lease(i).Task, int32(lease(i).Attempt)
-			answers[i].err = ErrLeaseLost
+			e.answers[i].err = ErrLeaseLost
 		}
 		first := lease(lane[0])
 		batch.Queue(statement, append([]any{first.Worker, first.Queue, ids, attempts}, args(lane)...)...).Query(func(rows pgx.Rows) error {
@@ -212,23 +250,25 @@ func (c *Client) endMany(ctx context.Context, verb, statement string, n int, lea
 			var delayMS int64
 			_, err := pgx.ForEachRow(rows, []any{&place, &state, &delayMS}, func() error {
 				i := lane[place-1]
-				answers[i], delays[i] = answer[State]{out: state}, time.Duration(delayMS)*time.Millisecond
+				e.answers[i], e.delays[i] = answer[State]{out: state}, time.Duration(delayMS)*time.Millisecond
 				return nil
 			})
 			return err
 		})
 	}
-	if err := c.hot.SendBatch(ctx, &batch).Close(); err != nil {
-		return nil, fmt.Errorf("%s: %w", verb, err)
-	}
+	return e
+}
+
+// hintEnds hints at tasks that went back to wait, once that is committed.
+func (c *Client) hintEnds(e ends) {
 	var ready []Queue
 	soonest := time.Duration(-1)
-	for i, a := range answers {
+	for i, a := range e.answers {
 		switch {
-		case a.out == Ready && !slices.Contains(ready, lease(i).Queue):
-			ready = append(ready, lease(i).Queue)
-		case a.out == Scheduled && (soonest < 0 || delays[i] < soonest):
-			soonest = delays[i]
+		case a.out == Ready && !slices.Contains(ready, e.lease(i).Queue):
+			ready = append(ready, e.lease(i).Queue)
+		case a.out == Scheduled && (soonest < 0 || e.delays[i] < soonest):
+			soonest = e.delays[i]
 		}
 	}
 	for _, queue := range ready {
@@ -237,27 +277,23 @@ func (c *Client) endMany(ctx context.Context, verb, statement string, n int, lea
 	if soonest >= 0 {
 		c.dueIn(soonest)
 	}
-	return answers, nil
 }
 
-// Release hands unfinished tasks of one worker back: ready at once, no failure counted. Those whose lease was lost are
-// passed over. The leases must be of one worker.
+// Release hands unfinished tasks back, at shutdown: ready at once, no failure counted. Those whose lease was lost are passed
+// over.
 func (c *Client) Release(ctx context.Context, leases []Lease) error {
-	queues := map[Queue][]Lease{}
-	for _, l := range leases {
-		queues[l.Queue] = append(queues[l.Queue], l)
+	return c.releaseFor(ctx, leases, "handed back at shutdown")
+}
+
+// releaseFor is Release with a reason for people.
+func (c *Client) releaseFor(ctx context.Context, leases []Lease, reason string) error {
+	if len(leases) == 0 {
+		return nil
 	}
-	for queue, list := range queues {
-		ids, attempts := split(list)
-		rows, err := c.hot.Query(ctx, sql.Release, pgx.StrictNamedArgs{"worker": list[0].Worker, "queue": queue, "ids": ids, "attempts": attempts})
-		if err != nil {
-			return fmt.Errorf("release: %w", err)
-		}
-		if _, err := pgx.CollectRows(rows, pgx.RowTo[TaskID]); err != nil {
-			return fmt.Errorf("release: %w", err)
-		}
-	}
-	return nil
+	_, err := c.endMany(ctx, "release", sql.Release, len(leases), func(i int) *Lease { return &leases[i] }, func(lane []int) []any {
+		return []any{slices.Repeat([]string{reason}, len(lane))}
+	})
+	return err
 }
 
 // Settled reports whether the attempt was ended by its own worker. Asked after an answer was lost on the way: the first

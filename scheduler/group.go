@@ -80,6 +80,32 @@ func (g *group[In, Out]) later(in In, done func(answer[Out])) {
 	g.add(call[In, Out]{in, done, nil})
 }
 
+// together runs the calls in one statement and one commit, now, and waits for their answers. Only calls that are refused for what
+// they hold, or that wait in vain for what somebody has locked, are run alone, and fail alone.
+func (g *group[In, Out]) together(in []In) []answer[Out] {
+	answers := make([]answer[Out], len(in))
+	g.mu.Lock()
+	if g.closed {
+		g.mu.Unlock()
+		for i := range answers {
+			answers[i].err = errClosed
+		}
+		return answers
+	}
+	g.flights.Add(1) // close waits for it
+	g.mu.Unlock()
+	defer g.flights.Done()
+	var open sync.WaitGroup
+	calls := make([]call[In, Out], len(in))
+	for i := range in {
+		open.Add(1)
+		calls[i] = call[In, Out]{in: in[i], done: func(a answer[Out]) { answers[i] = a; open.Done() }}
+	}
+	g.serve(calls)
+	open.Wait()
+	return answers
+}
+
 func (g *group[In, Out]) add(c call[In, Out]) {
 	g.mu.Lock()
 	if g.closed {

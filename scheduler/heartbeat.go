@@ -27,13 +27,16 @@ type WorkerInfo struct {
 
 // Register enters a worker, alive from now on.
 func (c *Client) Register(ctx context.Context, w WorkerInfo) error {
-	_, err := c.vital.Exec(ctx, sql.Register, pgx.StrictNamedArgs{"id": w.ID, "name": CleanText(w.Name, 200), "host": CleanText(w.Host, 200),
-		"pid": w.PID, "version": CleanText(w.Version, 100), "language": CleanText(w.Language, 100),
-		"queues": w.Queues, "kinds": w.Kinds, "slots": w.Slots, "ttl_ms": w.TTL.Milliseconds()})
-	if err != nil {
+	if _, err := c.vital.Exec(ctx, sql.Register, registerArgs(w)); err != nil {
 		return fmt.Errorf("register: %w", err)
 	}
 	return nil
+}
+
+func registerArgs(w WorkerInfo) pgx.StrictNamedArgs {
+	return pgx.StrictNamedArgs{"id": w.ID, "name": CleanText(w.Name, 200), "host": CleanText(w.Host, 200),
+		"pid": w.PID, "version": CleanText(w.Version, 100), "language": CleanText(w.Language, 100),
+		"queues": w.Queues, "kinds": w.Kinds, "slots": w.Slots, "ttl_ms": w.TTL.Milliseconds()}
 }
 
 // Beat is what a worker tells with its heartbeat.

@@ -83,28 +83,42 @@ func (c *Client) Lease(ctx context.Context, worker WorkerID, kinds []string, ask
 	if len(asks) == 0 || len(kinds) == 0 {
 		return nil, nil
 	}
+	wishes := make([]wish, len(asks))
+	for i, ask := range asks {
+		wishes[i] = wish{Ask: ask, worker: worker, kinds: kinds}
+	}
+	got, err := c.leaseEach(ctx, wishes)
+	if len(got) == 1 {
+		return got[0], nil
+	}
+	return slices.Concat(got...), err
+}
+
+// wish is what a worker wants of a queue.
+type wish struct {
+	Ask
+	worker WorkerID
+	kinds  []string
+}
+
+// leaseEach takes tasks for each of the wishes in turn, in one round trip and one commit.
+func (c *Client) leaseEach(ctx context.Context, wishes []wish) ([][]LeasedTask, error) {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
-	var tasks []LeasedTask
+	all := make([][]LeasedTask, len(wishes))
 	lost := map[way]time.Duration{}
-	ways := make([]way, len(asks))
+	ways := make([]way, len(wishes))
 	var batch pgx.Batch
 	began := time.Now()
-	for i, ask := range asks {
-		ways[i] = newWay(ask.Queue, kinds)
+	for i, its := range wishes {
+		ways[i] = newWay(its.Queue, its.kinds)
 		start := c.positions.from(ways[i])
-		batch.Queue(sql.Lease, worker, ask.Queue, ask.Limit, kinds, start.Priority, start.RunAt, start.ID).Query(func(rows pgx.Rows) error {
-			var row leasedRow
-			first := len(tasks)
-			tasks = slices.Grow(tasks, min(ask.Limit, c.positions.size(ways[i])))
-			if _, err := pgx.ForEachRow(rows, row.fields(), func() error {
-				tasks = append(tasks, row.task(worker, ask.Queue))
-				return nil
-			}); err != nil {
+		batch.Queue(sql.Lease, its.worker, its.Queue, its.Limit, its.kinds, start.Priority, start.RunAt, start.ID).Query(func(rows pgx.Rows) error {
+			got, err := its.collect(rows, c.positions.size(ways[i]))
+			if err != nil {
 				return err
 			}
-			got := tasks[first:]
-			slices.SortFunc(got, compareTurns)
+			all[i] = got
 			now := time.Now()
 			end := beginning
 			if len(got) > 0 {
@@ -127,7 +141,19 @@ func (c *Client) Lease(ctx context.Context, worker WorkerID, kinds []string, ask
 		}
 		c.scout(w)
 	}
-	return tasks, nil
+	return all, nil
+}
+
+// collect returns the tasks of the rows in the order of leasing; about so many are expected.
+func (w wish) collect(rows pgx.Rows, about int) ([]LeasedTask, error) {
+	var row leasedRow
+	got := make([]LeasedTask, 0, min(w.Limit, about))
+	_, err := pgx.ForEachRow(rows, row.fields(), func() error {
+		got = append(got, row.task(w.worker, w.Queue))
+		return nil
+	})
+	slices.SortFunc(got, compareTurns)
+	return got, err
 }
 
 // compareTurns is the order of leasing within a queue.

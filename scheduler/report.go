@@ -92,7 +92,8 @@ type reported struct {
 	Held    bool
 }
 
-func report(ctx context.Context, db querier, list []Report) (map[TaskID]reported, error) {
+// reportArgs returns the arguments for reports of one worker and queue, which it sorts.
+func reportArgs(list []Report) []any {
 	slices.SortFunc(list, func(a, b Report) int { return compareLeases(a.Lease, b.Lease) })
 	n := len(list)
 	ids, attempts, current, total := make([]TaskID, n), make([]int, n), make([]int64, n), make([]*int64, n)
@@ -101,7 +102,11 @@ func report(ctx context.Context, db querier, list []Report) (map[TaskID]reported
 		ids[i], attempts[i], current[i], total[i] = r.Task, r.Attempt, r.Current, null(r.Total)
 		messages[i], data[i] = r.columns()
 	}
-	rows, err := db.Query(ctx, sql.Report, list[0].Worker, list[0].Queue, ids, attempts, current, total, messages, data)
+	return []any{list[0].Worker, list[0].Queue, ids, attempts, current, total, messages, data}
+}
+
+func report(ctx context.Context, db querier, list []Report) (map[TaskID]reported, error) {
+	rows, err := db.Query(ctx, sql.Report, reportArgs(list)...)
 	if err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
@@ -130,26 +135,22 @@ func (c *Client) Log(ctx context.Context, lines []Line) error {
 	for _, l := range lines {
 		queues[l.Queue] = append(queues[l.Queue], l)
 	}
-	for queue, list := range queues {
-		n := len(list)
-		ids, attempts, ages, streams, messages := make([]TaskID, n), make([]int, n), make([]int64, n), make([]string, n), make([]string, n)
-		for i, l := range list {
-			ids[i], attempts[i], ages[i], streams[i], messages[i] = l.Task, l.Attempt, time.Since(l.At).Milliseconds(), l.Stream, CleanText(l.Message, maxLine)
-		}
-		if _, err := c.hot.Exec(ctx, sql.Log, list[0].Worker, queue, ids, attempts, ages, streams, messages); err != nil {
+	for _, list := range queues {
+		if _, err := c.hot.Exec(ctx, sql.Log, logArgs(list)...); err != nil {
 			return fmt.Errorf("log: %w", err)
 		}
 	}
 	return nil
 }
 
-// split sorts leases by task and returns their columns.
-func split(list []Lease) (ids []TaskID, attempts []int) {
-	slices.SortFunc(list, compareLeases)
-	for _, l := range list {
-		ids, attempts = append(ids, l.Task), append(attempts, l.Attempt)
+// logArgs returns the arguments for lines of one worker and queue.
+func logArgs(list []Line) []any {
+	n := len(list)
+	ids, attempts, ages, streams, messages := make([]TaskID, n), make([]int, n), make([]int64, n), make([]string, n), make([]string, n)
+	for i, l := range list {
+		ids[i], attempts[i], ages[i], streams[i], messages[i] = l.Task, l.Attempt, time.Since(l.At).Milliseconds(), l.Stream, CleanText(l.Message, maxLine)
 	}
-	return ids, attempts
+	return []any{list[0].Worker, list[0].Queue, ids, attempts, ages, streams, messages}
 }
 
 // compareLeases is the order in which statements lock tasks.

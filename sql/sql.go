@@ -83,6 +83,10 @@ var (
 	Due string
 	//go:embed edit.sql
 	Edit string
+	//go:embed ended.sql
+	Ended string
+	//go:embed enroll.sql
+	Enroll string
 	//go:embed expire.sql
 	Expire string
 	//go:embed explain.sql
@@ -93,12 +97,16 @@ var (
 	Fire string
 	//go:embed heartbeat.sql
 	Heartbeat string
+	//go:embed held.sql
+	Held string
 	//go:embed lease.sql
 	Lease string
 	//go:embed lease_scout.sql
 	LeaseScout string
 	//go:embed lease_tail.sql
 	LeaseTail string
+	//go:embed lease_timeout.sql
+	LeaseTimeout string
 	//go:embed log.sql
 	Log string
 	//go:embed logs.sql
@@ -139,6 +147,8 @@ var (
 	Register string
 	//go:embed release.sql
 	Release string
+	//go:embed renew.sql
+	Renew string
 	//go:embed report.sql
 	Report string
 	//go:embed report_tx.sql
@@ -167,6 +177,8 @@ var (
 	SchemaVersion string
 	//go:embed settled.sql
 	Settled string
+	//go:embed settled_how.sql
+	SettledHow string
 	//go:embed snooze.sql
 	Snooze string
 	//go:embed stats.sql
@@ -189,6 +201,8 @@ var (
 	Subscriptions string
 	//go:embed survey.sql
 	Survey string
+	//go:embed sweep.sql
+	Sweep string
 	//go:embed task.sql
 	Task string
 	//go:embed tasks.sql
@@ -211,6 +225,8 @@ var (
 	TasksTagged string
 	//go:embed tasks_waiting.sql
 	TasksWaiting string
+	//go:embed time_out.sql
+	TimeOut string
 	//go:embed trigger.sql
 	Trigger string
 	//go:embed watch_changed.sql

@@ -1,0 +1,600 @@
+package scheduler_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/pgscheduler/scheduler/scheduler"
+)
+
+// poll is what a remote worker of kind k asks of the default queue.
+func poll(id scheduler.WorkerID, wait time.Duration) scheduler.Poll {
+	return scheduler.Poll{Max: 1, Wait: wait, Worker: scheduler.WorkerInfo{ID: id, Name: "remote-" + id.String()[:4], Queues: []scheduler.Queue{scheduler.DefaultQueue},
+		Kinds: []string{"k"}, Slots: 1, TTL: time.Minute}}
+}
+
+// pollNow takes what there is.
+func (r *rig) pollNow(p scheduler.Poll) []scheduler.LeasedTask {
+	r.t.Helper()
+	got, err := r.client.Poll(r.ctx, p)
+	must(r.t, err)
+	return got.Tasks
+}
+
+// remoteLease returns one task that a new remote worker has.
+func (r *rig) remoteLease(task scheduler.NewTask) scheduler.LeasedTask {
+	r.t.Helper()
+	id := r.submit(task)
+	got := r.pollNow(poll(scheduler.NewWorkerID(), 0))
+	if len(got) != 1 || got[0].Task != id {
+		r.t.Fatalf("leased %+v, want %s", got, id)
+	}
+	return got[0]
+}
+
+// age makes leases of a worker as old as if they had been taken a minute ago.
+func (r *rig) age(worker scheduler.WorkerID) {
+	r.t.Helper()
+	r.exec(`update scheduler.tasks set started_at = started_at - interval '1 min' where worker_id = $1 and state = 'running'`, worker)
+	r.exec(`update scheduler.leases set leased_at = leased_at - interval '1 min', timeout_at = timeout_at - interval '1 min' where worker_id = $1`, worker)
+}
+
+func (r *rig) leaseRows(worker scheduler.WorkerID) int {
+	r.t.Helper()
+	return read[int](r, `select count(*) from scheduler.leases where worker_id = $1`, worker)
+}
+
+// A thousand workers wait at two processes. Each of a thousand tasks is had by one worker, and each worker gets one: nobody overtakes.
+func TestAThousandPollsAreServedEachATask(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	const n = 1000
+	clients := []*scheduler.Client{r.client, r.open(scheduler.Config{})}
+	var done sync.WaitGroup
+	var mu sync.Mutex
+	got := map[scheduler.TaskID]scheduler.WorkerID{}
+	for i := range n {
+		done.Go(func() { // ends when it was served
+			p := poll(scheduler.NewWorkerID(), time.Minute)
+			polled, err := clients[i%2].Poll(r.ctx, p)
+			if err != nil || len(polled.Tasks) != 1 {
+				t.Errorf("%d tasks, %v", len(polled.Tasks), err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			got[polled.Tasks[0].Task] = p.Worker.ID
+		})
+	}
+	await(t, "all wait", func() bool { return clients[0].Counts().Polls+clients[1].Counts().Polls == n })
+	if asked := clients[0].Counts().Pools["hot"].Acquires; asked > n/10 {
+		t.Errorf("%d polls asked the database for tasks %d times", n/2, asked)
+	}
+	r.submitN(n, scheduler.NewTask{})
+	done.Wait()
+	if len(got) != n {
+		t.Errorf("%d tasks for %d workers", len(got), n)
+	}
+	if polls := clients[0].Counts().Polls + clients[1].Counts().Polls; polls != 0 {
+		t.Errorf("%d polls are left over", polls)
+	}
+}
+
+// The longest waiting is served first, also among lines of different kinds.
+func TestTheLongestWaitingIsServedFirst(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	served := make(chan int, 10)
+	for i := range 6 {
+		p := poll(scheduler.NewWorkerID(), time.Minute)
+		if i%2 == 1 {
+			p.Worker.Kinds = []string{"k", "other"}
+		}
+		go func() { // ends when it was served; received below
+			if polled, err := r.client.Poll(r.ctx, p); err == nil && len(polled.Tasks) == 1 {
+				served <- i
+			}
+		}()
+		await(t, "it waits", func() bool { return r.client.Counts().Polls == i+1 })
+	}
+	await(t, "nothing is under way", r.client.DispatchIdle)
+	for i := range 6 {
+		r.submit(scheduler.NewTask{})
+		if got := <-served; got != i {
+			t.Errorf("poll %d was served, want %d", got, i)
+		}
+		await(t, "nothing is under way", r.client.DispatchIdle)
+	}
+}
+
+func TestQueuesAreTakenFromInOrder(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for range 3 {
+		r.submit(scheduler.NewTask{Queue: "low"})
+		r.submit(scheduler.NewTask{Queue: "high"})
+	}
+	p := poll(scheduler.NewWorkerID(), time.Minute)
+	p.Worker.Queues, p.Max = []scheduler.Queue{"high", "none", "low"}, 4
+	var got []scheduler.Queue
+	for _, task := range r.pollNow(p) {
+		got = append(got, task.Queue)
+	}
+	if want := "[high high high low]"; fmt.Sprint(got) != want {
+		t.Errorf("%v, want %s", got, want)
+	}
+	if rest := r.pollNow(p); len(rest) != 2 {
+		t.Errorf("%d are left, want 2", len(rest))
+	}
+}
+
+// What is for no kind of those who wait stays, and is had by whoever comes for it.
+func TestAPollGetsItsKindsOnly(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	other := r.submit(scheduler.NewTask{Kind: "other"})
+	if got := r.pollNow(poll(scheduler.NewWorkerID(), 0)); len(got) != 0 {
+		t.Errorf("%+v", got)
+	}
+	p := poll(scheduler.NewWorkerID(), 0)
+	p.Worker.Kinds = []string{"z", "other", "z"}
+	if got := r.pollNow(p); len(got) != 1 || got[0].Task != other {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestAPollThatIsGivenUpTakesNothingAlong(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	ctx, leave := context.WithCancel(r.ctx)
+	ended := make(chan error, 1)
+	go func() { // received below
+		_, err := r.client.Poll(ctx, poll(scheduler.NewWorkerID(), time.Minute))
+		ended <- err
+	}()
+	await(t, "it waits", func() bool { return r.client.Counts().Polls == 1 && r.client.DispatchIdle() })
+	tx := r.begin() // a lease can't be written now
+	must(t, second(tx.Exec(r.ctx, `lock table scheduler.leases in exclusive mode`)))
+	id := r.submit(scheduler.NewTask{})
+	await(t, "its lease is under way", func() bool {
+		return read[bool](r, `select exists (select from pg_locks where not granted and relation = 'scheduler.leases'::regclass)`)
+	})
+	leave()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	must(t, tx.Rollback(r.ctx))
+	await(t, "it is handed back", func() bool {
+		task := r.task(id)
+		return task.State == scheduler.Ready && task.Attempt == 1
+	})
+	if n := r.client.Counts().Polls; n != 0 {
+		t.Errorf("%d polls are left over", n)
+	}
+	if got := r.pollNow(poll(scheduler.NewWorkerID(), 0)); len(got) != 1 || got[0].Attempt != 2 || got[0].Failures != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// The server keeps a worker alive while it waits; one that was declared dead in spite of it is entered anew.
+func TestAWaitingWorkerIsKeptAlive(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	p := poll(scheduler.NewWorkerID(), time.Minute)
+	p.Worker.TTL = 5 * time.Second
+	served := make(chan scheduler.Polled, 1)
+	go func() { // received below
+		got, _ := r.client.Poll(r.ctx, p)
+		served <- got
+	}()
+	seen := func() time.Time {
+		list := column[time.Time](r, `select seen_at from scheduler.workers where id = $1`, p.Worker.ID)
+		if len(list) == 0 {
+			return time.Time{}
+		}
+		return list[0]
+	}
+	await(t, "it is there", func() bool { return !seen().IsZero() })
+	first := seen()
+	await(t, "it is renewed", func() bool { return seen().After(first) })
+	r.exec(`delete from scheduler.workers where id = $1`, p.Worker.ID)
+	await(t, "it is entered anew", func() bool { return !seen().IsZero() })
+	r.submit(scheduler.NewTask{})
+	if got := <-served; len(got.Tasks) != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestAWaitingWorkerHearsOfQuietAndStop(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for _, command := range []scheduler.Command{scheduler.CommandQuiet, scheduler.CommandStop} {
+		p := poll(scheduler.NewWorkerID(), time.Minute)
+		served := make(chan scheduler.Polled, 1)
+		go func() { // received below
+			got, _ := r.client.Poll(r.ctx, p)
+			served <- got
+		}()
+		await(t, "it waits", func() bool { return r.client.Counts().Polls == 1 })
+		must(t, r.client.Command(r.ctx, p.Worker.ID, command))
+		if got := <-served; got.Command != command || len(got.Tasks) != 0 {
+			t.Errorf("%+v", got)
+		}
+		id := r.submit(scheduler.NewTask{})
+		if got, err := r.client.Poll(r.ctx, p); err != nil || got.Command != command || len(got.Tasks) != 0 {
+			t.Errorf("%+v %v", got, err)
+		}
+		must(t, second(r.client.Cancel(r.ctx, id, "")))
+	}
+}
+
+// With nothing announced, tasks are found all the same.
+func TestPollsAreServedWithoutAnnouncements(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	client := r.open(scheduler.Config{PollOnly: true, Poll: 20 * time.Millisecond})
+	served := make(chan scheduler.Polled, 1)
+	go func() { // received below
+		got, _ := client.Poll(r.ctx, poll(scheduler.NewWorkerID(), time.Minute))
+		served <- got
+	}()
+	await(t, "it waits", func() bool { return client.Counts().Polls == 1 })
+	r.exec(`insert into scheduler.tasks (kind) values ('k')`)
+	if got := <-served; len(got.Tasks) != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A client that is closed answers all who wait.
+func TestCloseAnswersWhoWaits(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	client := r.open(scheduler.Config{})
+	served := make(chan error, 1)
+	go func() { // received below
+		_, err := client.Poll(r.ctx, poll(scheduler.NewWorkerID(), time.Minute))
+		served <- err
+	}()
+	await(t, "it waits", func() bool { return client.Counts().Polls == 1 })
+	client.Close()
+	<-served
+}
+
+func TestStraysAreHandedBack(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for how, tell := range map[string]func(worker scheduler.WorkerID, held []scheduler.Lease){
+		"heartbeat": func(worker scheduler.WorkerID, held []scheduler.Lease) {
+			must(t, second(r.client.RemoteHeartbeat(r.ctx, worker, held, 0)))
+		},
+		"poll": func(worker scheduler.WorkerID, held []scheduler.Lease) {
+			p := poll(worker, 0)
+			p.Worker.Kinds, p.Tells, p.Held = []string{"none"}, true, held // other kinds: it is renewed
+			r.pollNow(p)
+		},
+	} {
+		kept, stray := r.remoteLease(scheduler.NewTask{}), scheduler.LeasedTask{}
+		worker := kept.Worker
+		id := r.submit(scheduler.NewTask{})
+		for _, task := range r.pollNow(poll(worker, 0)) {
+			stray = task
+		}
+		if stray.Task != id {
+			t.Fatal(how)
+		}
+		held := []scheduler.Lease{kept.Lease}
+		tell(worker, held)
+		if got := r.state(stray.Task); got != scheduler.Running {
+			t.Errorf("%s: a young one is %s", how, got)
+		}
+		r.age(worker)
+		if how == "poll" { // what is known of the worker may be a moment old
+			p := poll(worker, 0)
+			p.Worker.Kinds, p.Worker.Name = []string{"none"}, "doubted"
+			r.client.ForgetRemotes()
+			r.pollNow(p)
+			if got := r.state(stray.Task); got != scheduler.Running {
+				t.Errorf("a poll that does not tell: %s", got)
+			}
+			r.client.ForgetRemotes()
+		}
+		tell(worker, held)
+		if got := r.state(stray.Task); got != scheduler.Ready {
+			t.Errorf("%s: the stray is %s", how, got)
+		}
+		if got := r.state(kept.Task); got != scheduler.Running {
+			t.Errorf("%s: the kept one is %s", how, got)
+		}
+		if n := r.leaseRows(worker); n != 1 && n != 2 {
+			t.Errorf("%s: %d lease rows", how, n)
+		}
+		tell(worker, held)
+		if n := r.leaseRows(worker); how == "heartbeat" && n != 1 {
+			t.Errorf("%s: %d lease rows, want 1", how, n)
+		}
+		if _, err := r.client.Settle(r.ctx, scheduler.Settling{Lease: stray.Lease, Verb: scheduler.VerbComplete}); !errors.Is(err, scheduler.ErrLeaseLost) {
+			t.Errorf("%s: the stray's lease: %v", how, err)
+		}
+		must(t, second(r.client.Settle(r.ctx, scheduler.Settling{Lease: kept.Lease, Verb: scheduler.VerbComplete})))
+		must(t, second(r.client.Cancel(r.ctx, stray.Task, "")))
+	}
+}
+
+func TestAHeartbeatKeepsManyLeasesAndTellsOfTheLost(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.submitN(500, scheduler.NewTask{})
+	p := poll(scheduler.NewWorkerID(), 0)
+	p.Max = 500
+	var held []scheduler.Lease
+	for _, task := range r.pollNow(p) {
+		held = append(held, task.Lease)
+	}
+	if len(held) != 500 {
+		t.Fatalf("%d leases", len(held))
+	}
+	must(t, second(r.client.Cancel(r.ctx, held[7].Task, "")))
+	must(t, second(r.client.Settle(r.ctx, scheduler.Settling{Lease: held[8], Verb: scheduler.VerbComplete})))
+	orders, err := r.client.RemoteHeartbeat(r.ctx, p.Worker.ID, held, 1<<20)
+	must(t, err)
+	if len(orders.Lost) != 1 || orders.Lost[0] != held[8] || len(orders.Cancelled) != 1 || orders.Cancelled[0] != held[7] || orders.Command != scheduler.CommandRun {
+		t.Errorf("%+v", orders)
+	}
+	if running := read[int](r, `select running from scheduler.workers where id = $1 and memory_bytes = 1 << 20`, p.Worker.ID); running != 500 {
+		t.Errorf("%d running", running)
+	}
+	r.kill(p.Worker.ID)
+	r.maintain(r.client)
+	await(t, "all are given back", func() bool { return read[int](r, `select count(*) from scheduler.tasks where state = 'running'`) == 0 })
+	orders, err = r.client.RemoteHeartbeat(r.ctx, p.Worker.ID, held, 0)
+	must(t, err)
+	if len(orders.Lost) != 500 || !orders.ExpiresAt.IsZero() {
+		t.Errorf("%d lost, %s", len(orders.Lost), orders.ExpiresAt)
+	}
+}
+
+func TestARemoteWorkerThatLeavesHandsBackAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	task := r.remoteLease(scheduler.NewTask{})
+	must(t, r.client.Leave(r.ctx, task.Worker))
+	if got := r.state(task.Task); got != scheduler.Ready {
+		t.Errorf("it is %s", got)
+	}
+	if n := read[int](r, `select (select count(*) from scheduler.workers) + (select count(*) from scheduler.leases where worker_id = $1)`, task.Worker); n > 1 {
+		t.Errorf("%d rows are left", n)
+	}
+	must(t, r.client.Leave(r.ctx, task.Worker))
+	must(t, r.client.Leave(r.ctx, scheduler.NewWorkerID()))
+}
+
+// A remote worker that is silent about a task whose time is over loses it; the others' stay.
+func TestTimeoutsOfRemoteWorkersAreTheServers(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	long, short := r.submit(scheduler.NewTask{Timeout: time.Hour}), r.submit(scheduler.NewTask{Timeout: 2 * time.Second, MaxAttempts: 1})
+	none := r.submit(scheduler.NewTask{})
+	p := poll(scheduler.NewWorkerID(), 0)
+	p.Max = 10
+	if got := r.pollNow(p); len(got) != 3 {
+		t.Fatalf("%+v", got)
+	}
+	must(t, r.client.TimeOutOnce(r.ctx))
+	if got := r.state(short); got != scheduler.Running {
+		t.Errorf("before its time it is %s", got)
+	}
+	r.age(p.Worker.ID)
+	must(t, r.client.TimeOutOnce(r.ctx))
+	if task := r.task(short); task.State != scheduler.Failed || text(task.ErrorCode) != "timeout" {
+		t.Errorf("%s, %s", task.State, text(task.ErrorCode))
+	}
+	for _, id := range []scheduler.TaskID{long, none} {
+		if got := r.state(id); got != scheduler.Running {
+			t.Errorf("another is %s", got)
+		}
+	}
+	if n := read[int](r, `select count(*) from scheduler.leases where timeout_at is not null`); n != 1 {
+		t.Errorf("%d lease rows are looked after, want 1", n)
+	}
+	r.exec(`update scheduler.leases set timeout_at = now() - interval '1 s'`)
+	must(t, r.client.TimeOutOnce(r.ctx))
+	if at := read[time.Time](r, `select timeout_at from scheduler.leases`); time.Until(at) < 30*time.Minute {
+		t.Errorf("the next look is at %s", at)
+	}
+	// a Go worker sees to that by itself
+	own := r.running(scheduler.NewTask{Timeout: time.Second})
+	if n := read[int](r, `select count(*) from scheduler.leases where worker_id = $1 and timeout_at is not null`, own.Worker); n != 0 {
+		t.Error("a worker of ours is looked after")
+	}
+}
+
+// Two verbs for one lease at once: one of them ends it.
+func TestVerbsRaceForALease(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	verbs := []scheduler.Verb{scheduler.VerbComplete, scheduler.VerbFail, scheduler.VerbRelease}
+	for range 30 {
+		task := r.remoteLease(scheduler.NewTask{Timeout: time.Hour})
+		var done sync.WaitGroup
+		errs := make([]error, len(verbs))
+		for i, verb := range verbs {
+			done.Go(func() { // ends with its answer
+				_, errs[i] = r.client.Settle(r.ctx, scheduler.Settling{Lease: task.Lease, Verb: verb, Delay: time.Hour})
+			})
+		}
+		done.Wait()
+		won := 0
+		for _, err := range errs {
+			if err == nil {
+				won++
+			} else if !errors.Is(err, scheduler.ErrLeaseLost) {
+				t.Error(err)
+			}
+		}
+		if won != 1 {
+			t.Fatalf("%d of %d verbs ended the attempt: %v", won, len(verbs), errs)
+		}
+	}
+}
+
+// What one item of a batch holds, or has locked, spoils only itself.
+func TestABadItemSpoilsOnlyItself(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	ids := r.submitN(4, scheduler.NewTask{})
+	p := poll(scheduler.NewWorkerID(), 0)
+	p.Max = 4
+	got := r.pollNow(p)
+	tx := r.begin()
+	must(t, second(tx.Exec(r.ctx, `select from scheduler.tasks where id = $1 for update`, ids[1])))
+	list := []scheduler.Settling{}
+	for _, task := range got {
+		list = append(list, scheduler.Settling{Lease: task.Lease, Verb: scheduler.VerbComplete, Result: []byte(`1`)})
+	}
+	list[2].Result = []byte(`"` + "\\u0000" + `"`) // the wire refuses it; here the database has to
+	answers, err := r.client.SettleMany(r.ctx, list)
+	must(t, err)
+	for i, a := range answers {
+		if bad := i == 1 || i == 2; bad != (a.Err != nil) {
+			t.Errorf("%d: %v", i, a.Err)
+		}
+	}
+	must(t, tx.Rollback(r.ctx))
+	answers, err = r.client.SettleMany(r.ctx, list[:2])
+	must(t, err)
+	if answers[0].Err != nil || answers[1].Err != nil {
+		t.Errorf("again: %+v", answers)
+	}
+}
+
+// The statistics count what remote workers did.
+func TestRemoteOutcomesAreCounted(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	client := r.open(scheduler.Config{})
+	for _, s := range []scheduler.Settling{{Verb: scheduler.VerbComplete}, {Verb: scheduler.VerbFail}, {Verb: scheduler.VerbFail, Failure: scheduler.Failure{Permanent: true}},
+		{Verb: scheduler.VerbRelease, Delay: time.Hour}} {
+		s.Lease = r.remoteLease(scheduler.NewTask{}).Lease
+		for range 2 { // said again, it is not counted again
+			must(t, second(client.Settle(r.ctx, s)))
+		}
+	}
+	client.Close()
+	list, err := r.client.Stats(r.ctx, scheduler.StatsFilter{})
+	must(t, err)
+	var sum scheduler.Stat
+	for _, s := range list {
+		sum.Completed, sum.Failed, sum.Dead = sum.Completed+s.Completed, sum.Failed+s.Failed, sum.Dead+s.Dead
+	}
+	if sum.Completed != 1 || sum.Failed != 1 || sum.Dead != 1 {
+		t.Errorf("%+v", sum)
+	}
+}
+
+// Polls outlive a restart of the database, and are served by what is submitted after it.
+func TestPollsOutliveTheDatabase(t *testing.T) {
+	t.Parallel()
+	r, _, halt, restart := serverRig(t)
+	served := make(chan scheduler.Polled, 3)
+	for range 3 {
+		go func() { // received below
+			got, err := r.client.Poll(r.ctx, poll(scheduler.NewWorkerID(), time.Minute))
+			if err != nil {
+				t.Error(err)
+			}
+			served <- got
+		}()
+	}
+	await(t, "they wait", func() bool { return r.client.Counts().Polls == 3 && r.client.DispatchIdle() })
+	must(t, halt())
+	restart()
+	r.reconnect()
+	for range 3 {
+		await(t, "a submit", func() bool {
+			_, err := r.client.Submit(r.ctx, scheduler.NewTask{Kind: "k"})
+			return err == nil
+		})
+	}
+	for range 3 {
+		if got := <-served; len(got.Tasks) != 1 {
+			t.Errorf("%+v", got)
+		}
+	}
+}
+
+func TestAPollThatIsToStopIsAnswered(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	stop := make(chan struct{})
+	p := poll(scheduler.NewWorkerID(), time.Minute)
+	p.Stop = stop
+	served := make(chan error, 1)
+	go func() { // received below
+		got, err := r.client.Poll(r.ctx, p)
+		if len(got.Tasks) != 0 || got.ExpiresAt.IsZero() {
+			t.Errorf("%+v", got)
+		}
+		served <- err
+	}()
+	await(t, "it waits", func() bool { return r.client.Counts().Polls == 1 })
+	close(stop)
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
+// Polls that come, give up and are served at any moment lose no task and leave none running that nobody knows of.
+func TestPollsThatComeAndGoLoseNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	const tasks, workers = 1500, 60
+	clients := []*scheduler.Client{r.client, r.open(scheduler.Config{})}
+	var left atomic.Int64
+	left.Store(tasks)
+	var done sync.WaitGroup
+	for i := range workers {
+		done.Go(func() { // ends when all tasks are done
+			client := clients[i%2]
+			p := poll(scheduler.NewWorkerID(), time.Second)
+			p.Max = 1 + i%3
+			p.Worker.Queues = [][]scheduler.Queue{{"a"}, {"a", "b"}, {"b", "a"}}[i%3]
+			if i%5 == 0 {
+				p.Worker.Kinds = []string{"k", "other"}
+			}
+			for left.Load() > 0 {
+				ctx, cancel := context.WithTimeout(r.ctx, time.Duration(rand.IntN(40_000))*time.Microsecond)
+				got, err := client.Poll(ctx, p)
+				cancel()
+				if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+					t.Error(err)
+				}
+				for _, task := range got.Tasks {
+					if _, err := client.Settle(r.ctx, scheduler.Settling{Lease: task.Lease, Verb: scheduler.VerbComplete}); err != nil {
+						t.Error(err)
+					}
+					left.Add(-1)
+				}
+			}
+		})
+	}
+	for i := range tasks / 50 {
+		r.submitN(50, scheduler.NewTask{Queue: []scheduler.Queue{"a", "b"}[i%2]})
+	}
+	await(t, "all are done", func() bool { return left.Load() <= 0 })
+	done.Wait()
+	if n := read[int](r, `select count(*) from scheduler.tasks where state = 'completed'`); n != tasks || left.Load() != 0 {
+		t.Errorf("%d of %d are completed, %d left", n, tasks, left.Load())
+	}
+	for _, client := range clients {
+		if n := client.Counts().Polls; n != 0 {
+			t.Errorf("%d polls are left over", n)
+		}
+	}
+	t.Logf("handed back: %d", read[int](r, `select count(*) from scheduler.attempts`))
+}
