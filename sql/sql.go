@@ -77,6 +77,24 @@ var (
 	Due string
 	//go:embed edit.sql
 	Edit string
+	//go:embed elsewhere.sql
+	Elsewhere string
+	//go:embed endpoint_delete.sql
+	EndpointDelete string
+	//go:embed endpoint_lock.sql
+	EndpointLock string
+	//go:embed endpoint_pause.sql
+	EndpointPause string
+	//go:embed endpoint_resume.sql
+	EndpointResume string
+	//go:embed endpoint_secrets.sql
+	EndpointSecrets string
+	//go:embed endpoint_set.sql
+	EndpointSet string
+	//go:embed endpoint_turn.sql
+	EndpointTurn string
+	//go:embed endpoints.sql
+	Endpoints string
 	//go:embed expire.sql
 	Expire string
 	//go:embed explain.sql
