@@ -76,15 +76,16 @@ func (c *Client) EndpointSecrets(ctx context.Context) (map[string][]string, erro
 	return secrets, err
 }
 
-// EndedElsewhere returns which attempts of one worker were ended by somebody else through their leases: their places in the list.
-func (c *Client) EndedElsewhere(ctx context.Context, worker WorkerID, leases []Lease) ([]int, error) {
+// EndedElsewhere returns which attempts do not run any more, as when somebody else ended them through their leases: their
+// places in the list.
+func (c *Client) EndedElsewhere(ctx context.Context, leases []Lease) ([]int, error) {
 	n := len(leases)
-	ids, queues, attempts := make([]TaskID, n), make([]Queue, n), make([]int32, n)
+	workers, ids, queues, attempts := make([]WorkerID, n), make([]TaskID, n), make([]Queue, n), make([]int32, n)
 	for i, l := range leases {
-		ids[i], queues[i], attempts[i] = l.Task, l.Queue, int32(l.Attempt)
+		workers[i], ids[i], queues[i], attempts[i] = l.Worker, l.Task, l.Queue, int32(l.Attempt)
 	}
 	type row struct{ Place int }
-	list, err := all[row](ctx, c.hot, "look for ends elsewhere", sql.Elsewhere, pgx.StrictNamedArgs{"worker": worker, "ids": ids, "queues": queues, "attempts": attempts})
+	list, err := all[row](ctx, c.hot, "look for ends elsewhere", sql.Elsewhere, pgx.StrictNamedArgs{"workers": workers, "ids": ids, "queues": queues, "attempts": attempts})
 	places := make([]int, len(list))
 	for i, r := range list {
 		places[i] = r.Place - 1

@@ -108,11 +108,16 @@ func (w *Worker) takeOnce(ctx, life context.Context) (more bool, err error) {
 	if s.unsure() {
 		w.reclaim(call, s, s.beat().Held, 0) // no lease is under way: this goroutine alone asks for them
 	}
+	if free, err = w.admitted(call, s, free); err != nil {
+		return false, err
+	}
 	asks := w.lanes.asks(free)
 	if len(asks) == 0 {
+		w.took(0, free)
 		return false, nil
 	}
 	tasks, err := w.client.Lease(call, s.id, w.kinds, asks)
+	w.took(len(tasks), free)
 	if err != nil {
 		for _, ask := range asks {
 			w.lanes.want(ask.Queue)
@@ -132,6 +137,28 @@ func (w *Worker) takeOnce(ctx, life context.Context) (more bool, err error) {
 	}
 	w.start(life, s, tasks)
 	return more, nil
+}
+
+// admitted returns how many of the free slots the gate lets be filled, and sees to it that it is asked again.
+func (w *Worker) admitted(ctx context.Context, s *session, free int) (int, error) {
+	if w.config.Gate == nil {
+		return free, nil
+	}
+	if !w.lanes.wants() {
+		return 0, nil
+	}
+	granted, again, err := w.config.Gate.Ask(ctx, s.id, free)
+	if granted == 0 && err == nil && again > 0 {
+		w.again.Reset(again)
+	}
+	return granted, err
+}
+
+// took tells the gate how many tasks came of what it granted.
+func (w *Worker) took(n, granted int) {
+	if w.config.Gate != nil && granted > 0 {
+		w.config.Gate.Took(n)
+	}
 }
 
 // start has the tasks run.
