@@ -48,6 +48,7 @@ func (s *server) register() (err error) {
 	s.registerQueues(api)
 	s.registerWorkers(api)
 	s.registerSchedules(api)
+	s.registerEndpoints(api)
 	s.registerBulk(api)
 	s.registerDead(api)
 	s.registerStats(api)

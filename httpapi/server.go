@@ -54,6 +54,7 @@ type server struct {
 	bulkBody decoder[BulkRequest]
 	plans    decoder[ScheduleRequest]
 	watches  decoder[WatchRequest]
+	targets  decoder[EndpointRequest]
 	keys     watchKeys
 	clock    func() time.Time // of watch URLs
 	document []byte           // OpenAPI

@@ -67,6 +67,12 @@ type Door interface {
 	ResumeSchedule(ctx context.Context, name string) (httpapi.Schedule, error)
 	DeleteSchedule(ctx context.Context, name string) error
 
+	Endpoints(ctx context.Context) ([]httpapi.Endpoint, error)
+	SetEndpoint(ctx context.Context, name string, request httpapi.EndpointRequest) (httpapi.Endpoint, error)
+	PauseEndpoint(ctx context.Context, name string) (httpapi.Endpoint, error)
+	ResumeEndpoint(ctx context.Context, name string) (httpapi.Endpoint, error)
+	DeleteEndpoint(ctx context.Context, name string) error
+
 	Close()
 }
 
