@@ -32,6 +32,7 @@ type Wire struct {
 	Worker   func(scheduler.Worker) any
 	Schedule func(scheduler.Schedule) any
 	Audit    func(scheduler.Audit) any
+	Endpoint func(scheduler.Endpoint) any
 }
 
 // UI answers the requests for pages. Safe for concurrent use.
@@ -62,6 +63,7 @@ func New(config Config) (*UI, error) {
 	u.show("/dead", u.dead)
 	u.show("/queues", u.queues)
 	u.show("/schedules", u.schedules)
+	u.show("/endpoints", u.endpoints)
 	u.show("/workers", u.workers)
 	u.show("/events", u.events)
 	u.show("/settings", u.settings)
@@ -70,6 +72,7 @@ func New(config Config) (*UI, error) {
 	u.act("/tasks/bulk", u.actBulk)
 	u.act("/queues/act", u.actQueue)
 	u.act("/schedules/act", u.actSchedule)
+	u.act("/endpoints/act", u.actEndpoint)
 	u.act("/workers/act", u.actWorker)
 	u.mux.HandleFunc("GET /login", u.loginPage)
 	u.mux.HandleFunc("POST /login", u.login)
@@ -82,7 +85,7 @@ func New(config Config) (*UI, error) {
 }
 
 // firsts are the first parts of the paths of pages.
-var firsts = map[string]bool{"": true, "tasks": true, "dead": true, "queues": true, "schedules": true, "workers": true, "events": true,
+var firsts = map[string]bool{"": true, "tasks": true, "dead": true, "queues": true, "schedules": true, "endpoints": true, "workers": true, "events": true,
 	"settings": true, "login": true, "logout": true, "static": true, "index": true}
 
 // Takes reports whether a path is the dashboard's.
