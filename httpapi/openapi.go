@@ -250,7 +250,7 @@ func asProblem(ctx huma.Context, _ string, v any) (any, error) {
 // behind pointers may be null, and its own error types are never sent.
 func finish(registry huma.Registry) {
 	schemas := registry.Map()
-	for _, name := range []string{"SubmitRequest", "CancelRequest", "EditRequest", "BulkRequest", "TaskFilter", "ScheduleRequest", "WatchRequest"} {
+	for _, name := range []string{"SubmitRequest", "CancelRequest", "EditRequest", "BulkRequest", "TaskFilter", "ScheduleRequest", "WatchRequest", "EndpointRequest"} {
 		body := schemas[name]
 		body.AdditionalProperties = false
 		for field, rule := range map[string]*huma.Schema{"kind": kindName("").Schema(nil), "queue": queueName("").Schema(nil)} {
@@ -270,7 +270,7 @@ func finish(registry huma.Registry) {
 			backoff.Items.PrecomputeMessages()
 		}
 	}
-	for _, object := range []reflect.Type{reflect.TypeFor[Task](), reflect.TypeFor[Attempt](), reflect.TypeFor[WatchedTask]()} {
+	for _, object := range []reflect.Type{reflect.TypeFor[Task](), reflect.TypeFor[Attempt](), reflect.TypeFor[WatchedTask](), reflect.TypeFor[Endpoint]()} {
 		for i := range object.NumField() {
 			field := object.Field(i)
 			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")

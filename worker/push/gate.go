@@ -80,7 +80,7 @@ func (g *gate) take(ctx context.Context, more int) (scheduler.Turn, error) {
 		return turn, err
 	}
 	if turn.State != g.known.State {
-		g.logger.LogAttrs(ctx, slog.LevelWarn, "breaker", slog.String("endpoint", g.endpoint), slog.String("state", string(turn.State)), slog.String("was", string(g.known.State)))
+		g.logger.LogAttrs(ctx, slog.LevelWarn, "breaker", slog.String("endpoint", g.endpoint), slog.String("state", string(turn.State)))
 	}
 	if turn.Generation != g.known.Generation { // what was begun before counts no more
 		g.told = report{lastError: g.told.lastError}
