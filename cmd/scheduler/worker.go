@@ -132,7 +132,12 @@ func (a *app) work(ctx context.Context, client *scheduler.Client, w *worker.Work
 	abort := func() { w.Abort(); pusher.Abort() }
 	return a.drain(ctx, "the worker", abort, func(ctx context.Context) error {
 		g, life := errgroup.WithContext(ctx)
-		g.Go(func() error { return w.Run(life) })
+		g.Go(func() error {
+			if err := w.Run(life); err != nil {
+				return err
+			}
+			return client.Maintain(life) // when the worker was told to stop
+		})
 		g.Go(func() error { return pusher.Run(life) })
 		return g.Wait()
 	})

@@ -649,7 +649,7 @@ func TestPause(t *testing.T) {
 	}
 }
 
-// A rate of two in ten seconds lets one begin at once, and the second not.
+// A rate of one in 100 s lets one begin at once, and the second not, whichever process it comes to.
 func TestRate(t *testing.T) {
 	t.Parallel()
 	var posts atomic.Int64
