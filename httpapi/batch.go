@@ -66,7 +66,7 @@ func (s *server) submitBatch(ctx context.Context, in *batchInput) (*batchOutput,
 	if err != nil {
 		return nil, err
 	}
-	tasks, ttls, err := s.batch(list)
+	tasks, wishes, err := s.batch(list)
 	if err != nil {
 		return nil, err
 	}
@@ -75,8 +75,8 @@ func (s *server) submitBatch(ctx context.Context, in *batchInput) (*batchOutput,
 		return nil, batchProblem(err, len(tasks))
 	}
 	page := pageOf(submitted, NewSubmitted)
-	for i, ttl := range ttls {
-		page.Items[i].Watch = s.watchLink(submitted[i].ID, ttl)
+	for i, wish := range wishes {
+		page.Items[i].Watch = s.watchLink(submitted[i].ID, wish)
 	}
 	return &batchOutput{page}, nil
 }
@@ -101,30 +101,30 @@ func errNoBatchKey() *Problem {
 	return invalid(Detail{Header: "Idempotency-Key", Detail: "not for a batch: give each task its idempotency_key"})
 }
 
-// batch reads the tasks, and how long the watch URL of each is valid.
-func (s *server) batch(list []json.RawMessage) ([]scheduler.NewTask, []time.Duration, error) {
-	tasks, ttls := make([]scheduler.NewTask, len(list)), make([]time.Duration, len(list))
+// batch reads the tasks, and what watch URL each wants.
+func (s *server) batch(list []json.RawMessage) ([]scheduler.NewTask, []watchWish, error) {
+	tasks, wishes := make([]scheduler.NewTask, len(list)), make([]watchWish, len(list))
 	var faults []Detail
 	for i, raw := range list {
-		task, ttl, found, err := s.newTask(raw, "/"+strconv.Itoa(i))
+		task, wish, found, err := s.newTask(raw, "/"+strconv.Itoa(i))
 		if err != nil {
 			return nil, nil, err
 		}
 		if faults = append(faults, found...); len(faults) >= maxDetails {
 			break
 		}
-		tasks[i], ttls[i] = task, ttl
+		tasks[i], wishes[i] = task, wish
 	}
 	if faults != nil {
 		return nil, nil, invalid(faults...)
 	}
-	return tasks, ttls, nil
+	return tasks, wishes, nil
 }
 
-// newTask reads the task that stands at a pointer, and how long its watch URL is valid.
-func (s *server) newTask(raw []byte, at string) (scheduler.NewTask, time.Duration, []Detail, error) {
+// newTask reads the task that stands at a pointer, and what watch URL it wants.
+func (s *server) newTask(raw []byte, at string) (scheduler.NewTask, watchWish, []Detail, error) {
 	request, faults, err := s.submits.object(raw, at)
-	return request.NewTask(), request.watchTTL(), append(faults, request.faults(at)...), err
+	return request.NewTask(), request.watchWish(), append(faults, request.faults(at)...), err
 }
 
 // batchProblem points the errors of SubmitMany into the array.

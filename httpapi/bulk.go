@@ -18,9 +18,9 @@ type Bulk struct {
 	Filter     json.RawMessage `json:"filter" doc:"As it was given, and created_before when the bulk began."`
 	Reason     *string         `json:"reason"`
 	State      string          `json:"state" enum:"running,done,cancelled"`
-	Total      *int64          `json:"total" doc:"Tasks that matched at the beginning. null: too many to count."`
+	Total      *int64          `json:"total" doc:"Tasks that matched at the beginning. null: too many to count, or too slow to find."`
 	Done       int64           `json:"done" doc:"Tasks that were retried, cancelled or deleted."`
-	Skipped    int64           `json:"skipped" doc:"Tasks that matched and could not be: locked, changed meanwhile, or another task holds their unique_key."`
+	Skipped    int64           `json:"skipped" doc:"Tasks that matched and could not be: locked, changed meanwhile, refused by the database one by one, or another task holds their unique_key."`
 	Actor      string          `json:"actor"`
 	CreatedAt  time.Time       `json:"created_at"`
 	UpdatedAt  time.Time       `json:"updated_at"`
@@ -53,9 +53,9 @@ type TaskFilter struct {
 	State         string     `json:"state,omitempty" enum:"blocked,scheduled,ready,running,completed,failed,cancelled"`
 	Queue         string     `json:"queue,omitempty"`
 	Kind          string     `json:"kind,omitempty"`
-	Tag           string     `json:"tag,omitempty" maxLength:"64"`
-	Text          string     `json:"q,omitempty" maxLength:"200"`
-	ErrorGroup    string     `json:"error_group,omitempty" maxLength:"16" doc:"Of the list of dead letters"`
+	Tag           string     `json:"tag,omitempty" minLength:"1" maxLength:"64"`
+	Text          string     `json:"q,omitempty" minLength:"1" maxLength:"200"`
+	ErrorGroup    string     `json:"error_group,omitempty" minLength:"1" maxLength:"16" doc:"Of the list of dead letters"`
 	CreatedAfter  *time.Time `json:"created_after,omitempty"`
 	CreatedBefore *time.Time `json:"created_before,omitempty"`
 }

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -138,46 +137,6 @@ func eventsOf(r *http.Request, names []string) (ids []scheduler.TaskID, from []c
 	return ids, from, r.URL.Query().Get("logs") != "false", problem
 }
 
-// view is how a task is shown to those who follow it.
-type view interface {
-	// frame is the data of an event about the task, one line.
-	frame(s *scheduler.Snapshot) []byte
-	// lineFrame is the data of an event about a log line.
-	lineFrame(id scheduler.TaskID, l scheduler.LogLine) []byte
-	// missing says of an error of reading the task that there is none, if that is what it means.
-	missing(err error, id scheduler.TaskID) error
-}
-
-// taskView shows all of a task.
-type taskView struct{}
-
-func (taskView) frame(s *scheduler.Snapshot) []byte {
-	return scheduler.Frame(s, taskView{}, func(t scheduler.Task) []byte { return encodeLine(NewTask(t)) })
-}
-
-func (taskView) lineFrame(id scheduler.TaskID, l scheduler.LogLine) []byte {
-	return encodeLine(EventLine{Task: id.String(), LogLine: NewLogLine(l)})
-}
-
-func (taskView) missing(err error, id scheduler.TaskID) error { return noTask(err, id) }
-
-// EventLine is the data of an event about a log line.
-type EventLine struct {
-	Task string `json:"task" format:"uuid"`
-	LogLine
-}
-
-// encodeLine is JSON on one line, without its end, and without the escapes that only HTML needs.
-func encodeLine(v any) []byte {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(v); err != nil {
-		panic(fmt.Errorf("encode an event: %w", err)) // the types of wire.go have nothing that cannot be
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
-}
-
 // stream sends events about tasks until all are done, the client goes or stops reading, or the server stops.
 func (s *server) stream(w http.ResponseWriter, r *http.Request, ids []scheduler.TaskID, from []cursor, its view, logs bool) {
 	ctx, cancel := context.WithCancel(r.Context())
@@ -190,13 +149,13 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, ids []scheduler.
 	for i, id := range ids {
 		watcher.Add(id, scheduler.WatchFrom{Revision: from[i].revision, Line: from[i].line, NoLines: !logs})
 	}
-	first, problem := s.firsts(ctx, watcher, ids, its)
+	first, problem := s.firsts(ctx, watcher, ids, from, its)
 	if problem != nil {
 		problem.write(w, r)
 		return
 	}
 	if !slices.ContainsFunc(first, func(c scheduler.Change) bool {
-		return c.Snapshot != nil || len(c.Lines) > 0 || !c.Latest.Task.State.Done()
+		return c.Snapshot != nil || len(c.Lines) > 0 || c.Latest != nil && !c.Latest.Task.State.Done()
 	}) {
 		w.WriteHeader(http.StatusNoContent) // which tells an EventSource that comes back that all is said
 		return
@@ -236,17 +195,27 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, ids []scheduler.
 	}
 }
 
-// firsts waits until each task was read once.
-func (s *server) firsts(ctx context.Context, watcher *scheduler.Watcher, ids []scheduler.TaskID, its view) ([]scheduler.Change, *Problem) {
+// firsts waits until each task was read once. A task that is gone and that the client has seen is an empty change; but when all
+// are, that is the problem.
+func (s *server) firsts(ctx context.Context, watcher *scheduler.Watcher, ids []scheduler.TaskID, from []cursor, its view) ([]scheduler.Change, *Problem) {
 	limited, cancel := s.limited(ctx, "")
 	defer cancel()
 	changes := make([]scheduler.Change, len(ids))
+	there := len(ids)
 	for missing := len(ids); missing > 0; {
 		id, change, err := watcher.Next(limited)
+		at := slices.Index(ids, id)
+		if errors.Is(err, scheduler.ErrNotFound) && from[at].revision > 0 && there > 1 {
+			if changes[at].Latest == nil {
+				missing--
+			}
+			there--
+			changes[at] = scheduler.Change{}
+			continue
+		}
 		if err != nil {
 			return nil, s.problem(limited, its.missing(err, id))
 		}
-		at := slices.Index(ids, id)
 		if changes[at].Latest == nil {
 			missing--
 			changes[at] = change
@@ -286,6 +255,12 @@ func (e *events) begin(r *http.Request, first []scheduler.Change) error {
 	header.Set("X-Accel-Buffering", "no")
 	fmt.Fprintf(&e.batch, "retry: %d\n\n", retryAfter.Milliseconds())
 	for i, change := range first {
+		if change.Latest == nil {
+			if err := e.gone(i); err != nil {
+				return err
+			}
+			continue
+		}
 		if change.Snapshot != nil { // the task comes first, for those who see it for the first time
 			e.task(i, change.Snapshot)
 			change.Snapshot = nil
@@ -300,7 +275,7 @@ func (e *events) begin(r *http.Request, first []scheduler.Change) error {
 // change sends what is new of a task: lines, then what became of it.
 func (e *events) change(i int, c scheduler.Change) error {
 	if c.Missed {
-		e.event("gap", e.id(), encodeLine(newGap(e.ids[i], e.seen[i])))
+		e.event("gap", e.id(), e.view.gapFrame(e.ids[i], e.seen[i]))
 	}
 	for _, line := range c.Lines {
 		e.seen[i].line = line.ID
@@ -313,16 +288,6 @@ func (e *events) change(i int, c scheduler.Change) error {
 		e.end()
 	}
 	return nil
-}
-
-// Gap is the data of an event that stands for log lines that are not sent.
-type Gap struct {
-	Task string `json:"task" format:"uuid"`
-	Logs string `json:"logs" doc:"Where they are."`
-}
-
-func newGap(id scheduler.TaskID, seen cursor) Gap {
-	return Gap{Task: id.String(), Logs: "/v1/tasks/" + id.String() + "/logs?after=" + strconv.FormatInt(seen.line, 10)}
 }
 
 func (e *events) task(i int, s *scheduler.Snapshot) {

@@ -190,6 +190,29 @@ func TestEventsOfSeveral(t *testing.T) {
 }
 
 // A long poll is answered when the task is no more what the client has.
+// Who comes back to several tasks of which one was deleted meanwhile goes on with the others.
+func TestEventsOfSeveralAfterADeletion(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Config{})
+	a, b := r.submit(`{"kind":"k"}`), r.submit(`{"kind":"k"}`)
+	path := "/v1/events?task=" + a.ID + "&task=" + b.ID
+	r.exec(`delete from scheduler.tasks where id = $1`, a.ID)
+	r.get(path).problem(CodeNotFound)
+	s := r.listen(path, "Last-Event-ID", "1,0")
+	if e := s.next(); e.name != "gone" || !strings.Contains(e.data, a.ID) {
+		t.Errorf("first came %+v", e)
+	}
+	if got := taskOf(t, s.next()); got.ID != b.ID {
+		t.Errorf("then came %s", got.ID)
+	}
+	r.post("/v1/tasks/"+b.ID+"/cancel", "").want(200)
+	if got := s.until("end"); len(got) != 2 || got[1].id != "1,2" {
+		t.Errorf("came %+v", got)
+	}
+	r.get(path, "Last-Event-ID", "1,2").want(204)
+	r.get("/v1/events?task="+freshID()+"&task="+freshID(), "Last-Event-ID", "1,2").problem(CodeNotFound)
+}
+
 func TestWaitForAChange(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Config{})

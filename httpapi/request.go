@@ -24,6 +24,7 @@ type SubmitRequest struct {
 	BackoffMS      []int64         `json:"backoff_ms,omitempty" minItems:"1" maxItems:"100" nullable:"false" doc:"Wait after the first, second, … failure; the last repeats. Default: exponential with full jitter, 1 s to 1 h"`
 	Watch          bool            `json:"watch,omitempty" doc:"Answer with links.watch, a URL under which a browser may follow the task without a token. Default: false"`
 	WatchTTLMS     *int64          `json:"watch_ttl_ms,omitempty" minimum:"1000" maximum:"2592000000" doc:"How long that URL is valid. Only with watch. Default: 86400000, a day"`
+	WatchShows     []string        `json:"watch_shows,omitempty" nullable:"false" maxItems:"2" enum:"lines,result" doc:"What that URL shows besides: lines, the log as it comes; result. Only with watch. Default: neither"`
 	Tags           []string        `json:"tags,omitempty" maxItems:"16" nullable:"false" doc:"Words to find the task by, each 1 to 64 letters, digits and _ . - : / @ = +"`
 }
 
@@ -72,18 +73,21 @@ func (r SubmitRequest) faults(at string) (faults []Detail) {
 	if r.WatchTTLMS != nil && !r.Watch {
 		faults = append(faults, Detail{Pointer: at + "/watch_ttl_ms", Detail: "only together with watch: true"})
 	}
+	if r.WatchShows != nil && !r.Watch {
+		faults = append(faults, Detail{Pointer: at + "/watch_shows", Detail: "only together with watch: true"})
+	}
 	return faults
 }
 
-// watchTTL is how long the watch URL that is wanted is valid; 0: none is wanted.
-func (r SubmitRequest) watchTTL() time.Duration {
+// watchWish is the watch URL that is wanted.
+func (r SubmitRequest) watchWish() watchWish {
 	switch {
 	case !r.Watch:
-		return 0
+		return watchWish{}
 	case r.WatchTTLMS != nil:
-		return duration(*r.WatchTTLMS)
+		return watchWish{duration(*r.WatchTTLMS), shown(r.WatchShows)}
 	}
-	return defaultWatchTTL
+	return watchWish{defaultWatchTTL, shown(r.WatchShows)}
 }
 
 const timeRule = "a time between the years 1970 and 9999" // as package scheduler says it
@@ -124,7 +128,8 @@ type CancelRequest struct {
 
 // WatchRequest is the body that asks for a watch URL, which may be left out.
 type WatchRequest struct {
-	TTLMS *int64 `json:"ttl_ms,omitempty" minimum:"1000" maximum:"2592000000" doc:"How long the URL is valid. Default: 86400000, a day"`
+	TTLMS *int64   `json:"ttl_ms,omitempty" minimum:"1000" maximum:"2592000000" doc:"How long the URL is valid. Default: 86400000, a day"`
+	Shows []string `json:"shows,omitempty" nullable:"false" maxItems:"2" enum:"lines,result" doc:"What it shows besides: lines, the log as it comes; result. Default: neither"`
 }
 
 // duration saturates: what does not fit is refused by its bound, never wrapped around.

@@ -23,6 +23,12 @@ type Stat struct {
 	WaitMS    int64     `json:"wait_ms" doc:"From when they were due to their start, summed."`
 }
 
+// NewStat returns the wire form of a step.
+func NewStat(t scheduler.Stat) Stat {
+	return Stat{At: t.At.UTC(), Queue: string(t.Queue), Kind: t.Kind, Completed: t.Completed, Failed: t.Failed, Dead: t.Dead,
+		Cancelled: t.Cancelled, Crashed: t.Crashed, RunMS: t.RunMS, WaitMS: t.WaitMS}
+}
+
 // Stats are the steps, oldest first; those in which nothing ended are left out.
 type Stats struct {
 	StepMS int64  `json:"step_ms"`
@@ -53,8 +59,7 @@ func (s *server) stats(ctx context.Context, in *statsInput) (*statsOutput, error
 	step, span := filter.Step()
 	out := Stats{StepMS: step.Milliseconds(), SpanMS: span.Milliseconds(), Items: make([]Stat, len(list))}
 	for i, t := range list {
-		out.Items[i] = Stat{At: t.At.UTC(), Queue: string(t.Queue), Kind: t.Kind, Completed: t.Completed, Failed: t.Failed, Dead: t.Dead,
-			Cancelled: t.Cancelled, Crashed: t.Crashed, RunMS: t.RunMS, WaitMS: t.WaitMS}
+		out.Items[i] = NewStat(t)
 	}
 	return &statsOutput{out}, nil
 }

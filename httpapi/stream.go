@@ -97,7 +97,7 @@ func (s *stream) answer(list [][]byte) (last *Problem) {
 	for _, a := range answers {
 		if a.err == nil {
 			line := NewSubmitted(a.task)
-			line.Watch = s.watchLink(a.task.ID, a.ttl)
+			line.Watch = s.watchLink(a.task.ID, a.wish)
 			s.write(line)
 			continue
 		}
@@ -146,7 +146,7 @@ func (s *stream) end(last *Problem) {
 
 type lineAnswer struct {
 	task scheduler.Submitted
-	ttl  time.Duration // of its watch URL
+	wish watchWish
 	err  error
 }
 
@@ -155,12 +155,12 @@ func (s *stream) store(list [][]byte) []lineAnswer {
 	answers := make([]lineAnswer, len(list))
 	tasks, at := make([]scheduler.NewTask, 0, len(list)), make([]int, 0, len(list))
 	for i, line := range list {
-		task, ttl, err := s.lineTask(line)
+		task, wish, err := s.lineTask(line)
 		if err != nil {
 			answers[i].err = err
 			continue
 		}
-		answers[i].ttl = ttl
+		answers[i].wish = wish
 		tasks, at = append(tasks, task), append(at, i)
 	}
 	for i, a := range s.storeAll(context.WithoutCancel(s.r.Context()), tasks) { // what is begun is done, also for a client that is gone
@@ -169,15 +169,15 @@ func (s *stream) store(list [][]byte) []lineAnswer {
 	return answers
 }
 
-func (s *server) lineTask(line []byte) (scheduler.NewTask, time.Duration, error) {
+func (s *server) lineTask(line []byte) (scheduler.NewTask, watchWish, error) {
 	if len(line) > maxBody {
-		return scheduler.NewTask{}, 0, newProblem(CodePayloadTooLarge, fmt.Sprintf("the line is larger than %d bytes", maxBody))
+		return scheduler.NewTask{}, watchWish{}, newProblem(CodePayloadTooLarge, fmt.Sprintf("the line is larger than %d bytes", maxBody))
 	}
-	task, ttl, faults, err := s.newTask(line, "")
+	task, wish, faults, err := s.newTask(line, "")
 	if err == nil && faults != nil {
 		err = invalid(faults...)
 	}
-	return task, ttl, err
+	return task, wish, err
 }
 
 // storeAll stores tasks in one transaction. When that is refused because of some, each goes by itself; and so when it may

@@ -105,7 +105,7 @@ func (s *server) submit(ctx context.Context, in *submitInput) (*submitOutput, er
 			}
 		}
 	}
-	task.Links.Watch = s.watchLink(submitted.ID, request.watchTTL())
+	task.Links.Watch = s.watchLink(submitted.ID, request.watchWish())
 	out.Body, out.Location, out.ETag = task, task.Links.Self, etag(task.Revision)
 	if !task.Done {
 		out.RetryAfter = "1"
@@ -161,6 +161,9 @@ func freshTask(request SubmitRequest, submitted scheduler.Submitted) Task {
 		Priority: request.Priority, MaxAttempts: 10, RunAt: submitted.RunAt, CreatedAt: submitted.CreatedAt, Revision: 1,
 		Payload: request.Payload, TimeoutMS: request.TimeoutMS, BackoffMS: request.BackoffMS, UniqueKey: request.UniqueKey,
 		IdempotencyKey: request.IdempotencyKey, Tags: scheduler.CleanTags(request.Tags)}
+	if submitted.TraceParent != "" {
+		task.TraceParent = &submitted.TraceParent
+	}
 	if request.MaxAttempts != nil {
 		task.MaxAttempts = *request.MaxAttempts
 	}

@@ -22,6 +22,9 @@ func TestTraceParent(t *testing.T) {
 	if got := stored(first.ID); got == nil || *got != parent {
 		t.Errorf("%v", got)
 	}
+	if task := read[Task](r.get("/v1/tasks/" + first.ID)); task.TraceParent == nil || *task.TraceParent != parent || first.TraceParent == nil {
+		t.Errorf("shown as %v, by the submit as %v", task.TraceParent, first.TraceParent)
+	}
 	if again := r.submit(`{"kind":"k"}`, "Idempotency-Key", "a"); again.ID != first.ID {
 		t.Errorf("another trace makes another request")
 	}

@@ -44,7 +44,7 @@ func (s *server) registerWatch(api huma.API) {
 	tags := []string{"watch"}
 	handle(s, api, operation{Operation: huma.Operation{OperationID: "watch-task", Method: "POST", Path: "/v1/tasks/{id}/watch", Tags: tags,
 		DefaultStatus: 201, Summary: "Make a URL under which a browser may follow the task without a token",
-		Description: "Whoever has the URL sees how far the task is and how it ended, and nothing else of it, until the URL expires. Nothing is stored."},
+		Description: "Whoever has the URL sees how far the task is and how it ended, until the URL expires, and of the rest only what shows says. Nothing is stored."},
 		accepts: map[string]any{mediaJSON: WatchRequest{}}, optional: true, codes: []Code{CodeNotFound}}, s.mintWatch)
 
 	registry := api.OpenAPI().Components.Schemas
@@ -64,7 +64,8 @@ func (s *server) registerWatch(api huma.API) {
 			Responses: map[string]*huma.Response{"200": {Description: "The task", Content: map[string]*huma.MediaType{mediaJSON: task, "text/html": text("text/html")["text/html"]}},
 				"304": {Description: "It is still what If-None-Match says"}}}, direct: s.watchTask},
 		{Operation: huma.Operation{OperationID: "watch-events", Path: pathWatch + "{token}/events", Summary: "One task, redacted, live (server-sent events)",
-			Description: "event: task, the whole task as it is, first of all and after each change; event: gone, it was deleted; event: end, it is done. " +
+			Description: "event: task, the whole task as it is, first of all and after each change; event: log, a line, if the link shows them; " +
+				"event: gone, it was deleted; event: end, it is done. " +
 				"id: what to come back with. Ends when the URL expires.",
 			Parameters: []*huma.Param{token, {Name: "after", In: "query", Schema: &huma.Schema{Type: huma.TypeString},
 				Description: "The id of the last event that was seen; Last-Event-ID says the same and comes first."}},
@@ -122,23 +123,42 @@ func (s *server) mintWatch(ctx context.Context, in *mintInput) (*mintOutput, err
 	if request.TTLMS != nil {
 		ttl = duration(*request.TTLMS)
 	}
-	watch := s.mintedWatch(in.ID, ttl)
+	watch := s.mintedWatch(in.ID, watchWish{ttl, shown(request.Shows)})
 	return &mintOutput{Location: watch.URL, Body: watch}, nil
 }
 
-// mintedWatch is a watch URL that is valid for at least ttl, and less than a second longer.
-func (s *server) mintedWatch(id scheduler.TaskID, ttl time.Duration) Watch {
-	expires := s.clock().Add(ttl + time.Second - 1).Truncate(time.Second).UTC()
-	token := s.keys.first.Mint(id, expires)
+// watchWish is the watch URL that somebody wants.
+type watchWish struct {
+	ttl   time.Duration // that it is valid; 0: none is wanted
+	shows WatchShow
+}
+
+// shown turns words, which the document allows no others of, into what a token shows.
+func shown(words []string) (shows WatchShow) {
+	for _, word := range words {
+		switch word {
+		case "lines":
+			shows |= ShowLines
+		case "result":
+			shows |= ShowResult
+		}
+	}
+	return shows
+}
+
+// mintedWatch is a watch URL that is valid for at least so long, and less than a second longer.
+func (s *server) mintedWatch(id scheduler.TaskID, wish watchWish) Watch {
+	expires := s.clock().Add(wish.ttl + time.Second - 1).Truncate(time.Second).UTC()
+	token := s.keys.first.Mint(id, expires, wish.shows)
 	return Watch{URL: pathWatch + token, Token: token, ExpiresAt: expires}
 }
 
-// watchLink is the watch URL of a task; "": ttl is 0, none is wanted.
-func (s *server) watchLink(id scheduler.TaskID, ttl time.Duration) string {
-	if ttl == 0 {
+// watchLink is the watch URL of a task; "": none is wanted.
+func (s *server) watchLink(id scheduler.TaskID, wish watchWish) string {
+	if wish.ttl == 0 {
 		return ""
 	}
-	return s.mintedWatch(id, ttl).URL
+	return s.mintedWatch(id, wish).URL
 }
 
 // noWatch says the same of all links that show nothing, so that nobody learns from it.
@@ -158,9 +178,9 @@ func (s *server) watchTask(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("Vary", "Accept")
 	html := prefersHTML(r.Header.Values("Accept"))
-	task, wait, problem := s.watched(r, html)
+	task, shows, wait, problem := s.watched(r, html)
 	if html {
-		s.watchPage(w, r, task, problem)
+		s.watchPage(w, r, task, shows, problem)
 		return
 	}
 	if problem != nil {
@@ -180,16 +200,17 @@ func (s *server) watchTask(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	header.Set("Content-Type", mediaJSON)
-	_ = huma.DefaultJSONFormat.Marshal(w, NewWatchedTask(task)) // the client may be gone
+	_ = huma.DefaultJSONFormat.Marshal(w, NewWatchedTask(task, shows)) // the client may be gone
 }
 
-// watched reads the task that a request's token stands for, at once for a page, and else when Prefer says so; wait: for how long
+// watched reads the task that a request's token stands for, and what it shows of it, at once for a page, and else when Prefer says so; wait: for how long
 // it may have waited.
-func (s *server) watched(r *http.Request, html bool) (task scheduler.Task, wait int, problem *Problem) {
-	id, _, err := s.keys.read(r.PathValue("token"), s.clock())
+func (s *server) watched(r *http.Request, html bool) (task scheduler.Task, shows WatchShow, wait int, problem *Problem) {
+	granted, err := s.keys.read(r.PathValue("token"), s.clock())
 	if err != nil {
-		return task, 0, noWatch()
+		return task, 0, 0, noWatch()
 	}
+	id := granted.task
 	prefer := strings.Join(r.Header.Values("Prefer"), ", ")
 	ctx, cancel := s.limited(r.Context(), prefer)
 	defer cancel()
@@ -201,12 +222,12 @@ func (s *server) watched(r *http.Request, html bool) (task scheduler.Task, wait 
 	if err != nil {
 		problem = s.problem(ctx, watchMissing(err))
 	}
-	return task, wait, problem
+	return task, granted.shows, wait, problem
 }
 
 // watchEvents answers with the stream of the task that a token stands for, until the token expires.
 func (s *server) watchEvents(w http.ResponseWriter, r *http.Request) {
-	id, expires, err := s.keys.read(r.PathValue("token"), s.clock())
+	granted, err := s.keys.read(r.PathValue("token"), s.clock())
 	if err != nil {
 		noWatch().write(w, r)
 		return
@@ -222,7 +243,7 @@ func (s *server) watchEvents(w http.ResponseWriter, r *http.Request) {
 		problem.write(w, r)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), expires.Sub(s.clock()))
+	ctx, cancel := context.WithTimeout(r.Context(), granted.expires.Sub(s.clock()))
 	defer cancel()
-	s.stream(w, r.WithContext(ctx), []scheduler.TaskID{id}, from, watchView{}, false)
+	s.stream(w, r.WithContext(ctx), []scheduler.TaskID{granted.task}, from, watchView{granted.shows}, granted.shows&ShowLines != 0)
 }

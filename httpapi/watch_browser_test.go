@@ -176,6 +176,44 @@ func TestWatchPageInABrowser(t *testing.T) {
 	b.until(`[getComputedStyle(document.querySelector('main')).borderTopWidth, document.scripts.length]`, "1px,0")
 }
 
+// TestWatchPageWithLines: a link that shows the log shows it as it comes, and again to who comes when all is done.
+func TestWatchPageWithLines(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Config{})
+	b := newTab(t)
+	w := r.work()
+	link := r.server.keys.first.Mint(w.lease.Task, time.Now().Add(time.Hour), ShowLines)
+	const shownLines = `document.querySelector('task-progress pre').textContent`
+	write := func(messages ...string) {
+		t.Helper()
+		var lines []scheduler.Line
+		for _, message := range messages {
+			lines = append(lines, scheduler.Line{Lease: w.lease, At: time.Now(), Stream: "stdout", Message: message})
+		}
+		if err := w.client.Log(t.Context(), lines); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("one")
+	b.open(r.url + "/watch/" + link)
+	b.until(shownLines, "one\n")
+	evil := `<img src=x onerror="window.evil=1">`
+	write("two", evil)
+	b.until(shownLines, "one\ntwo\n"+evil+"\n")
+	write("three")
+	w.complete()
+	b.until(shownState, "Done")
+	b.until(shownLines, "one\ntwo\n"+evil+"\nthree\n")
+	b.open(r.url + "/watch/" + link)
+	b.until(shownLines, "one\ntwo\n"+evil+"\nthree\n")
+	if got := b.eval(`window.evil + ' ' + document.querySelectorAll('img').length`); got != "undefined 0" {
+		t.Errorf("the page has become %s", got)
+	}
+	b.open(r.url + w.link) // which shows none
+	b.until(shownState, "Done")
+	b.until(`document.querySelector('pre')`, "null")
+}
+
 // TestWatchPageWithoutScripts: the page loads itself again.
 func TestWatchPageWithoutScripts(t *testing.T) {
 	t.Parallel()

@@ -2,9 +2,7 @@ package httpapi
 
 import (
 	"bytes"
-	"crypto/sha256"
 	_ "embed"
-	"encoding/hex"
 	"html/template"
 	"log/slog"
 	"math"
@@ -34,26 +32,6 @@ var (
 // click on that a frame could abuse.
 const watchPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors *"
 
-// asset is a file that is part of the program.
-type asset struct {
-	name, media, body string
-	Version           string // of its content
-}
-
-func newAsset(name, media, body string) asset {
-	sum := sha256.Sum256([]byte(body))
-	return asset{name, media, body, hex.EncodeToString(sum[:8])}
-}
-
-// serve answers with the file, to be kept for a day.
-func (a asset) serve(w http.ResponseWriter, r *http.Request) {
-	header := w.Header()
-	header.Set("Content-Type", a.media)
-	header.Set("Cache-Control", "public, max-age=86400")
-	header.Set("Etag", `"`+a.Version+`"`)
-	http.ServeContent(w, r, a.name, time.Time{}, strings.NewReader(a.body))
-}
-
 // watchShown is what page.html shows. It says the same as watch.js, which takes over in browsers that run it.
 type watchShown struct {
 	Script, Style asset
@@ -62,18 +40,20 @@ type watchShown struct {
 	Token         string
 	State, Word   string
 	Live          bool     // the task is not done
+	Lines         bool     // the log is shown
 	Percent       *float64 // nil: nobody knows
 	Text          string
 	Created       time.Time
 }
 
 // watchPage answers with the page of a task, or of a problem.
-func (s *server) watchPage(w http.ResponseWriter, r *http.Request, task scheduler.Task, problem *Problem) {
+func (s *server) watchPage(w http.ResponseWriter, r *http.Request, task scheduler.Task, shows WatchShow, problem *Problem) {
 	shown, status := watchShown{Script: watchScript, Style: watchStyle, Problem: problem}, http.StatusOK
 	if problem != nil {
 		status, shown.Sentence = problem.Status, strings.ToUpper(problem.Detail[:1])+problem.Detail[1:]+"."
 	} else {
-		shown.show(NewWatchedTask(task))
+		shown.show(NewWatchedTask(task, shows))
+		shown.Lines = shows&ShowLines != 0
 		shown.Token = r.PathValue("token")
 	}
 	var page bytes.Buffer

@@ -1,8 +1,10 @@
 package httpapi
 
 import (
+	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -27,11 +29,11 @@ func TestWatchOnSubmit(t *testing.T) {
 	r.server.clock = func() time.Time { return time.Unix(1_800_000_000, 1) }
 	expires := func(link string) int64 {
 		t.Helper()
-		_, until, err := r.server.keys.read(strings.TrimPrefix(link, "/watch/"), r.server.clock())
-		if err != nil || !strings.HasPrefix(link, "/watch/") {
-			t.Fatalf("%q: %v", link, err)
+		granted, err := r.server.keys.read(strings.TrimPrefix(link, "/watch/"), r.server.clock())
+		if err != nil || !strings.HasPrefix(link, "/watch/") || granted.shows != 0 {
+			t.Fatalf("%q: %+v, %v", link, granted, err)
 		}
-		return until.Unix() - 1_800_000_000
+		return granted.expires.Unix() - 1_800_000_000
 	}
 	a := r.post("/v1/tasks", `{"kind":"k","watch":true}`, "Idempotency-Key", "one").want(202)
 	task := a.task()
@@ -152,10 +154,11 @@ func TestWatchExpires(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Config{})
 	task := r.submit(`{"kind":"k","watch":true}`)
-	_, until, err := r.server.keys.read(strings.TrimPrefix(task.Links.Watch, "/watch/"), time.Now())
+	granted, err := r.server.keys.read(strings.TrimPrefix(task.Links.Watch, "/watch/"), time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
+	until := granted.expires
 	r.server.clock = func() time.Time { return until.Add(-200 * time.Millisecond) }
 	s := r.listen(task.Links.Watch + "/events")
 	s.next()
@@ -238,6 +241,48 @@ func TestWatchIsRedacted(t *testing.T) {
 		if strings.Contains(r.log.String(), strings.TrimPrefix(link, "/watch/")) {
 			t.Error("the token is in the log")
 		}
+	}
+}
+
+// TestWatchShows: a link that was made to show the log or the result shows that, and nothing else of what is hidden.
+func TestWatchShows(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Config{})
+	task, plain := r.secretTask(false)
+	mint := func(shows string) string {
+		t.Helper()
+		return read[Watch](r.post("/v1/tasks/"+task.ID+"/watch", `{"shows":[`+shows+`]}`).want(201)).URL
+	}
+	for shows, want := range map[string]string{``: "task end", `"lines"`: "task log end", `"result"`: "task end", `"lines","result"`: "task log end", `"result","lines"`: "task log end"} {
+		link := mint(shows)
+		events := r.listen(link + "/events").until("end")
+		if got := strings.Join(names(events), " "); got != want {
+			t.Errorf("%s: the stream is %s", shows, got)
+		}
+		all := string(r.get(link).want(200).body)
+		for _, e := range events {
+			all += e.data
+		}
+		for secret, wanted := range map[string]bool{"hush-line": strings.Contains(shows, "lines"), "hush-result": strings.Contains(shows, "result")} {
+			if strings.Contains(all, secret) != wanted {
+				t.Errorf("%s: %s is shown: %v; %s", shows, secret, !wanted, all)
+			}
+		}
+		if strings.Contains(strings.NewReplacer("hush-line", "", "hush-result", "").Replace(all), "hush") {
+			t.Errorf("%s: a secret is shown: %s", shows, all)
+		}
+		if conforms(t, r.server, "GET", link, r.get(link).want(200)); (shows == ``) != (len(link) == len(plain)) {
+			t.Errorf("%s: %s", shows, link)
+		}
+	}
+	for _, bad := range []string{`"payload"`, `1`, `null`, `"lines","lines","lines"`, `""`} {
+		r.post("/v1/tasks/"+task.ID+"/watch", `{"shows":[`+bad+`]}`).problem(CodeValidationFailed)
+		r.post("/v1/tasks", `{"kind":"k","watch":true,"watch_shows":[`+bad+`]}`).problem(CodeValidationFailed)
+	}
+	r.post("/v1/tasks", `{"kind":"k","watch_shows":["lines"]}`).problem(CodeValidationFailed)
+	submitted := r.submit(`{"kind":"k","watch":true,"watch_shows":["lines"]}`)
+	if granted, err := r.server.keys.read(strings.TrimPrefix(submitted.Links.Watch, "/watch/"), time.Now()); err != nil || granted.shows != ShowLines {
+		t.Errorf("%+v, %v", granted, err)
 	}
 }
 
@@ -398,11 +443,26 @@ func TestWatchAssets(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Config{Token: secret})
 	for path, media := range map[string]string{"/watch.js": "text/javascript; charset=utf-8", "/watch.css": "text/css; charset=utf-8"} {
-		a := r.get(path).want(200)
+		a := r.get(path, "Accept-Encoding", "identity").want(200)
 		if a.header.Get("Content-Type") != media || a.header.Get("Cache-Control") != "public, max-age=86400" || a.header.Get("Cross-Origin-Resource-Policy") != "cross-origin" {
 			t.Errorf("%s: %v", path, a.header)
 		}
-		r.get(path, "If-None-Match", a.header.Get("ETag")).want(304)
+		r.get(path, "Accept-Encoding", "identity", "If-None-Match", a.header.Get("ETag")).want(304)
+		small := r.get(path, "Accept-Encoding", "br, GZIP;q=0.5").want(200)
+		z, err := gzip.NewReader(strings.NewReader(string(small.body)))
+		if err != nil || small.header.Get("Content-Encoding") != "gzip" || small.header.Get("ETag") == a.header.Get("ETag") || small.header.Get("Vary") != "Accept-Encoding" {
+			t.Fatalf("%s by gzip: %v, %v", path, err, small.header)
+		}
+		if same, err := io.ReadAll(z); err != nil || string(same) != string(a.body) || len(small.body) > 2000 {
+			t.Errorf("%s by gzip: %d bytes, of %d, %v", path, len(small.body), len(same), err)
+		}
+		r.get(path, "Accept-Encoding", "gzip", "If-None-Match", small.header.Get("ETag")).want(304)
+	}
+	for header, want := range map[string]bool{"": false, "gzip": true, "br": false, "gzip;q=0": false, "gzip; q=0.000": false, "deflate, gzip;q=1.0": true,
+		"*": false, "gzip;q=x": false, "xgzip": false, "identity;q=1, gzip ; Q=0.1": true} {
+		if takesGzip([]string{header}) != want {
+			t.Errorf("Accept-Encoding: %s", header)
+		}
 	}
 }
 

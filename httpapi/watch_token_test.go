@@ -25,6 +25,7 @@ type vectors struct {
 		Name, Key, Token string
 		Task             scheduler.TaskID
 		ExpiresAt        int64 `json:"expires_at"`
+		Shows            []string
 	}
 	Invalid []struct{ Name, Reason, Token string }
 }
@@ -65,19 +66,19 @@ func TestWatchTokens(t *testing.T) {
 	}
 	for _, test := range v.Valid {
 		expires := time.Unix(test.ExpiresAt, 0)
-		if got := (WatchKey{test.Key, keys.secrets[test.Key]}).Mint(test.Task, expires); got != test.Token {
+		if got := (WatchKey{test.Key, keys.secrets[test.Key]}).Mint(test.Task, expires, shown(test.Shows)); got != test.Token {
 			t.Errorf("%s: minted %s, want %s", test.Name, got, test.Token)
 		}
-		id, until, err := keys.read(test.Token, now)
-		if err != nil || id != test.Task || !until.Equal(expires) {
-			t.Errorf("%s: %v %v %v", test.Name, id, until, err)
+		got, err := keys.read(test.Token, now)
+		if err != nil || got.task != test.Task || !got.expires.Equal(expires) || got.shows != shown(test.Shows) {
+			t.Errorf("%s: %v %v", test.Name, got, err)
 		}
 	}
 	reasons := map[string]int{}
 	for _, test := range v.Invalid {
-		id, _, err := keys.read(test.Token, now)
-		if err == nil || err.Error() != test.Reason || !id.IsZero() {
-			t.Errorf("%s: %v %v, want %s", test.Name, id, err, test.Reason)
+		got, err := keys.read(test.Token, now)
+		if err == nil || err.Error() != test.Reason || got != (grant{}) {
+			t.Errorf("%s: %v %v, want %s", test.Name, got, err, test.Reason)
 		}
 		reasons[test.Reason]++
 	}
@@ -143,15 +144,16 @@ func FuzzWatchToken(f *testing.F) {
 			}
 			token = base64.RawURLEncoding.EncodeToString(append(raw, WatchKey{Secret: keys.secrets["k1"]}.sign(raw)...))
 		}
-		id, expires, err := keys.read(token, now)
+		got, err := keys.read(token, now)
 		if err != nil {
 			return
 		}
+		expires := got.expires
 		raw, _ := base64.RawURLEncoding.DecodeString(token)
 		key := string(raw[2 : 2+raw[1]])
-		again := WatchKey{key, keys.secrets[key]}.Mint(id, expires)
+		again := WatchKey{key, keys.secrets[key]}.Mint(got.task, expires, got.shows)
 		if again != token && expires.Unix() != lastSecond || !expires.After(now) {
-			t.Errorf("%q is read as %v until %v, of which %q is made", token, id, expires, again)
+			t.Errorf("%q is read as %v until %v, of which %q is made", token, got.task, expires, again)
 		}
 	})
 }
@@ -193,7 +195,7 @@ func TestWatchKeysOfAServer(t *testing.T) {
 		return keys
 	}
 	reads := func(k watchKeys, by watchKeys) bool {
-		_, _, err := k.read(by.first.Mint(id, now.Add(time.Hour)), now)
+		_, err := k.read(by.first.Mint(id, now.Add(time.Hour)), now)
 		return err == nil
 	}
 	before, during, after := build(Config{WatchKeys: []WatchKey{old}}), build(Config{WatchKeys: []WatchKey{fresh, old}}), build(Config{WatchKeys: []WatchKey{fresh}})

@@ -1,13 +1,14 @@
 package httpapi
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/pgscheduler/scheduler/scheduler"
 )
 
 // WatchedTask is a task as strangers may see it: how far it is and how it ended. Payload, result, log, worker, kind, queue,
-// keys, stacks and what errors say never leave by a watch URL.
+// keys, stacks and what errors say do not leave by a watch URL; but the result and the log do by one that was made to show them.
 type WatchedTask struct {
 	ID         string           `json:"id" format:"uuid"`
 	State      string           `json:"state" enum:"blocked,scheduled,ready,running,completed,failed,cancelled"`
@@ -18,6 +19,7 @@ type WatchedTask struct {
 	CreatedAt  time.Time        `json:"created_at"`
 	StartedAt  *time.Time       `json:"started_at"`
 	FinishedAt *time.Time       `json:"finished_at"`
+	Result     json.RawMessage  `json:"result,omitempty" doc:"What the handler returned. Only under a link that shows it, once the task is completed."`
 	Revision   int64            `json:"revision" doc:"Grows with each change; the ETag."`
 }
 
@@ -30,8 +32,8 @@ type WatchedProgress struct {
 	At      *time.Time `json:"at"`
 }
 
-// NewWatchedTask returns what strangers may see of a task.
-func NewWatchedTask(t scheduler.Task) WatchedTask {
+// NewWatchedTask returns what strangers may see of a task under a link that shows so much.
+func NewWatchedTask(t scheduler.Task, shows WatchShow) WatchedTask {
 	task := WatchedTask{ID: t.ID.String(), State: string(t.State), Done: t.State.Done(), RunAt: t.RunAt.UTC(), CreatedAt: t.CreatedAt.UTC(),
 		StartedAt: utc(t.StartedAt), FinishedAt: utc(t.FinishedAt), Revision: t.Revision}
 	if p := newProgress(t); p != nil {
@@ -39,6 +41,9 @@ func NewWatchedTask(t scheduler.Task) WatchedTask {
 	}
 	if t.ErrorCode != nil && t.State != scheduler.Completed {
 		task.Error = &TaskError{Code: *t.ErrorCode, Message: publicMessage(*t.ErrorCode)}
+	}
+	if shows&ShowResult != 0 {
+		task.Result = t.Result
 	}
 	return task
 }
@@ -58,13 +63,19 @@ func publicMessage(code string) string {
 	return "It failed."
 }
 
-// watchView shows a task to strangers. They get no log lines.
-type watchView struct{}
+// watchView shows a task to strangers.
+type watchView struct{ shows WatchShow }
 
-func (watchView) frame(s *scheduler.Snapshot) []byte {
-	return scheduler.Frame(s, watchView{}, func(t scheduler.Task) []byte { return encodeLine(NewWatchedTask(t)) })
+func (v watchView) frame(s *scheduler.Snapshot) []byte {
+	return scheduler.Frame(s, v, func(t scheduler.Task) []byte { return encodeLine(NewWatchedTask(t, v.shows)) })
 }
 
-func (watchView) lineFrame(scheduler.TaskID, scheduler.LogLine) []byte { return []byte("{}") }
+func (watchView) lineFrame(id scheduler.TaskID, l scheduler.LogLine) []byte {
+	return taskView{}.lineFrame(id, l)
+}
+
+func (watchView) gapFrame(id scheduler.TaskID, _ cursor) []byte {
+	return encodeLine(Gap{Task: id.String()})
+}
 
 func (watchView) missing(err error, _ scheduler.TaskID) error { return watchMissing(err) }

@@ -40,6 +40,7 @@ type Task struct {
 	Schedule        *string         `json:"schedule" doc:"Name of the schedule that made the task."`
 	TickAt          *time.Time      `json:"tick_at" doc:"The tick of the schedule that the task stands for."`
 	Tags            []string        `json:"tags" nullable:"false" doc:"Words to find the task by, sorted."`
+	TraceParent     *string         `json:"traceparent" doc:"The trace that the task belongs to (W3C Trace Context), as the submit had it."`
 	Links           TaskLinks       `json:"links"`
 }
 
@@ -202,7 +203,7 @@ func NewTask(t scheduler.Task) Task {
 		RunAt: t.RunAt.UTC(), CreatedAt: t.CreatedAt.UTC(), StartedAt: utc(t.StartedAt), FinishedAt: utc(t.FinishedAt),
 		Revision: t.Revision, TimeoutMS: t.TimeoutMS, BackoffMS: t.BackoffMS, ExpiresAt: utc(t.ExpiresAt),
 		CancelRequested: t.CancelRequestedAt != nil, UniqueKey: t.UniqueKey, IdempotencyKey: t.IdempotencyKey,
-		Schedule: t.Schedule, TickAt: utc(t.TickAt), Tags: append([]string{}, t.Tags...),
+		Schedule: t.Schedule, TickAt: utc(t.TickAt), Tags: append([]string{}, t.Tags...), TraceParent: t.TraceParent,
 		Links: TaskLinks{Self: self, Cancel: self + "/cancel", Retry: self + "/retry", Run: self + "/run", Attempts: self + "/attempts",
 			Logs: self + "/logs", Why: self + "/why"},
 	}

@@ -3,7 +3,6 @@ package scheduler
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -41,9 +40,9 @@ type Bulk struct {
 	Filter     json.RawMessage `db:"filter"` // an object as in the HTTP API: state, queue, kind, tag, q, created_after, created_before, error_group
 	Reason     *string         `db:"reason"` // of a cancel
 	State      string          `db:"state"`  // running, done, cancelled
-	Total      *int64          `db:"total"`  // tasks that matched at the beginning; nil: too many to count
+	Total      *int64          `db:"total"`  // tasks that matched at the beginning; nil: too many to count, or too slow to find
 	Done       int64           `db:"done"`
-	Skipped    int64           `db:"skipped"` // matched, and were locked by somebody, changed meanwhile or could not be
+	Skipped    int64           `db:"skipped"` // matched, and were locked by somebody, changed meanwhile, could not be or were refused by the database
 	Cursor     *TaskID         `db:"cursor"`  // how far down it is; nil: at the newest
 	Actor      string          `db:"actor"`
 	CreatedAt  time.Time       `db:"created_at"`
@@ -51,21 +50,12 @@ type Bulk struct {
 	FinishedAt *time.Time      `db:"finished_at"`
 }
 
-const bulkChunk = 1000 // tasks of one transaction
-
 // bulkStates are those of the tasks that a verb can do something to.
 var bulkStates = map[string][]State{
 	"retry":  {Failed, Cancelled},
 	"cancel": {Blocked, Scheduled, Ready, Running},
 	"delete": {Completed, Failed, Cancelled},
 }
-
-// bulkDo are the statements that do a chunk.
-var bulkDo = map[string]string{"retry": sql.BulkDoRetry, "cancel": sql.BulkDoCancel, "delete": sql.BulkDoDelete}
-
-// bulkFind are the statements that find the ids of what a list shows.
-var bulkFind = map[string]string{sql.Tasks: sql.BulkFind, sql.TasksDead: sql.BulkFindDead, sql.TasksReady: sql.BulkFindReady,
-	sql.TasksWaiting: sql.BulkFindWaiting, sql.TasksRunning: sql.BulkFindRunning, sql.TasksTagged: sql.BulkFindTagged}
 
 // BeginBulk begins to retry, cancel or delete all tasks that the filter matches, from the newest down, and returns at once: any
 // process that runs Maintain goes on with it, and so does DoBulk. Tasks that are made later are not touched. Limit and Before
@@ -96,12 +86,12 @@ func (c *Client) BeginBulk(ctx context.Context, verb string, f Filter, reason st
 	if err != nil {
 		return Bulk{}, err
 	}
-	ids, _, last, err := c.findBulk(ctx, c.reads, verb, f, ScanMost)
-	if err != nil {
+	ids, _, last, err := c.findBulk(ctx, c.reads, verb, f, ScanMost, ScanMost)
+	if err != nil && !blocked(err) {
 		return Bulk{}, fmt.Errorf("begin bulk: %w", err)
 	}
 	var total *int64
-	if last {
+	if err == nil && last {
 		n := int64(len(ids))
 		total = &n
 	}
@@ -142,7 +132,7 @@ func (c *Client) CancelBulk(ctx context.Context, id BulkID) error {
 // program that can't count on one.
 func (c *Client) DoBulk(ctx context.Context, id BulkID) error {
 	for {
-		if more, err := c.bulkChunk(ctx, &id); err != nil || !more {
+		if more, err := c.chunk(ctx, &id); err != nil || !more {
 			return err
 		}
 	}
@@ -157,7 +147,7 @@ func (c *Client) askBulk(batch *pgx.Batch) func(context.Context) (time.Duration,
 			return c.quiet(), nil
 		}
 		for {
-			more, err := c.bulkChunk(ctx, nil)
+			more, err := c.chunk(ctx, nil)
 			switch {
 			case ctx.Err() != nil:
 				return 0, ctx.Err()
@@ -166,92 +156,4 @@ func (c *Client) askBulk(batch *pgx.Batch) func(context.Context) (time.Duration,
 			}
 		}
 	}
-}
-
-// bulkChunk does one chunk of a bulk, id: of that one, in a transaction of its own. more: there may be another.
-func (c *Client) bulkChunk(ctx context.Context, id *BulkID) (more bool, err error) {
-	err = pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
-		b, err := within[Bulk](ctx, tx, sql.BulkTake, pgx.StrictNamedArgs{"id": id})
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		more = true
-		var w wireFilter
-		if err := json.Unmarshal(b.Filter, &w); err != nil {
-			return err
-		}
-		f := w.filter()
-		if b.Cursor != nil {
-			f.Before = *b.Cursor
-		}
-		found, cursor, last, err := c.findBulk(ctx, tx, b.Verb, f, bulkChunk)
-		if err != nil {
-			return err
-		}
-		args := pgx.StrictNamedArgs{"ids": ascending(found), "bulk": b.ID, "actor": b.Actor}
-		if b.Verb == "cancel" {
-			args["reason"] = b.Reason
-		}
-		rows, err := tx.Query(ctx, bulkDo[b.Verb], args)
-		if err != nil {
-			return err
-		}
-		done, err := pgx.CollectRows(rows, pgx.RowTo[TaskID])
-		if err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, sql.BulkMove, pgx.StrictNamedArgs{"id": b.ID, "cursor": cursor, "last": last, "done": len(done), "skipped": len(found) - len(done)})
-		return err
-	})
-	if err != nil {
-		return false, fmt.Errorf("bulk: %w", err)
-	}
-	return more, nil
-}
-
-// findBulk returns ids of up to limit tasks that a verb may do something to, newest first, and what to look below next; last:
-// there are no others.
-func (c *Client) findBulk(ctx context.Context, db querier, verb string, f Filter, limit int) (ids []TaskID, cursor TaskID, last bool, err error) {
-	args := f.args()
-	delete(args, "state")
-	states := bulkStates[verb]
-	if f.State != "" {
-		states = []State{f.State}
-	}
-	args["states"], args["limit"] = states, limit+1
-	statement, floor, err := c.where(ctx, f, args)
-	if err != nil {
-		return nil, cursor, false, err
-	}
-	rows, err := db.Query(ctx, bulkFind[statement], args)
-	if err != nil {
-		return nil, cursor, false, err
-	}
-	ids, err = pgx.CollectRows(rows, pgx.RowTo[TaskID])
-	switch {
-	case err != nil:
-		return nil, cursor, false, err
-	case len(ids) > limit:
-		return ids[:limit], ids[limit-1], false, nil
-	}
-	return ids, floor, floor.IsZero(), nil
-}
-
-// within returns the one row of a statement in a transaction, or pgx.ErrNoRows.
-func within[T any](ctx context.Context, tx pgx.Tx, statement string, args pgx.StrictNamedArgs) (T, error) {
-	rows, err := tx.Query(ctx, statement, args)
-	if err != nil {
-		var zero T
-		return zero, err
-	}
-	return pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[T])
-}
-
-func ascending(ids []TaskID) []TaskID {
-	sorted := slices.Clone(ids)
-	slices.SortFunc(sorted, TaskID.compare)
-	return sorted
 }

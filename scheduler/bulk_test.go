@@ -185,3 +185,83 @@ func TestDeadGroups(t *testing.T) {
 		t.Errorf("%d groups, %v", len(groups), err)
 	}
 }
+
+// What the database refuses to do to many at once is done to few, and what it refuses to do to one is skipped.
+func TestBulkOfWhatIsRefused(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.exec(`insert into scheduler.tasks (kind, state, finished_at) select case when i in (7, 1500) then 'precious' else 'k' end, 'completed', now()
+		from generate_series(1, 2500) i`)
+	r.exec(`create function keep() returns trigger language plpgsql as $$ begin
+		if tg_level = 'STATEMENT' then
+			if (select count(*) from gone) > 300 then raise 'too slow' using errcode = 'query_canceled'; end if;
+		elsif old.kind = 'precious' then
+			raise 'the books need it' using errcode = 'foreign_key_violation';
+		end if;
+		return old; end $$`)
+	r.exec(`create trigger keep before delete on scheduler.tasks for each row execute function keep()`)
+	r.exec(`create trigger slow after delete on scheduler.tasks referencing old table as gone for each statement execute function keep()`)
+	b, err := r.client.BeginBulk(r.ctx, "delete", scheduler.Filter{}, "")
+	must(t, err)
+	must(t, r.client.DoBulk(r.ctx, b.ID))
+	if b = r.ended(b.ID); b.State != "done" || b.Done != 2498 || b.Skipped != 2 {
+		t.Errorf("%+v", b)
+	}
+	if left := read[[]string](r, `select array_agg(kind) from scheduler.tasks`); !slices.Equal(left, []string{"precious", "precious"}) {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// A bulk that can't go on does not keep others from going on.
+func TestBulkThatIsStuck(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.submit(scheduler.NewTask{Kind: "stuck", Queue: "a"})
+	r.submit(scheduler.NewTask{Kind: "k", Queue: "b"})
+	stuck, err := r.client.BeginBulk(r.ctx, "cancel", scheduler.Filter{Queue: "a", Text: "u"}, "")
+	must(t, err)
+	other, err := r.client.BeginBulk(r.ctx, "cancel", scheduler.Filter{Queue: "b"}, "")
+	must(t, err)
+	r.exec(`update scheduler.bulk set filter = jsonb_set(filter, '{state}', '"none"') where id = $1`, stuck.ID) // as one of another version
+	r.maintain(r.client)
+	if other = r.ended(other.ID); other.Done != 1 {
+		t.Errorf("%+v", other)
+	}
+}
+
+// However many tasks there are that nothing is to be done to, a bulk looks at a bounded number at a time.
+func TestBulkOfFewAmongMany(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.exec(`insert into scheduler.tasks (kind, state, finished_at) select 'k', case when i in (10, 11000, 24000) then 'cancelled' else 'completed' end::scheduler.task_state, now()
+		from generate_series(1, 25000) i`)
+	b, err := r.client.BeginBulk(r.ctx, "retry", scheduler.Filter{}, "")
+	must(t, err)
+	if b.Total != nil {
+		t.Errorf("%d counted: it looked at all", *b.Total)
+	}
+	must(t, r.client.DoBulk(r.ctx, b.ID))
+	if b = r.ended(b.ID); b.Done != 3 || b.Skipped != 0 {
+		t.Errorf("%+v", b)
+	}
+}
+
+// What is too slow to count in time is begun all the same.
+func TestBulkThatIsNotCounted(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	id := r.submit(scheduler.NewTask{Kind: "k"})
+	var b scheduler.Bulk
+	must(t, r.tx(func(tx pgx.Tx) (err error) {
+		must(t, second(tx.Exec(r.ctx, `lock table scheduler.tasks`)))
+		b, err = r.client.BeginBulk(r.ctx, "cancel", scheduler.Filter{Text: "k"}, "")
+		return err
+	}))
+	if b.Total != nil || b.State != "running" {
+		t.Errorf("%+v", b)
+	}
+	must(t, r.client.DoBulk(r.ctx, b.ID))
+	if b = r.ended(b.ID); b.Done != 1 || r.task(id).State != scheduler.Cancelled {
+		t.Errorf("%+v", b)
+	}
+}

@@ -60,6 +60,7 @@ type Client struct {
 	scouts      scouts
 	watches     watches
 	tallies     tallies
+	bulkSizes   bulkSizes
 	due         soon // to Maintain
 	counters    counters
 	ahead       ahead

@@ -203,14 +203,19 @@ func insertPlain(batch *pgx.Batch, rows []submission, list []Submitted) {
 
 func insertFull(batch *pgx.Batch, rows []submission, list []Submitted) {
 	queue := rows[0].queue
-	at := make(map[TaskID]int, len(rows))
-	for _, row := range rows {
-		at[row.id] = row.at
+	by := make(map[TaskID]*submission, len(rows))
+	for i := range rows {
+		by[rows[i].id] = &rows[i]
 	}
 	batch.Queue(sql.Submit, columns(queue, rows)...).Query(func(r pgx.Rows) error {
 		var row inserted
 		_, err := pgx.ForEachRow(r, []any{&row.ID, &row.State, &row.RunAt, &row.CreatedAt}, func() error {
-			list[at[row.ID]] = Submitted{ID: row.ID, Queue: queue, State: row.State, RunAt: row.RunAt, CreatedAt: row.CreatedAt}
+			from := by[row.ID]
+			s := &list[from.at]
+			*s = Submitted{ID: row.ID, Queue: queue, State: row.State, RunAt: row.RunAt, CreatedAt: row.CreatedAt}
+			if from.trace != nil {
+				s.TraceParent = *from.trace
+			}
 			return nil
 		})
 		return err

@@ -58,7 +58,7 @@ func (c *Client) Tasks(ctx context.Context, f Filter) (tasks []Task, next TaskID
 	}
 	args := f.args()
 	args["limit"] = f.Limit + 1
-	statement, floor, err := c.where(ctx, f, args)
+	statement, floor, err := c.where(ctx, f, args, ScanMost)
 	if err != nil {
 		return nil, next, fmt.Errorf("list tasks: %w", err)
 	}
@@ -140,10 +140,10 @@ func (f Filter) args() pgx.StrictNamedArgs {
 }
 
 // where chooses the statement that finds what the filter asks for, and how far down it may look; floor, unless zero, is where
-// the next page goes on when this one is not full.
-func (c *Client) where(ctx context.Context, f Filter, args pgx.StrictNamedArgs) (statement string, floor TaskID, err error) {
+// the next page goes on when this one is not full. It looks at up to scan tasks.
+func (c *Client) where(ctx context.Context, f Filter, args pgx.StrictNamedArgs, scan int) (statement string, floor TaskID, err error) {
 	statement, ask := sql.Tasks, sql.TasksFloor
-	asked := pgx.StrictNamedArgs{"before": args["before"], "scan": ScanMost}
+	asked := pgx.StrictNamedArgs{"before": args["before"], "scan": scan}
 	switch {
 	case f.Tag != "":
 		statement, ask = sql.TasksTagged, sql.TasksFloorTagged
@@ -151,7 +151,7 @@ func (c *Client) where(ctx context.Context, f Filter, args pgx.StrictNamedArgs) 
 	case f.State == Running:
 		return sql.TasksRunning, floor, nil // as many as there are slots
 	case f.State == Ready || f.State == Scheduled || f.State == Failed:
-		few, err := one[struct{ Few bool }](ctx, c.reads, "count", sql.TasksFew, pgx.StrictNamedArgs{"state": f.State, "queue": args["queue"], "scan": ScanMost})
+		few, err := one[struct{ Few bool }](ctx, c.reads, "count", sql.TasksFew, pgx.StrictNamedArgs{"state": f.State, "queue": args["queue"], "scan": scan})
 		switch {
 		case err != nil:
 			return "", floor, err
@@ -161,7 +161,7 @@ func (c *Client) where(ctx context.Context, f Filter, args pgx.StrictNamedArgs) 
 			statement, ask = sql.TasksDead, sql.TasksFloorDead
 			asked["queue"] = f.Queue
 		}
-	case f.Queue == "" && f.Kind == "" && f.State == "" && f.Text == "": // nor an error group, which has a state
+	case args["states"] == nil && f.Queue == "" && f.Kind == "" && f.State == "" && f.Text == "": // nor an error group, which has a state
 		return statement, floor, nil // whatever is looked at matches
 	}
 	stop, err := one[struct{ ID TaskID }](ctx, c.reads, "bound", ask, asked)

@@ -22,6 +22,7 @@ import (
 var feeds = map[string]any{
 	"attempts":           Attempt{},
 	"audit":              Audit{},
+	"audit_prune":        []string{"id"},
 	"audit_task":         Audit{},
 	"edit":               []string{"queue", "state", "delay_ms"},
 	"run_now":            []string{"state"},
@@ -40,6 +41,7 @@ var feeds = map[string]any{
 	"bulk":               Bulk{},
 	"bulks":              Bulk{},
 	"bulk_begin":         Bulk{},
+	"bulk_prune":         []string{"id"},
 	"bulk_take":          Bulk{},
 	"bulk_next":          []string{"waits"},
 	"dead_groups":        DeadGroup{},

@@ -17,7 +17,6 @@ const (
 	statsEvery   = 5 * time.Second // how long counts stay in memory
 	statsTimeout = 2 * time.Second // of adding them
 	statsMost    = 1000            // queues and kinds counted between two times; what is beyond is not
-	pruneEvery   = time.Hour
 )
 
 // Ended is how an attempt ended, to be counted.
@@ -164,22 +163,6 @@ func (c *Client) addStats(ctx context.Context, counts map[tallied]*tally) error 
 		c.config.Logger.LogAttrs(ctx, slog.LevelDebug, "stats", slog.Any("err", err))
 	}
 	return err
-}
-
-// askPrune removes old counts.
-func (c *Client) askPrune(batch *pgx.Batch) func(context.Context) (time.Duration, error) {
-	var pruned int
-	batch.Queue(sql.StatsPrune, maintainBatch).Query(func(rows pgx.Rows) error {
-		list, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
-		pruned = len(list)
-		return err
-	})
-	return func(context.Context) (time.Duration, error) {
-		if pruned >= maintainBatch {
-			return 0, nil
-		}
-		return pruneEvery, nil
-	}
 }
 
 // Stat is how attempts of one queue and kind ended within one step of time.

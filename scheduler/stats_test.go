@@ -42,14 +42,3 @@ func TestStats(t *testing.T) {
 		t.Errorf("%v, %v", list, err)
 	}
 }
-
-func TestOldStatsArePruned(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	r.exec(`insert into scheduler.stats (minute, queue, kind) select now() - i * interval '1 h', 'q', 'k' from generate_series(1, 2000) i`)
-	r.maintain(r.client)
-	await(t, "the old ones are gone", func() bool { return read[int](r, `select count(*) from scheduler.stats`) <= 168 })
-	if n := read[int](r, `select count(*) from scheduler.stats`); n < 167 {
-		t.Errorf("%d are left", n)
-	}
-}

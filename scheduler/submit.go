@@ -45,6 +45,8 @@ type Submitted struct {
 	CreatedAt time.Time
 	Replayed  bool // found by its idempotency key: the same request came before
 	Existing  bool // found by its unique key: another task holds it
+
+	TraceParent string // of a new task: NewTask's, or that of the span of its submit
 }
 
 var (

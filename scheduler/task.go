@@ -46,7 +46,8 @@ type Task struct {
 	IdempotencyKey    *string         `db:"idempotency_key"`
 	Schedule          *string         `db:"schedule"`
 	TickAt            *time.Time      `db:"tick_at"`
-	Tags              []string        `db:"tags"` // sorted
+	Tags              []string        `db:"tags"`  // sorted
+	TraceParent       *string         `db:"trace"` // W3C traceparent of the request that submitted it
 }
 
 // Task returns the task, or ErrNotFound.

@@ -187,6 +187,7 @@ type watched struct {
 	withLines int       // of those who want lines
 	left      time.Time // since when there is none
 	marked    bool      // its changes are told
+	again     bool      // it has to be read once more, soon: lines that were on their way when it was marked are not told
 	dirty     bool      // it has to be read
 
 	mu        sync.Mutex

@@ -211,6 +211,30 @@ func TestFollowWithoutNotifications(t *testing.T) {
 	}
 }
 
+// Lines change no revision: those of which nobody was told are found when the connection stands again, and without one as well.
+func TestFollowLinesThatNobodyTold(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for _, config := range []scheduler.Config{{}, {PollOnly: true}} {
+		id := r.submit(scheduler.NewTask{})
+		w := r.follow(r.open(config), scheduler.WatchFrom{}, id)
+		r.next(w)
+		if !config.PollOnly {
+			r.told(id)
+		}
+		r.exec(`insert into scheduler.task_logs (task_id, queue, attempt, stream, message) values ($1, 'default', 1, 'log', 'x')`, id)
+		if !config.PollOnly {
+			r.exec(`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query = 'listen "scheduler_watch"'`)
+		}
+		for {
+			if _, c := r.next(w); len(c.Lines) == 1 && c.Lines[0].Message == "x" {
+				break
+			}
+		}
+		w.Close()
+	}
+}
+
 // Many follow few tasks: each sees the end of each, and the database is asked no more than for one.
 func TestManyFollowFew(t *testing.T) {
 	t.Parallel()

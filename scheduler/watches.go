@@ -120,6 +120,9 @@ func (h *watches) hear(channel, payload string) {
 	defer h.mu.Unlock()
 	if channel == "" { // connected, or not any more: anything may have happened
 		h.look = true
+		for _, t := range h.tasks {
+			t.dirty = t.dirty || t.withLines > 0 // which no revision tells
+		}
 		h.wake()
 		return
 	}
@@ -193,7 +196,7 @@ func (h *watches) patience(c *Client, failing bool) time.Duration {
 		return watchPoll
 	}
 	for _, t := range h.tasks {
-		if !t.marked {
+		if !t.marked || t.again {
 			return watchPoll
 		}
 	}
@@ -208,6 +211,10 @@ func (h *watches) round(ctx context.Context, c *Client) error {
 	var all []*watched
 	if look {
 		all = slices.Collect(maps.Values(h.tasks))
+		deaf := !c.hears(ChannelWatch)
+		for _, t := range all {
+			t.dirty, t.again = t.dirty || t.again || deaf && t.withLines > 0, false // no revision tells of lines
+		}
 	}
 	h.mu.Unlock()
 	for some := range slices.Chunk(all, watchBatch) {
@@ -288,7 +295,9 @@ func (h *watches) mark(batch *pgx.Batch, some []*watched) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		for _, t := range some {
+			was := t.marked
 			t.marked = !slices.Contains(locked, t.id)
+			t.again = t.again || t.marked && !was && t.withLines > 0
 		}
 		return nil
 	})

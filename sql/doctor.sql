@@ -8,10 +8,10 @@ select current_setting('server_version') as server_version, current_setting('ser
   (select coalesce(max(age(a.backend_xmin)), 0) from pg_stat_activity a where a.pid <> pg_backend_pid()) as oldest_snapshot_xids,
   (select count(*) from scheduler.workers w where w.seen_at + w.ttl_ms * interval '1 ms' >= now()) as live_workers,
   (select count(*) from scheduler.workers w where w.seen_at + w.ttl_ms * interval '1 ms' < now()) as dead_workers,
-  (select count(*) from (select distinct unnest(l.task_ids) as id, l.worker_id from scheduler.leases l) h
-    join scheduler.tasks t on t.id = h.id and t.state = 'running' and t.worker_id = h.worker_id
-    left join scheduler.workers w on w.id = h.worker_id
-    where w.id is null or w.seen_at + w.ttl_ms * interval '1 ms' < now()) as stuck_leases,
+  (select count(*) from scheduler.tasks t
+    left join scheduler.workers w on w.id = t.worker_id
+    where t.id = any (array(select unnest(l.task_ids) from scheduler.leases l)) and t.state = 'running' -- an array: a join would scan the table
+      and (w.id is null or w.seen_at + w.ttl_ms * interval '1 ms' < now())) as stuck_leases,
   (select coalesce((extract(epoch from now() - min(t.run_at)) * 1000)::bigint, 0) from scheduler.tasks t
     where t.waiting and t.run_at <= now()) as promotion_late_ms,
   (select coalesce(n_dead_tup, 0) from pg_stat_user_tables where schemaname = 'scheduler' and relname = 'tasks') as dead_rows

@@ -17,6 +17,8 @@ var (
 	Attempts string
 	//go:embed audit.sql
 	Audit string
+	//go:embed audit_prune.sql
+	AuditPrune string
 	//go:embed audit_task.sql
 	AuditTask string
 	//go:embed bear.sql
@@ -49,6 +51,8 @@ var (
 	BulkMove string
 	//go:embed bulk_next.sql
 	BulkNext string
+	//go:embed bulk_prune.sql
+	BulkPrune string
 	//go:embed bulk_take.sql
 	BulkTake string
 	//go:embed bulks.sql

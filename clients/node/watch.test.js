@@ -18,8 +18,8 @@ test('derive', () => {
 test('valid', () => {
   assert.ok(vectors.valid.length >= 3);
   for (const v of vectors.valid) {
-    assert.equal(mint(v.key, keys[v.key], v.task, v.expires_at), v.token, v.name);
-    assert.deepEqual(verify(v.token, keys, vectors.now), { keyId: v.key, taskId: v.task, expiresAt: v.expires_at }, v.name);
+    assert.equal(mint(v.key, keys[v.key], v.task, v.expires_at, v.shows), v.token, v.name);
+    assert.deepEqual(verify(v.token, keys, vectors.now), { keyId: v.key, taskId: v.task, expiresAt: v.expires_at, shows: v.shows }, v.name);
   }
 });
 
@@ -30,7 +30,7 @@ test('invalid', () => {
 
 test('bad arguments', () => {
   for (const bad of [['', keys.k1, task, 1], ['a b', keys.k1, task, 1], ['k1', Buffer.from('short'), task, 1], ['k1', keys.k1, 'no uuid', 1],
-    ['k1', keys.k1, task, -1], ['k1', keys.k1, task, NaN]]) {
+    ['k1', keys.k1, task, -1], ['k1', keys.k1, task, NaN], ['k1', keys.k1, task, 1, ['payload']]]) {
     assert.throws(() => mint(...bad), RangeError);
   }
 });

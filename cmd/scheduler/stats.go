@@ -17,6 +17,7 @@ import (
 const (
 	statsEvery  = time.Second
 	statsWindow = 10 // samples over which a change is measured
+	statsCounts = 5  // samples between two looks at what ended, which is counted each 5 s
 )
 
 func (a *app) statsCommand() *cobra.Command {
@@ -24,9 +25,10 @@ func (a *app) statsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "stats",
 		Short: "Show how much waits and runs",
-		Long: `Show what waits and runs in each queue, how long the oldest ready task has been due, and how busy the workers are. With
---watch again each second, in place on a terminal and as a line of JSON elsewhere, together with how fast what is ready,
-scheduled or running becomes more or less, over the last 10 s.`,
+		Long: `Show what waits and runs in each queue, how long the oldest ready task has been due, how many tasks complete and attempts
+fail in a second (DONE and FAIL, over the minute that runs and the one before it, as counted each 5 s), and how busy the
+workers are. With --watch again each second, in place on a terminal and as a line of JSON elsewhere, together with how fast
+what is ready, scheduled or running becomes more or less, over the last 10 s.`,
 		Example: `  scheduler stats
   scheduler stats --watch
   scheduler stats --watch -o json | jq .slots`,
@@ -40,6 +42,11 @@ scheduled or running becomes more or less, over the last 10 s.`,
 				if err != nil {
 					return doing(err, "read the queues and workers")
 				}
+				ended, err := patient(ctx, func() ([]httpapi.Stat, error) { return d.Minutes(ctx) })
+				if err != nil {
+					return doing(err, "read the statistics")
+				}
+				s.rates(ended)
 				return a.showStats(s)
 			})
 		},
@@ -59,7 +66,9 @@ type stats struct {
 
 type queueStats struct {
 	httpapi.Queue
-	Change *float64 `json:"change_per_second"` // of ready, scheduled and running; nil: not known
+	Change    *float64 `json:"change_per_second"` // of ready, scheduled and running; nil: not known
+	Completed float64  `json:"completed_per_second"`
+	Failing   float64  `json:"failed_per_second"` // attempts, also those that are tried again
 }
 
 func (q queueStats) open() int { return q.Ready + q.Scheduled + q.Running }
@@ -105,18 +114,39 @@ func (s *stats) since(earlier stats) {
 	}
 }
 
+// rates fills in how fast tasks complete and attempts fail, over the minute that runs and the one before it.
+func (s *stats) rates(ended []httpapi.Stat) {
+	from := s.At.Truncate(time.Minute).Add(-time.Minute)
+	span := s.At.Sub(from).Seconds()
+	at := map[string]*queueStats{}
+	for i := range s.Queues {
+		at[s.Queues[i].Name] = &s.Queues[i]
+	}
+	for _, e := range ended {
+		if q := at[e.Queue]; q != nil && !e.At.Before(from) {
+			q.Completed += float64(e.Completed) / span
+			q.Failing += float64(e.Failed+e.Dead+e.Crashed) / span
+		}
+	}
+}
+
 func (a *app) watchStats(ctx context.Context, d door.Door) error {
 	tick := time.NewTicker(statsEvery)
 	defer tick.Stop()
 	var samples []stats
-	for {
+	var ended []httpapi.Stat
+	for n := 0; ; n++ {
 		s, err := takeStats(ctx, d)
+		if err == nil && n%statsCounts == 0 {
+			ended, err = patient(ctx, func() ([]httpapi.Stat, error) { return d.Minutes(ctx) })
+		}
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case err != nil:
 			return doing(err, "read the queues and workers")
 		}
+		s.rates(ended)
 		if len(samples) > 0 {
 			s.since(samples[0])
 		}
@@ -145,7 +175,7 @@ func (a *app) showStats(s stats) error {
 	if err := a.screen.Printf("%d workers, %d of %d slots busy", s.Workers, s.Running, s.Slots); err != nil {
 		return err
 	}
-	table := a.screen.Table("QUEUE", "READY", "SCHEDULED", "RUNNING", "FAILED", "OLDEST", "WORKERS", "SLOTS", "CHANGE")
+	table := a.screen.Table("QUEUE", "READY", "SCHEDULED", "RUNNING", "FAILED", "OLDEST", "DONE", "FAIL", "WORKERS", "SLOTS", "CHANGE")
 	most := a.screen.Rows() - 4 // the line above, the header, one line of rest, the cursor
 	for i, q := range s.Queues {
 		if most > 0 && i == most && len(s.Queues) > most+1 {
@@ -153,7 +183,7 @@ func (a *app) showStats(s stats) error {
 			break
 		}
 		table.Row(q.Name, count(q.Ready), count(q.Scheduled), count(q.Running), count(q.Failed), milli(q.OldestReadyMS),
-			fmt.Sprint(q.Workers), fmt.Sprint(q.Slots), q.change())
+			rate(q.Completed), rate(q.Failing), fmt.Sprint(q.Workers), fmt.Sprint(q.Slots), q.change())
 	}
 	return table.Flush()
 }
@@ -166,4 +196,11 @@ func (q queueStats) change() string {
 		return ""
 	}
 	return fmt.Sprintf("%+.1f/s", *q.Change)
+}
+
+func rate(perSecond float64) string {
+	if perSecond == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.1f/s", perSecond)
 }

@@ -17,6 +17,8 @@ func TestStats(t *testing.T) {
 		for range 2 {
 			c.ok("submit", "nobody", "--queue", "lonely")
 		}
+		c.ok("submit", "demo.echo", "--wait")
+		eventually(t, "what completed is counted", func() bool { return strings.Contains(c.ok("stats"), "0.0/s") })
 		text := c.ok("stats")
 		for _, want := range []string{"1 workers, 0 of 3 slots busy", "QUEUE", "lonely   2      0          0        0", "default  0"} {
 			if !strings.Contains(text, want) {
@@ -24,7 +26,7 @@ func TestStats(t *testing.T) {
 			}
 		}
 		var s stats
-		if err := json.Unmarshal([]byte(c.ok("stats", "-o", "json")), &s); err != nil || s.Slots != 3 || s.Queues[0].Name != "lonely" || s.Queues[0].Ready != 2 || s.Queues[0].Change != nil {
+		if err := json.Unmarshal([]byte(c.ok("stats", "-o", "json")), &s); err != nil || s.Slots != 3 || s.Queues[0].Name != "lonely" || s.Queues[0].Ready != 2 || s.Queues[0].Change != nil || s.Queues[1].Completed <= 0 || s.Queues[1].Failing != 0 {
 			t.Errorf("%v: %+v", err, s)
 		}
 	})
@@ -62,5 +64,16 @@ func TestChangeOfQueues(t *testing.T) {
 		if got := now.Queues[i].change(); got != want {
 			t.Errorf("%s: %q, want %q", now.Queues[i].Name, got, want)
 		}
+	}
+}
+
+func TestRatesOfQueues(t *testing.T) {
+	t.Parallel()
+	minute := time.Date(2026, 11, 21, 10, 5, 0, 0, time.UTC)
+	s := stats{At: minute.Add(40 * time.Second), Queues: []queueStats{{Queue: httpapi.Queue{Name: "a"}}, {Queue: httpapi.Queue{Name: "b"}}}}
+	s.rates([]httpapi.Stat{{At: minute.Add(-2 * time.Minute), Queue: "a", Completed: 1e6}, {At: minute.Add(-time.Minute), Queue: "a", Kind: "x", Completed: 50, Failed: 5},
+		{At: minute, Queue: "a", Kind: "y", Completed: 150, Dead: 3, Crashed: 2, Cancelled: 7}, {At: minute, Queue: "gone", Completed: 1}})
+	if a, b := s.Queues[0], s.Queues[1]; a.Completed != 2 || rate(a.Failing) != "0.1/s" || b.Completed != 0 || rate(b.Completed) != "" {
+		t.Errorf("%+v, %+v", a, b)
 	}
 }

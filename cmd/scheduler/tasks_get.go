@@ -53,7 +53,7 @@ func (a *app) showTask(t httpapi.Task, attempts []httpapi.Attempt) error {
 		{"attempt", fmt.Sprintf("%d, with %d of %d failures", t.Attempt, t.Failures, t.MaxAttempts)}, {"crashes", nonZero(t.Crashes)},
 		{"created", a.screen.Time(&t.CreatedAt)}, {"due", a.due(t)}, {"started", a.maybe(t.StartedAt)},
 		{"finished", a.maybe(t.FinishedAt)}, {"expires", a.maybe(t.ExpiresAt)}, {"worker", workerText(t.Worker)},
-		{"timeout", milli(t.TimeoutMS)}, {"backoff", backoffText(t.BackoffMS)}, {"tags", strings.Join(t.Tags, ", ")}, {"unique key", text(t.UniqueKey)},
+		{"timeout", milli(t.TimeoutMS)}, {"backoff", backoffText(t.BackoffMS)}, {"tags", strings.Join(t.Tags, ", ")}, {"trace", text(t.TraceParent)}, {"unique key", text(t.UniqueKey)},
 		{"idempotency key", text(t.IdempotencyKey)}, {"schedule", text(t.Schedule)}, {"tick", a.maybe(t.TickAt)},
 	}
 	if t.CancelRequested && !t.Done {

@@ -27,8 +27,14 @@ func (u *UI) settings(r *http.Request) (*screen, error) {
 	var health scheduler.Health
 	var trip time.Duration
 	var deaf error
+	var asked, answered time.Time
 	group, ctx := errgroup.WithContext(r.Context())
-	group.Go(func() (err error) { health, err = u.client.Doctor(ctx); return err })
+	group.Go(func() (err error) {
+		asked = time.Now()
+		health, err = u.client.Doctor(ctx)
+		answered = time.Now()
+		return err
+	})
 	group.Go(func() error {
 		waiting, cancel := context.WithTimeout(ctx, roundTrip)
 		defer cancel()
@@ -53,29 +59,20 @@ func (u *UI) settings(r *http.Request) (*screen, error) {
 		{Label: "PostgreSQL", Text: version}, {Label: "Database", Text: health.Database + " as " + health.Username},
 		{Label: "Clock difference", Text: lasted(time.Since(health.Clock).Abs())}, {Label: "Notifications", Text: notifications},
 		{Label: "Dead rows of tasks", Text: number(health.DeadRows)}, {Label: "Access", Text: access}, {Label: "You", Text: actor(r)},
-	}, Findings: diagnose(health, deaf)}
+	}, Findings: amiss(append(health.Findings(asked, answered), scheduler.RoundTripFinding(trip, deaf)))}
 	return &screen{Name: "settings", Title: "Settings", Data: data, Wire: map[string]any{"version": u.config.Version, "schema": scheduler.SchemaVersion,
 		"postgresql": health.ServerVersion, "findings": wireFindings(data.Findings)}, SQL: []Statement{statement(sql.Doctor, nil)}}, nil
 }
 
-// diagnose says what is wrong with a database.
-func diagnose(h scheduler.Health, deaf error) (found []finding) {
-	say := func(holds bool, level, sentence, detail string) {
-		if holds {
-			found = append(found, finding{Level: level, Sentence: sentence, Detail: detail})
+// amiss are the findings of scheduler doctor that are not all right.
+func amiss(all []scheduler.Finding) (found []finding) {
+	sentence := func(text string) string { return strings.ToUpper(text[:1]) + text[1:] + "." }
+	level := map[scheduler.Status]string{scheduler.Warn: "warn", scheduler.Fail: "bad"}
+	for _, f := range all {
+		if f.Status != scheduler.OK {
+			found = append(found, finding{Level: level[f.Status], Sentence: sentence(f.Check + ": " + f.Detail), Detail: sentence(f.Fix)})
 		}
 	}
-	say(h.Fsync != "on", "bad", "fsync is "+h.Fsync+".", "A power cut may destroy the database: set fsync = on.")
-	say(h.SynchronousCommit == "off", "bad", "synchronous_commit is off.", "The last commits before a crash may be lost.")
-	say(h.Standby, "bad", "The database is a standby.", "Nothing can be written: connect to the primary.")
-	say(h.StuckLeases > 0, "bad", plural(h.StuckLeases, "running task")+" without a live worker.", "Any worker or server gives them back; is one running?")
-	say(h.PromotionLateMS > 10_000, "bad", "A scheduled task is overdue by "+lasted(time.Duration(h.PromotionLateMS)*time.Millisecond)+".",
-		"Any worker or server promotes due tasks; is one running?")
-	say(h.OldestSnapshotS > 600, "warn", "A transaction is open since "+lasted(time.Duration(h.OldestSnapshotS)*time.Second)+".",
-		"Dead rows can't be removed meanwhile; look into pg_stat_activity.")
-	say(h.NotificationQueue > 0.5, "warn", fmt.Sprintf("The notification queue is %.0f %% full.", 100*h.NotificationQueue), "A listener holds a transaction open.")
-	say(deaf != nil, "warn", "Notifications do not arrive.", "Is there a transaction pooler in front? Tasks start by polling then, within a second.")
-	say(h.DeadWorkers > 0, "warn", plural(h.DeadWorkers, "worker")+" silent.", "Their tasks are about to be given back.")
 	return found
 }
 

@@ -1,10 +1,11 @@
-// <task-progress src="/watch/…">: a task's bar, live. Events, whose detail is the task: task, done, failed; and gone.
+// <task-progress src="/watch/…" lines>: a task's bar, live, and its log. Events, whose detail is the task: task, done, failed; line; and gone.
 const words = { blocked: 'Waiting', scheduled: 'Waiting', ready: 'Waiting', running: 'Running', completed: 'Done', failed: 'Failed', cancelled: 'Cancelled' };
 
 class TaskProgress extends HTMLElement {
   static observedAttributes = ['src'];
   #parts;
   #life;
+  #done;
 
   connectedCallback() {
     const part = (selector, tag, attributes) => {
@@ -20,6 +21,7 @@ class TaskProgress extends HTMLElement {
       bar: part('progress', 'progress', { max: 100, 'aria-label': this.getAttribute('label') ?? 'Progress' }),
       text: part('.text', 'span', { class: 'text' }),
     };
+    if (this.hasAttribute('lines')) this.#parts.log = part('pre', 'pre', { role: 'log', tabindex: 0, 'aria-label': 'Output', hidden: '' });
     this.#follow();
   }
 
@@ -31,12 +33,13 @@ class TaskProgress extends HTMLElement {
   async #follow() {
     this.#life?.abort();
     const { signal } = (this.#life = new AbortController());
+    this.#done = false;
     const src = this.getAttribute('src');
-    for (let streams = true; src && !signal.aborted;) {
+    for (let streams = true; src && !signal.aborted && !this.#done;) {
       streams &&= await this.#stream(src, signal);
-      if (signal.aborted) return;
+      if (signal.aborted || this.#done) return;
       const seconds = await this.#poll(src, signal);
-      if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+      if (!signal.aborted && !this.#done) await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
     }
   }
 
@@ -49,7 +52,9 @@ class TaskProgress extends HTMLElement {
       const silent = setTimeout(over, 5000);
       signal.addEventListener('abort', over);
       stream.addEventListener('task', (e) => { came = true; clearTimeout(silent); this.#show(JSON.parse(e.data)); });
+      stream.addEventListener('log', (e) => this.#line(JSON.parse(e.data)));
       stream.addEventListener('gone', over);
+      stream.addEventListener('end', over);
       stream.onerror = () => { if (stream.readyState === EventSource.CLOSED) over(); };
     });
   }
@@ -67,7 +72,7 @@ class TaskProgress extends HTMLElement {
   }
 
   #show(task) {
-    if (this.#life.signal.aborted) return;
+    if (this.#life.signal.aborted || this.#done) return;
     const { state, bar, text } = this.#parts, p = task.progress ?? {}, known = task.state === 'completed' ? 100 : p.percent;
     const value = known ?? (task.state === 'running' ? null : 0);
     if (value === null) bar.removeAttribute('value'); else bar.value = value;
@@ -77,6 +82,17 @@ class TaskProgress extends HTMLElement {
     this.dataset.state = task.state;
     this.#tell('task', task);
     if (task.done) this.#end(task.state === 'completed' ? 'done' : 'failed', task);
+  }
+
+  #line(line) {
+    const { log } = this.#parts;
+    if (log) {
+      const end = log.scrollTop + log.clientHeight > log.scrollHeight - 9;
+      log.append(line.message + '\n');
+      log.hidden = false;
+      if (end) log.scrollTop = log.scrollHeight;
+    }
+    this.#tell('line', line);
   }
 
   #gone() {
@@ -89,7 +105,7 @@ class TaskProgress extends HTMLElement {
   }
 
   #end(name, task) {
-    this.#life.abort();
+    this.#done = true;
     this.#tell(name, task);
   }
 

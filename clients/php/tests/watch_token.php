@@ -35,15 +35,16 @@ foreach ($vectors['derived'] as $v) {
     }
 }
 foreach ($vectors['valid'] as $v) {
-    $check("mint {$v['name']}", WatchToken::mint($v['key'], $keys[$v['key']], $v['task'], $v['expires_at']), $v['token']);
+    $check("mint {$v['name']}", WatchToken::mint($v['key'], $keys[$v['key']], $v['task'], $v['expires_at'], $v['shows']), $v['token']);
     $got = WatchToken::verify($v['token'], $keys, $vectors['now']);
-    $check("verify {$v['name']}", $got, ['keyId' => $v['key'], 'taskId' => $v['task'], 'expiresAt' => $v['expires_at']]);
+    $check("verify {$v['name']}", $got, ['keyId' => $v['key'], 'taskId' => $v['task'], 'expiresAt' => $v['expires_at'], 'shows' => $v['shows']]);
 }
 foreach ($vectors['invalid'] as $v) {
     $check("verify {$v['name']}", $thrown(fn () => WatchToken::verify($v['token'], $keys, $vectors['now'])), $v['reason']);
 }
 foreach ([['', $keys['k1'], $vectors['valid'][0]['task'], 1], ['a b', $keys['k1'], $vectors['valid'][0]['task'], 1],
-    ['k1', 'short', $vectors['valid'][0]['task'], 1], ['k1', $keys['k1'], 'no uuid', 1], ['k1', $keys['k1'], $vectors['valid'][0]['task'], -1]] as $i => $bad) {
+    ['k1', 'short', $vectors['valid'][0]['task'], 1], ['k1', $keys['k1'], 'no uuid', 1], ['k1', $keys['k1'], $vectors['valid'][0]['task'], -1],
+    ['k1', $keys['k1'], $vectors['valid'][0]['task'], 1, ['payload']]] as $i => $bad) {
     $check("bad arguments $i", $thrown(fn () => WatchToken::mint(...$bad)) !== null, true);
 }
 echo "$checks checks, $failures failures\n";

@@ -53,6 +53,9 @@ type Door interface {
 	PauseQueue(ctx context.Context, name string) (httpapi.QueuePause, error)
 	ResumeQueue(ctx context.Context, name string) (httpapi.QueuePause, error)
 
+	// Minutes returns how attempts ended in each minute of the last hour in which any did.
+	Minutes(ctx context.Context) ([]httpapi.Stat, error)
+
 	Workers(ctx context.Context) ([]httpapi.Worker, error)
 	// Command tells a worker to be quiet, stop or run.
 	Command(ctx context.Context, id, command string) (httpapi.WorkerCommand, error)

@@ -280,6 +280,10 @@ func (d *httpDoor) Queues(ctx context.Context) ([]httpapi.Queue, error) {
 	return items[httpapi.Queue](ctx, d, nil, "queues")
 }
 
+func (d *httpDoor) Minutes(ctx context.Context) ([]httpapi.Stat, error) {
+	return items[httpapi.Stat](ctx, d, nil, "stats")
+}
+
 func (d *httpDoor) PauseQueue(ctx context.Context, name string) (httpapi.QueuePause, error) {
 	return call[httpapi.QueuePause](ctx, d, request{method: "POST", path: []string{"queues", name, "pause"}})
 }

@@ -217,6 +217,10 @@ func (d *sqlDoor) Queues(ctx context.Context) ([]httpapi.Queue, error) {
 	return wires(httpapi.NewQueue)(d.client.Queues(ctx))
 }
 
+func (d *sqlDoor) Minutes(ctx context.Context) ([]httpapi.Stat, error) {
+	return wires(httpapi.NewStat)(d.client.Stats(ctx, scheduler.StatsFilter{}))
+}
+
 func (d *sqlDoor) PauseQueue(ctx context.Context, name string) (httpapi.QueuePause, error) {
 	at, err := d.client.PauseQueue(ctx, scheduler.Queue(name))
 	if err != nil {
