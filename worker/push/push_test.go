@@ -633,6 +633,7 @@ func TestPause(t *testing.T) {
 	r := newRig(t, scheduler.NewEndpoint{}, func(http.ResponseWriter, *http.Request) {})
 	r.push(push.Config{})
 	r.final(r.submit(scheduler.NewTask{}))
+	r.await("rest", func() bool { return r.endpoint().InFlight == 0 }) // what was granted before a pause may still begin
 	if err := r.client.PauseEndpoint(t.Context(), "shop"); err != nil {
 		t.Fatal(err)
 	}
@@ -716,4 +717,28 @@ func TestConfigNamesTheBadField(t *testing.T) {
 			t.Errorf("%s: %v", field, err)
 		}
 	}
+}
+
+// A database that goes away while something is delivered is waited for; the outcome is written, and deliveries go on.
+func TestDatabaseGoesAway(t *testing.T) {
+	t.Parallel()
+	arrived, answer := make(chan string, 10), make(chan struct{})
+	r := newRig(t, scheduler.NewEndpoint{}, func(_ http.ResponseWriter, q *http.Request) {
+		arrived <- q.Header.Get("Webhook-Id")
+		<-answer
+	})
+	r.push(push.Config{})
+	one := r.submit(scheduler.NewTask{})
+	<-arrived
+	if _, err := r.db.Exec(t.Context(), `select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`); err != nil {
+		t.Fatal(err)
+	}
+	close(answer)
+	if task := r.final(one); task.State != scheduler.Completed || task.Attempt != 1 {
+		t.Errorf("%s, attempt %d", task.State, task.Attempt)
+	}
+	if task := r.final(r.submit(scheduler.NewTask{})); task.State != scheduler.Completed {
+		t.Errorf("%s", task.State)
+	}
+	r.await("slots given back", func() bool { return r.endpoint().InFlight == 0 })
 }
