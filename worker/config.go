@@ -43,6 +43,9 @@ type Config struct {
 	// Logger gets what happens. nil: slog.Default(). Payloads are never logged.
 	Logger *slog.Logger
 
+	// QuietErrors has the codes of errors logged, not their messages, which may hold what others sent.
+	QuietErrors bool
+
 	// Gate bounds how many tasks it holds by more than Concurrency. nil: nothing does.
 	Gate *Gate
 

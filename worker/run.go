@@ -240,7 +240,11 @@ func (w *Worker) failer(a *attempt, out outcome, failure scheduler.Failure) func
 		if err == nil {
 			a.counts.end(failedAs(state))
 			a.count(state, out)
-			w.logAttempt(a, slog.LevelInfo, "fail", out, errors.New(failure.Message))
+			text := failure.Message
+			if w.config.QuietErrors {
+				text = failure.Code
+			}
+			w.logAttempt(a, slog.LevelInfo, "fail", out, errors.New(text))
 		}
 		return err
 	}

@@ -76,7 +76,7 @@ func (l *line) newWorker() (*worker.Worker, error) {
 		shares = append(shares, worker.Share{Queue: queue})
 	}
 	w, err := worker.New(l.pusher.client, registry, worker.Config{Queues: shares, Concurrency: e.Concurrency, Heartbeat: c.Heartbeat, TTL: c.TTL,
-		Poll: c.Poll, DrainTimeout: unhurried, Name: "push:" + e.Name + "@" + c.Name, Version: c.Version, Logger: c.Logger, Hosted: true,
+		Poll: c.Poll, DrainTimeout: unhurried, Name: "push:" + e.Name + "@" + c.Name, Version: c.Version, Logger: c.Logger, Hosted: true, QuietErrors: true,
 		Gate: &worker.Gate{Ask: l.gate.ask, Took: l.gate.took, Ended: l.gate.ended}})
 	if err != nil {
 		return nil, err

@@ -360,6 +360,11 @@ func TestWhatAnswersMakeOfATask(t *testing.T) {
 			t.Errorf("%s: %s, %d failures, %s: %.200s", c.name, task.State, task.Failures, text(task.ErrorCode), text(task.Error))
 		}
 	}
+	for _, body := range []string{"no such", "deleted", "Oops", "xxx", "hidden"} {
+		if strings.Contains(r.logs.String(), body) {
+			t.Errorf("%q of an answer is logged", body)
+		}
+	}
 	if in := time.Until(r.task(ids["429"]).RunAt); in < 50*time.Minute {
 		t.Errorf("comes again in %s", in)
 	}
