@@ -21,6 +21,7 @@ import (
 // into a struct of their function's own, or nil for a statement without rows.
 var feeds = map[string]any{
 	"attempts":           Attempt{},
+	"attempts_recent":    EndedAttempt{},
 	"audit":              Audit{},
 	"audit_prune":        []string{"id"},
 	"audit_task":         Audit{},

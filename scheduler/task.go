@@ -136,6 +136,30 @@ func (c *Client) Attempts(ctx context.Context, id TaskID) ([]Attempt, error) {
 	return list, c.orUnknown(ctx, id, len(list), err)
 }
 
+// EndedAttempt is an attempt that did not complete its task.
+type EndedAttempt struct {
+	TaskID    TaskID    `db:"task_id"`
+	Queue     Queue     `db:"queue"`
+	Kind      string    `db:"kind"`
+	Attempt   int       `db:"attempt"`
+	Outcome   string    `db:"outcome"` // failed, snoozed, released, crashed, cancelled
+	WorkerID  WorkerID  `db:"worker_id"`
+	Worker    *string   `db:"worker"`
+	StartedAt time.Time `db:"started_at"`
+	EndedAt   time.Time `db:"ended_at"`
+	ErrorCode *string   `db:"error_code"`
+	Error     *string   `db:"error"`
+}
+
+// RecentAttempts returns up to limit attempts that did not complete their task, the last ended first: of the newest tasks that have
+// any, and up to three of each of tasks. An old task that is not among those may be missing: there is no index by time.
+func (c *Client) RecentAttempts(ctx context.Context, tasks []TaskID, limit int) ([]EndedAttempt, error) {
+	if tasks == nil {
+		tasks = []TaskID{}
+	}
+	return all[EndedAttempt](ctx, c.reads, "list recent attempts", sql.AttemptsRecent, pgx.StrictNamedArgs{"tasks": tasks, "limit": limit})
+}
+
 // LogLine is one line that a handler wrote.
 type LogLine struct {
 	ID      int64     `db:"id"` // grows within a task

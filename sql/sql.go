@@ -15,6 +15,8 @@ import _ "embed"
 var (
 	//go:embed attempts.sql
 	Attempts string
+	//go:embed attempts_recent.sql
+	AttemptsRecent string
 	//go:embed audit.sql
 	Audit string
 	//go:embed audit_prune.sql

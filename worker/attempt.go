@@ -20,6 +20,7 @@ const maxLines = 10000
 type attempt struct {
 	worker  *Worker
 	session *session
+	gang    *gang
 	counts  *laneCounts
 	task    scheduler.LeasedTask
 	ctx     context.Context // of the handler; kept because Report and Log are told to stop by it
@@ -34,8 +35,8 @@ type attempt struct {
 	inTx      bool                // CompleteTx was called
 }
 
-func newAttempt(ctx context.Context, w *Worker, s *session, counts *laneCounts, task scheduler.LeasedTask) *attempt {
-	a := &attempt{worker: w, session: s, counts: counts, task: task, waited: time.Since(task.RunAt)}
+func newAttempt(ctx context.Context, w *Worker, s *session, g *gang, counts *laneCounts, task scheduler.LeasedTask) *attempt {
+	a := &attempt{worker: w, session: s, gang: g, counts: counts, task: task, waited: time.Since(task.RunAt)}
 	ctx, cancel := context.WithCancelCause(a.trace(ctx))
 	a.ctx, a.cancel = ctx, cancel
 	if task.Timeout > 0 {

@@ -17,7 +17,7 @@ type Config struct {
 	// queue without ready tasks leaves its share to the others. nil: the default queue.
 	Queues []Share
 
-	// Concurrency is how many tasks run at once, 1 to 10,000. 0: 10.
+	// Concurrency is how many tasks run at once, 1 to 10,000. 0: 10. Commands of HandleCommand have slots of their own.
 	Concurrency int
 
 	// Heartbeat is how often the leases are renewed, with one statement, 10 ms and up. 0: 5 s.

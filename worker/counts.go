@@ -99,7 +99,7 @@ func (l *laneCounts) outcomes() map[Outcome]uint64 {
 
 // Counts returns what happened so far. Cheap. Safe to call from any goroutine, before, during and after Run.
 func (w *Worker) Counts() Counts {
-	list := Counts{Slots: w.config.Concurrency, LostSessions: w.counts.sessions.Load()}
+	list := Counts{Slots: w.slots, LostSessions: w.counts.sessions.Load()}
 	w.mu.Lock()
 	list.Running, list.Settling = w.running, w.open-w.running
 	w.mu.Unlock()

@@ -11,6 +11,9 @@ const patience = 2 * time.Second
 
 // drain lets running tasks finish, then tells them to stop, then hands back what is left.
 func (w *Worker) drain(ctx context.Context) error {
+	for _, c := range w.registry.commands {
+		c.drain()
+	}
 	ended := w.allEnded()
 	timeout := time.NewTimer(max(w.config.DrainTimeout, 0))
 	defer timeout.Stop()
@@ -31,8 +34,12 @@ func (w *Worker) drain(ctx context.Context) error {
 	case <-w.abort.Done():
 	case <-grace.C:
 	}
-	w.children.kill()
+	w.groups.kill()
+	if !isClosed(ended) {
+		w.killChildren()
+	}
 	w.handBack(ctx)
+	w.awaitChildren()
 	if w.abort.Err() != nil {
 		return ErrAborted
 	}

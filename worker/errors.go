@@ -24,6 +24,9 @@ var (
 // worker ends.
 var ErrEndedElsewhere = errors.New("attempt was ended by another program")
 
+// errHandBack ends an attempt that could not run, by no fault of its own: its task is handed back and counts no failure.
+var errHandBack = errors.New("no child process could run it")
+
 // ErrAborted is returned by Run after Abort.
 var ErrAborted = errors.New("worker aborted")
 
@@ -63,12 +66,20 @@ func RetryAfter(d time.Duration, err error) error {
 	return &retryAfterError{err, d}
 }
 
-type snoozeError struct{ delay time.Duration }
+type snoozeError struct {
+	delay  time.Duration
+	reason string // "": it gave none
+}
 
-func (e *snoozeError) Error() string { return fmt.Sprintf("snoozed for %s", e.delay) }
+func (e *snoozeError) Error() string {
+	if e.reason != "" {
+		return e.reason
+	}
+	return fmt.Sprintf("snoozed for %s", e.delay)
+}
 
 // Snooze ends the attempt and runs the task again after d, up to a year. It counts as no failure.
-func Snooze(d time.Duration) error { return &snoozeError{d} }
+func Snooze(d time.Duration) error { return &snoozeError{delay: d} }
 
 // WithCode gives a handler's error a code of its own: one word, stored as the task's error_code. nil stays nil.
 func WithCode(code string, err error) error {

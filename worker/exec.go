@@ -5,17 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"runtime"
 	"slices"
-	"strings"
-	"sync"
 	"time"
 )
-
-// killAfter is how long a child process may take to end after SIGTERM.
-const killAfter = 5 * time.Second
 
 // Exit codes of sysexits.h (4.3BSD) that say that trying again is of no use: usage, data, input, configuration.
 var permanentExits = []int{64, 65, 66, 78}
@@ -49,113 +43,52 @@ func runChild(ctx context.Context, a *attempt, path string, argv []string) (json
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	cmd := &exec.Cmd{Path: path, Args: argv, Env: childEnv(a)}
-	ownGroup(cmd)
-	pipes, err := newPipes(cmd)
+	p, err := startProcess(path, argv, taskEnv(a), &a.worker.groups)
 	if err != nil {
 		return nil, &codedError{code: "exec", message: err.Error()}
 	}
-	defer pipes.close()
 	talk := &childTalk{attempt: a}
-	if err := cmd.Start(); err != nil {
-		return nil, &codedError{code: "exec", message: err.Error()}
-	}
-	a.worker.children.add(cmd.Process.Pid)
-	pipes.closeChildEnds()
-	var talking sync.WaitGroup // each ends at the end of its pipe
-	talking.Go(func() { readLines(pipes.stdout, func(line string) { a.log("stdout", line) }) })
-	talking.Go(func() { readLines(pipes.stderr, talk.stderr) })
-	talking.Go(func() { readLines(pipes.control, talk.hear) })
-	talking.Go(func() { pipes.say(a.task.Payload) })
-
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }() // ends with the process, which end waits for
-	err = end(ctx, cmd.Process.Pid, ended)
-	killGroup(cmd.Process.Pid) // what it left behind would keep the pipes open
-	a.worker.children.remove(cmd.Process.Pid)
-	_ = pipes.stdin.Close() // nobody reads the rest
-	drained := time.AfterFunc(killAfter, pipes.close)
-	talking.Wait()
-	drained.Stop()
+	p.talking.Go(func() { readLines(p.stdout, func(line string) { a.log("stdout", line) }) })
+	p.talking.Go(func() { readLines(p.stderr, talk.stderr) })
+	p.talking.Go(func() { readLines(p.control, talk.hear) })
+	p.talking.Go(func() { p.say(a.task.Payload) })
+	err = end(ctx, p)
+	p.bury()
 	return talk.outcome(err)
 }
 
-// end waits for the process, and ends it when ctx does.
-func end(ctx context.Context, pid int, ended <-chan error) error {
-	select {
-	case err := <-ended:
-		return err
-	case <-ctx.Done():
-	}
-	terminateGroup(pid)
-	patience := time.NewTimer(killAfter)
-	defer patience.Stop()
-	select {
-	case err := <-ended:
-		return err
-	case <-patience.C:
-	}
-	killGroup(pid)
-	return <-ended
-}
-
-func childEnv(a *attempt) []string {
-	env := slices.DeleteFunc(os.Environ(), func(entry string) bool {
-		return strings.HasPrefix(entry, "SCHEDULER_DATABASE_URL=") || strings.HasPrefix(entry, "SCHEDULER_TOKEN=") ||
-			strings.HasPrefix(entry, "TRACEPARENT=") || strings.HasPrefix(entry, "TRACESTATE=") // the worker's own
-	})
-	if a.task.TraceParent != "" {
-		env = append(env, "TRACEPARENT="+a.task.TraceParent)
-	}
-	return append(env, "SCHEDULER_FD=3", "SCHEDULER_TASK_ID="+a.task.Task.String(), "SCHEDULER_QUEUE="+string(a.task.Queue),
-		"SCHEDULER_KIND="+a.task.Kind, fmt.Sprintf("SCHEDULER_ATTEMPT=%d", a.task.Attempt))
-}
-
-// pipes are what a child talks through. They are files of our own, so that cmd.Wait returns when the child ends, whoever
-// else has them open.
-type pipes struct {
-	stdin, stdout, stderr, control *os.File
-	childEnds                      []*os.File
-}
-
-func newPipes(cmd *exec.Cmd) (*pipes, error) {
-	p := &pipes{}
-	for _, ours := range []**os.File{&p.stdin, &p.stdout, &p.stderr, &p.control} {
-		r, w, err := os.Pipe()
-		if err != nil {
-			p.close()
-			return nil, err
-		}
-		if ours == &p.stdin {
-			r, w = w, r
-		}
-		*ours = r
-		p.childEnds = append(p.childEnds, w)
-	}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = p.childEnds[0], p.childEnds[1], p.childEnds[2], p.childEnds[3:]
-	return p, nil
-}
-
 // say writes the payload to stdin. A child need not read it.
-func (p *pipes) say(payload []byte) {
+func (p *process) say(payload []byte) {
 	_, _ = p.stdin.Write(payload)
 	_ = p.stdin.Close()
 }
 
-func (p *pipes) closeChildEnds() {
-	for _, f := range p.childEnds {
-		_ = f.Close() // only closes our copy
+// end waits for the process, and ends it when ctx does.
+func end(ctx context.Context, p *process) error {
+	select {
+	case err := <-p.ended:
+		return err
+	case <-ctx.Done():
 	}
-	p.childEnds = nil
+	terminateGroup(p.pid)
+	patience := time.NewTimer(killAfter)
+	defer patience.Stop()
+	select {
+	case err := <-p.ended:
+		return err
+	case <-patience.C:
+	}
+	killGroup(p.pid)
+	return <-p.ended
 }
 
-// close may be called twice.
-func (p *pipes) close() {
-	for _, f := range append([]*os.File{p.stdin, p.stdout, p.stderr, p.control}, p.childEnds...) {
-		if f != nil {
-			_ = f.Close()
-		}
+func taskEnv(a *attempt) []string {
+	env := childEnv()
+	if a.task.TraceParent != "" {
+		env = append(env, "TRACEPARENT="+a.task.TraceParent)
 	}
+	return append(env, "SCHEDULER_TASK_ID="+a.task.Task.String(), "SCHEDULER_QUEUE="+string(a.task.Queue),
+		"SCHEDULER_KIND="+a.task.Kind, fmt.Sprintf("SCHEDULER_ATTEMPT=%d", a.task.Attempt))
 }
 
 // outcome turns how the process ended, and what it said, into the attempt's.
@@ -196,39 +129,4 @@ func (t *childTalk) exited(exit *exec.ExitError) error {
 		failure.message += ": " + t.last
 	}
 	return failure
-}
-
-// children are the process groups that run, so that a worker that ends can kill them. Safe for concurrent use.
-type children struct {
-	mu     sync.Mutex
-	pids   map[int]bool
-	killed bool
-}
-
-// add enters a group; one that comes after kill is killed.
-func (c *children) add(pid int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.pids == nil {
-		c.pids = map[int]bool{}
-	}
-	c.pids[pid] = true
-	if c.killed {
-		killGroup(pid)
-	}
-}
-
-func (c *children) remove(pid int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.pids, pid)
-}
-
-func (c *children) kill() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.killed = true
-	for pid := range c.pids {
-		killGroup(pid)
-	}
 }

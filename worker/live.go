@@ -98,6 +98,7 @@ func (w *Worker) sendBeat(ctx context.Context, s *session) error {
 	call, cancel := context.WithTimeout(ctx, w.config.Heartbeat)
 	defer cancel()
 	sent, told := time.Now(), s.beat()
+	told.Memory = w.memory()
 	orders, err := w.client.Heartbeat(call, s.id, told)
 	if err != nil {
 		return err
@@ -106,7 +107,7 @@ func (w *Worker) sendBeat(ctx context.Context, s *session) error {
 	if orders.Strays {
 		w.reclaim(ctx, s, told.Held, strayAge)
 	}
-	if w.lanes.pause(orders.Paused) {
+	if w.pause(orders.Paused) {
 		nudge(w.wake)
 	}
 	if orders.Command == scheduler.CommandStop {
@@ -141,8 +142,8 @@ func (w *Worker) register(ctx context.Context, s *session) error {
 	call, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	sent := time.Now()
-	err := w.client.Register(call, scheduler.WorkerInfo{ID: s.id, Name: w.config.Name, Host: host, PID: os.Getpid(), Version: w.config.Version, Language: "go",
-		Queues: queues, Kinds: w.kinds, Slots: w.config.Concurrency, TTL: w.config.TTL})
+	err := w.client.Register(call, scheduler.WorkerInfo{ID: s.id, Name: w.config.Name, Host: host, PID: os.Getpid(), Version: w.config.Version, Language: w.language(),
+		Queues: queues, Kinds: w.registry.Kinds(), Slots: w.slots, TTL: w.config.TTL})
 	if err != nil {
 		return err
 	}
@@ -150,7 +151,7 @@ func (w *Worker) register(ctx context.Context, s *session) error {
 	s.seen = sent
 	s.mu.Unlock()
 	w.setSession(s)
-	w.lanes.wantAll()
+	w.wantAll()
 	nudge(w.wake)
 	return nil
 }

@@ -2,8 +2,7 @@ package worker
 
 import "runtime/metrics"
 
-// memory is what the process holds of the operating system's memory, in bytes, without what it has given back. Children are
-// not counted.
+// memory is what the process holds of the operating system's memory, in bytes, without what it has given back.
 func memory() int64 {
 	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	metrics.Read(samples)

@@ -14,7 +14,10 @@ import (
 type handler func(ctx context.Context, a *attempt) (json.RawMessage, error)
 
 // Registry holds the handlers of a worker by kind. Fill it before New; it is not safe for concurrent use.
-type Registry struct{ handlers map[string]handler }
+type Registry struct {
+	handlers map[string]handler
+	commands []*Children // of HandleCommand
+}
 
 // NewRegistry returns an empty Registry.
 func NewRegistry() *Registry { return &Registry{handlers: map[string]handler{}} }

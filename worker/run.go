@@ -22,7 +22,7 @@ func (w *Worker) run(ctx context.Context, a *attempt) {
 		out.cause, out.took = context.Cause(a.ctx), time.Since(began)
 		a.counts.run.Observe(int64(out.took))
 		a.endTrace(out)
-		w.vacate()
+		w.vacate(a.gang)
 		switch {
 		case out.elsewhere:
 			a.counts.end(Elsewhere)
@@ -211,7 +211,7 @@ func (o outcome) ending() Outcome {
 		return Completed
 	case o.snooze != nil:
 		return Snoozed
-	case errors.Is(o.cause, ErrShutdown), errors.Is(o.cause, scheduler.ErrLeaseLost):
+	case handsBack(o.cause):
 		return Released
 	case errors.Is(o.cause, ErrCancelled):
 		return Cancelled
@@ -228,10 +228,15 @@ func (w *Worker) unsuccessful(a *attempt, out outcome) func(context.Context) err
 			_, err := w.client.Snooze(ctx, lease, out.snooze.delay, out.failure.Message)
 			return err
 		})
-	case errors.Is(out.cause, ErrShutdown), errors.Is(out.cause, scheduler.ErrLeaseLost):
+	case handsBack(out.cause):
 		return a.counted(Released, func(ctx context.Context) error { return w.client.Release(ctx, []scheduler.Lease{lease}) })
 	}
 	return w.failer(a, out, out.explained())
+}
+
+// handsBack reports whether a handler that ends for this cause, and without success, has its task handed back.
+func handsBack(cause error) bool {
+	return errors.Is(cause, ErrShutdown) || errors.Is(cause, scheduler.ErrLeaseLost) || errors.Is(cause, errHandBack)
 }
 
 func (w *Worker) failer(a *attempt, out outcome, failure scheduler.Failure) func(context.Context) error {

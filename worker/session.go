@@ -92,7 +92,7 @@ func (s *session) cancelAll(cause error) (told int) {
 func (s *session) beat() scheduler.Beat {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return scheduler.Beat{Running: len(s.running), Held: s.held(), Ended: s.ended, Memory: memory()}
+	return scheduler.Beat{Running: len(s.running), Held: s.held(), Ended: s.ended}
 }
 
 // obey takes in what a heartbeat brought back.

@@ -28,7 +28,7 @@ func (w *Worker) take(ctx, life context.Context) {
 		case <-w.abort.Done():
 			return
 		case <-poll.C:
-			w.lanes.wantAll()
+			w.wantAll()
 			every := w.pollEvery()
 			every -= rand.N(every/10 + 1)
 			at = time.Now().Add(every)
@@ -74,8 +74,8 @@ const hearingPoll = time.Minute
 // leases of few. It reports whether any are.
 func (w *Worker) gather(ctx context.Context) bool {
 	const moment = 2 * time.Millisecond
-	enough := max(1, w.config.Concurrency/4)
-	if w.free() >= enough {
+	enough := max(1, w.slots/4)
+	if w.allFree() >= enough {
 		return true
 	}
 	timer := time.NewTimer(moment)
@@ -87,19 +87,30 @@ func (w *Worker) gather(ctx context.Context) bool {
 		case <-w.abort.Done():
 			return false
 		case <-timer.C:
-			return w.free() > 0
+			return w.allFree() > 0
 		case <-w.wake:
-			if w.free() >= enough {
+			if w.allFree() >= enough {
 				return true
 			}
 		}
 	}
 }
 
-// takeOnce leases for the free slots. more: there are free slots and queues that may have further tasks.
+// takeOnce leases for the free slots of each gang. more: there are free slots and queues that may have further tasks.
 func (w *Worker) takeOnce(ctx, life context.Context) (more bool, err error) {
-	s, free := w.current(), w.free()
-	if s == nil || free == 0 || !s.mayLease() {
+	for _, g := range w.gangs {
+		further, err := w.takeFor(life, g)
+		if err != nil || ctx.Err() != nil {
+			return false, err
+		}
+		more = more || further
+	}
+	return more, nil
+}
+
+func (w *Worker) takeFor(life context.Context, g *gang) (more bool, err error) {
+	s, free := w.current(), w.free(g)
+	if s == nil || free <= 0 || !s.mayLease() {
 		return false, nil
 	}
 	// Not cut off by the end of ctx: tasks that were leased must be known to be handed back.
@@ -108,19 +119,19 @@ func (w *Worker) takeOnce(ctx, life context.Context) (more bool, err error) {
 	if s.unsure() {
 		w.reclaim(call, s, s.beat().Held, 0) // no lease is under way: this goroutine alone asks for them
 	}
-	if free, err = w.admitted(call, s, free); err != nil {
+	if free, err = w.admitted(call, s, g, free); err != nil {
 		return false, err
 	}
-	asks := w.lanes.asks(free)
+	asks := g.lanes.asks(free)
 	if len(asks) == 0 {
 		w.took(0, free)
 		return false, nil
 	}
-	tasks, err := w.client.Lease(call, s.id, w.kinds, asks)
+	tasks, err := w.client.Lease(call, s.id, g.kinds, asks)
 	w.took(len(tasks), free)
 	if err != nil {
 		for _, ask := range asks {
-			w.lanes.want(ask.Queue)
+			g.lanes.want(ask.Queue)
 		}
 		s.doubt()
 		return false, err
@@ -131,20 +142,20 @@ func (w *Worker) takeOnce(ctx, life context.Context) (more bool, err error) {
 	}
 	for _, ask := range asks {
 		if got[ask.Queue] == ask.Limit {
-			w.lanes.want(ask.Queue)
+			g.lanes.want(ask.Queue)
 			more = true
 		}
 	}
-	w.start(life, s, tasks)
+	w.start(life, s, g, tasks)
 	return more, nil
 }
 
 // admitted returns how many of the free slots the gate lets be filled, and sees to it that it is asked again.
-func (w *Worker) admitted(ctx context.Context, s *session, free int) (int, error) {
+func (w *Worker) admitted(ctx context.Context, s *session, g *gang, free int) (int, error) {
 	if w.config.Gate == nil {
 		return free, nil
 	}
-	if !w.lanes.wants() {
+	if !g.lanes.wants() {
 		return 0, nil
 	}
 	granted, again, err := w.config.Gate.Ask(ctx, s.id, free)
@@ -162,13 +173,13 @@ func (w *Worker) took(n, granted int) {
 }
 
 // start has the tasks run.
-func (w *Worker) start(ctx context.Context, s *session, tasks []scheduler.LeasedTask) {
-	w.occupy(len(tasks))
+func (w *Worker) start(ctx context.Context, s *session, g *gang, tasks []scheduler.LeasedTask) {
+	w.occupy(g, len(tasks))
 	attempts := make([]*attempt, len(tasks))
 	var counts *laneCounts
 	for i, task := range tasks {
 		counts = w.counts.of(task.Queue, task.Kind, counts)
-		attempts[i] = newAttempt(ctx, w, s, counts, task)
+		attempts[i] = newAttempt(ctx, w, s, g, counts, task)
 	}
 	s.add(attempts)
 	w.crew.start(attempts)

@@ -1,10 +1,7 @@
 package worker
 
 import (
-	"bufio"
 	"encoding/json"
-	"errors"
-	"io"
 	"math"
 	"strings"
 	"sync"
@@ -12,9 +9,6 @@ import (
 
 	"github.com/pgscheduler/scheduler/scheduler"
 )
-
-// maxMessage is the longest line that a child may write, in bytes; the rest of a longer one is dropped.
-const maxMessage = 1 << 20
 
 // childTalk is what a child process says on descriptor 3.
 type childTalk struct {
@@ -29,7 +23,8 @@ type childTalk struct {
 
 // message is one JSON line of a child. Op chooses the fields that count.
 type message struct {
-	Op           string          `json:"op"` // progress, log, result, error, snooze
+	Op           string          `json:"op"` // progress, log, result, error, snooze; of long-lived children ready and checkpoint too
+	ID           string          `json:"id"` // of the task; only of long-lived children
 	Current      int64           `json:"current"`
 	Total        int64           `json:"total"`
 	Message      string          `json:"message"` // of progress, log and error
@@ -38,8 +33,15 @@ type message struct {
 	Code         string          `json:"code"`
 	Stack        string          `json:"stack"`
 	Permanent    bool            `json:"permanent"`
+	Retryable    *bool           `json:"retryable"`
 	RetryAfterMS *int64          `json:"retry_after_ms"`
 	DelayMS      int64           `json:"delay_ms"`
+	Reason       string          `json:"reason"` // of snooze
+	Checkpoint   json.RawMessage `json:"checkpoint"`
+	V            int             `json:"v"` // this and the rest: of ready
+	Kinds        []string        `json:"kinds"`
+	Slots        int             `json:"slots"`
+	Language     string          `json:"language"`
 }
 
 func (t *childTalk) stderr(line string) {
@@ -63,9 +65,7 @@ func (t *childTalk) hear(line string) {
 	}
 	switch m.Op {
 	case "progress":
-		if err := t.attempt.report(scheduler.Progress{Current: m.Current, Total: m.Total, Message: m.Message, Data: notNull(m.Data)}); err != nil && t.attempt.ctx.Err() == nil {
-			t.attempt.log("log", "descriptor 3: "+err.Error())
-		}
+		t.attempt.heardProgress(m)
 	case "log":
 		t.attempt.log("log", m.Message)
 	case "result":
@@ -73,9 +73,17 @@ func (t *childTalk) hear(line string) {
 	case "error":
 		t.set(func() { t.failure = m.failure() })
 	case "snooze":
-		t.set(func() { t.snooze = Snooze(milliseconds(m.DelayMS)) })
+		t.set(func() { t.snooze = m.snoozed() })
 	default:
 		t.attempt.log("log", "descriptor 3: unknown op: "+line)
+	}
+}
+
+// heardProgress takes in a progress frame.
+func (a *attempt) heardProgress(m message) {
+	err := a.report(scheduler.Progress{Current: m.Current, Total: m.Total, Message: m.Message, Data: notNull(m.Data)})
+	if err != nil && a.ctx.Err() == nil {
+		a.log("log", "descriptor 3: "+err.Error())
 	}
 }
 
@@ -94,13 +102,15 @@ func (m message) failure() error {
 		failure.code = "error"
 	}
 	switch {
-	case m.Permanent:
+	case m.Permanent || m.Retryable != nil && !*m.Retryable:
 		return Permanent(failure)
 	case m.RetryAfterMS != nil:
 		return RetryAfter(milliseconds(*m.RetryAfterMS), failure)
 	}
 	return failure
 }
+
+func (m message) snoozed() error { return &snoozeError{milliseconds(m.DelayMS), m.Reason} }
 
 // milliseconds is a duration of so many, or as many as one can hold.
 func milliseconds(n int64) time.Duration {
@@ -114,27 +124,4 @@ func notNull(raw json.RawMessage) json.RawMessage {
 		return nil
 	}
 	return raw
-}
-
-// readLines calls line for each line until the end of r. Lines longer than maxMessage are cut.
-func readLines(r io.Reader, line func(string)) {
-	b := bufio.NewReaderSize(r, 64<<10)
-	var long []byte
-	for {
-		part, err := b.ReadSlice('\n')
-		if len(long) < maxMessage {
-			long = append(long, part[:min(len(part), maxMessage-len(long))]...)
-		}
-		switch {
-		case errors.Is(err, bufio.ErrBufferFull):
-			continue
-		case err != nil:
-			if len(long) > 0 {
-				line(strings.TrimRight(string(long), "\r\n"))
-			}
-			return
-		}
-		line(strings.TrimRight(string(long), "\r\n"))
-		long = long[:0]
-	}
 }

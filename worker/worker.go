@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"strconv"
 	"sync"
@@ -15,16 +14,16 @@ import (
 type Worker struct {
 	client   *scheduler.Client
 	registry *Registry
-	kinds    []string
+	gangs    []*gang
+	slots    int // of all gangs
 	config   Config
 	journal  *journal
 	crew     crew
-	lanes    *lanes
 	counts   counts
-	wake     chan struct{} // there may be something to lease, or a slot is free
-	beat     chan struct{} // send a heartbeat now
-	again    *time.Timer   // wakes when it may be of use to ask the gate again
-	children children
+	wake     chan struct{}      // there may be something to lease, or a slot is free
+	beat     chan struct{}      // send a heartbeat now
+	groups   groups             // of processes that run one task
+	again    *time.Timer        // wakes when it may be of use to ask the gate again
 	abort    context.Context    // no context of calls: the signal of Abort
 	aborting context.CancelFunc // ends abort
 	stop     context.CancelFunc // ends the intake; set by Run
@@ -45,14 +44,17 @@ func New(client *scheduler.Client, registry *Registry, config Config) (*Worker, 
 	if err := config.fill(); err != nil {
 		return nil, err
 	}
-	if len(registry.handlers) == 0 {
-		return nil, errors.New("worker: the registry has no handlers")
+	gangs, slots, err := gangsOf(registry, config)
+	if err != nil {
+		return nil, err
 	}
 	abort, aborting := context.WithCancel(context.Background())
 	w := &Worker{
-		client: client, registry: registry, kinds: registry.Kinds(), config: config,
-		journal: newJournal(client, config.Logger), lanes: newLanes(config.Queues),
+		client: client, registry: registry, gangs: gangs, slots: slots, config: config, journal: newJournal(client, config.Logger),
 		wake: make(chan struct{}, 1), beat: make(chan struct{}, 1), abort: abort, aborting: aborting,
+	}
+	for _, c := range registry.commands {
+		c.serve(w.wake)
 	}
 	w.again = time.AfterFunc(time.Hour, w.Wake)
 	w.again.Stop()
@@ -70,12 +72,14 @@ func (w *Worker) Run(ctx context.Context) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx)) // heartbeats and reports go on while draining
 	defer end()
 
+	defer w.closeChildren()
+
 	first := newSession(w.config.TTL)
 	if err := w.register(ctx, first); err != nil {
 		return err
 	}
 	w.config.Logger.LogAttrs(ctx, slog.LevelInfo, "register", slog.String("worker_id", first.id.String()), slog.String("name", w.config.Name),
-		slog.Any("kinds", w.kinds), slog.Int("slots", w.config.Concurrency))
+		slog.Any("kinds", w.registry.Kinds()), slog.Int("slots", w.slots))
 
 	var duties sync.WaitGroup // each ends with life
 	duties.Go(func() { w.live(life, first) })
@@ -116,11 +120,11 @@ func Channels() []string {
 func (w *Worker) Hear(channel, payload string) {
 	switch channel {
 	case "":
-		w.lanes.wantAll()
+		w.wantAll()
 		nudge(w.wake)
 		nudge(w.beat)
 	case scheduler.ChannelReady:
-		if w.lanes.want(scheduler.Queue(payload)) {
+		if w.want(scheduler.Queue(payload)) {
 			nudge(w.wake)
 		}
 	case scheduler.ChannelControl:
@@ -150,26 +154,32 @@ func (w *Worker) current() *session {
 	return w.session
 }
 
-// free returns how many tasks may be taken: a slot is free once its handler has returned, but outcomes that are not written
-// yet, and which a crash would repeat, are never more than two a slot.
-func (w *Worker) free() int {
+// free returns how many tasks a gang may take: a slot is free once its handler has returned, but outcomes that are not
+// written yet, and which a crash would repeat, are never more than two a slot.
+func (w *Worker) free(g *gang) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return min(w.config.Concurrency-w.running, 2*w.config.Concurrency-w.open)
+	free := g.slots - g.running
+	if g.children != nil {
+		free = min(free, g.children.free(g.running))
+	}
+	return min(free, 2*w.slots-w.open)
 }
 
-// occupy counts n tasks as running.
-func (w *Worker) occupy(n int) {
+// occupy counts n tasks of a gang as running.
+func (w *Worker) occupy(g *gang, n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	g.running += n
 	w.running += n
 	w.open += n
 }
 
 // vacate counts one handler as returned.
-func (w *Worker) vacate() {
+func (w *Worker) vacate(g *gang) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	g.running--
 	w.running--
 	if w.config.Gate != nil {
 		w.config.Gate.Ended()

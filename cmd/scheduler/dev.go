@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -50,7 +51,7 @@ func (a *app) devCommand() *cobra.Command {
 this machine's own programs and listens on a Unix socket only. Its data stays for the next run unless --ephemeral is given.
 When a database is given (--database-url or the environment), that one is migrated and used instead.
 
-Without --exec the worker runs the kinds demo.sleep ({"seconds":20,"fail":false}) and demo.echo.`,
+Without --cmd and --exec the worker runs the kinds demo.sleep ({"seconds":20,"fail":false}) and demo.echo.`,
 		Example: `  scheduler dev
   scheduler dev --ephemeral --exec mail.send='php send-mail.php'
   scheduler dev -o json | head -1`,
@@ -74,7 +75,7 @@ func (a *app) dev(cmd *cobra.Command, f devFlags) (err error) {
 	if err := exclusive(cmd, "ephemeral", "data-dir"); err != nil {
 		return err
 	}
-	f.demo = len(f.exec) == 0
+	f.demo = len(f.exec) == 0 && len(f.commands.lines) == 0
 	f.heartbeat, f.poll = 5*time.Second, time.Second
 	registry, err := f.registry(cmd.CommandPath())
 	if err != nil {
@@ -109,11 +110,17 @@ func (a *app) dev(cmd *cobra.Command, f devFlags) (err error) {
 	config.Logger = a.global.logger
 	d := &devRun{app: a, client: client, api: a.api(keys), listener: listener, postgres: p, migrated: migrated}
 	if !f.noWorker {
+		stop, err := f.commands.start(cmd, registry, a.global.logger)
+		if err != nil {
+			listener.Close()
+			return err
+		}
+		defer stop()
 		if d.worker, err = worker.New(client, registry, config); err != nil {
 			listener.Close()
 			return usage(cmd.CommandPath(), "bad flags", "%s", flagNames.Replace(err.Error()))
 		}
-		d.kinds, d.slots = registry.Kinds(), f.concurrency
+		d.kinds, d.slots = registry.Kinds(), d.worker.Counts().Slots
 	}
 	if d.pusher, err = f.push.pusher(cmd.CommandPath(), client, f.workerFlags, a); err != nil {
 		listener.Close()
@@ -293,7 +300,11 @@ func (d *devRun) announce() error {
 	if d.postgres.server != nil { // a URL that was given may hold a password
 		lines = append(lines, [2]string{"psql", "psql '" + d.postgres.url + "'"})
 	}
-	lines = append(lines, [2]string{"try", "scheduler submit demo.sleep '{\"seconds\": 20}' --watch --server " + api})
+	try := `demo.sleep '{"seconds": 20}'`
+	if len(d.kinds) > 0 && !slices.Contains(d.kinds, "demo.sleep") {
+		try = d.kinds[0] + " '{}'"
+	}
+	lines = append(lines, [2]string{"try", "scheduler submit " + try + " --watch --server " + api})
 	for _, line := range lines {
 		if err := s.Printf("  %-11s %s", line[0], line[1]); err != nil {
 			return err

@@ -24,6 +24,7 @@ type workerFlags struct {
 	queues      []string
 	concurrency int
 	exec        []string
+	commands    commandFlags
 	demo        bool
 	heartbeat   time.Duration
 	leaseTTL    time.Duration
@@ -38,8 +39,9 @@ type workerFlags struct {
 // handlerFlags declares those that say what is run.
 func (f *workerFlags) handlerFlags(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.queues, "queue", []string{"default"}, "take from these queues: `name[:weight],...`; a queue of weight 2 gets twice the slots while all are busy")
-	flags.IntVar(&f.concurrency, "concurrency", 10, "run up to `N` tasks at once")
+	flags.IntVar(&f.concurrency, "concurrency", 10, "run up to `N` tasks at once, those of --cmd not counted")
 	flags.StringArrayVar(&f.exec, "exec", nil, "run tasks of a kind by a command, `kind='command args...'`; repeatable; quotes work, but there is no shell")
+	f.commands.declare(flags)
 }
 
 func (a *app) workerCommand() *cobra.Command {
@@ -47,16 +49,21 @@ func (a *app) workerCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "worker",
 		Short: "Run tasks",
-		Long: `Run tasks: lease them, run their commands, keep the leases alive, write how it went. A command gets the payload on stdin;
-its lines on stdout and stderr become the task's log; on file descriptor 3 it may write JSON lines with progress, log and
-result. Exit 0 completes the task; 64, 65, 66 and 78 fail it for good; 75 and all others are retried.
+		Long: `Run tasks: lease them, run their commands, keep the leases alive, write how it went.
+
+With --cmd, long-lived processes serve them: each says on file descriptor 3 which kinds it serves, is given one task after
+the other as JSON lines on stdin, and answers on descriptor 3. One that ends or hangs fails its task and is started again.
+With --exec, each task has a process of its own: it gets the payload on stdin and may write JSON lines with progress, log and
+result on descriptor 3. Exit 0 completes the task; 64, 65, 66 and 78 fail it for good; 75 and all others are retried.
+Lines on stdout and stderr become the task's log.
 
 With --push it delivers tasks to HTTP endpoints besides, or alone: all that scheduler endpoints list shows, together with
 whichever other processes do so. To private, loopback and link-local addresses it connects only if --push-allow names them.
 
 The first SIGTERM or SIGINT drains: nothing more is taken, running tasks may finish within --drain-timeout, the rest is
 handed back, exit 0. The second ends the tasks at once and hands them back, exit 1. The third ends the process.`,
-		Example: `  scheduler worker --exec mail.send='php send-mail.php --really'
+		Example: `  scheduler worker --cmd 'php worker.php' --procs 4 --max-memory 256M
+  scheduler worker --exec mail.send='php send-mail.php --really'
   scheduler worker --queue mail:2,default:1 --concurrency 20 --exec mail.send='php send.php' --exec report='./report "a b"'
   scheduler worker --push --push-allow localhost
   scheduler worker --demo`,
@@ -83,8 +90,8 @@ func (a *app) runWorker(cmd *cobra.Command, f workerFlags) error {
 	if err != nil {
 		return err
 	}
-	if len(registry.Kinds()) == 0 && !f.push.on {
-		return usage(cmd.CommandPath(), "there is nothing to run", "neither --exec nor --demo nor --push is given")
+	if len(registry.Kinds()) == 0 && len(f.commands.lines) == 0 && !f.push.on {
+		return usage(cmd.CommandPath(), "there is nothing to run", "none of --cmd, --exec, --demo and --push is given")
 	}
 	config, err := f.config(cmd.CommandPath())
 	if err != nil {
@@ -100,8 +107,13 @@ func (a *app) runWorker(cmd *cobra.Command, f workerFlags) error {
 	if err != nil {
 		return err
 	}
+	stop, err := f.commands.start(cmd, registry, a.global.logger)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	var w *worker.Worker
-	if len(registry.Kinds()) > 0 {
+	if len(registry.Kinds()) > 0 || len(f.commands.lines) > 0 {
 		if w, err = worker.New(client, registry, config); err != nil {
 			return usage(cmd.CommandPath(), "bad flags", "%s", flagNames.Replace(err.Error()))
 		}

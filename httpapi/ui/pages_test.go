@@ -79,13 +79,19 @@ func TestActorIsTheSession(t *testing.T) {
 	}
 }
 
-// TestWithoutScript: pages are whole before any script runs, and read themselves again.
+// TestWithoutScript: pages are whole before any script runs, and read themselves again where nothing can be typed or selected.
 func TestWithoutScript(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
 	id := r.scene()
 	a := r.get("/tasks/" + id.String())
-	for _, part := range []string{`<noscript><meta http-equiv="refresh"`, `report_id`, `rendering page 29 of 30`, `goroutine 41`, `>Run now</button>`, `Attempt 3`, `retry_backoff`} {
+	for path, again := range map[string]bool{"/": true, "/queues": true, "/workers": true, "/events": true, "/tasks": false, "/dead": false, "/schedules": false,
+		"/tasks/" + id.String(): false} {
+		if got := strings.Contains(r.get(path).body, `<noscript><meta http-equiv="refresh"`); got != again {
+			t.Errorf("%s reads itself again: %v", path, got)
+		}
+	}
+	for _, part := range []string{`report_id`, `rendering page 29 of 30`, `goroutine 41`, `>Run now</button>`, `Attempt 3`, `retry_backoff`} {
 		if !strings.Contains(a.body, part) {
 			t.Errorf("the page of a task lacks %q", part)
 		}

@@ -130,6 +130,8 @@ type screen struct {
 	Data  any         // for the template
 	Wire  any         // for .json
 	SQL   []Statement // of the view
+
+	Reread bool // without JavaScript too: nothing can be typed or selected on it
 }
 
 // show registers a page.
