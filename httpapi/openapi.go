@@ -54,6 +54,7 @@ func (s *server) register() (err error) {
 	s.registerLeases(api)
 	s.registerSchedules(api)
 	s.registerTopics(api)
+	s.registerEndpoints(api)
 	s.registerBulk(api)
 	s.registerDead(api)
 	s.registerStats(api)
@@ -257,7 +258,7 @@ func finish(registry huma.Registry) {
 	schemas := registry.Map()
 	for _, name := range []string{"SubmitRequest", "CancelRequest", "EditRequest", "BulkRequest", "TaskFilter", "ScheduleRequest", "WatchRequest",
 		"PublishRequest", "SubscriptionRequest", "LeaseRequest", "RemoteWorker", "BeatRequest", "LeaseHeartbeatRequest", "CompleteRequest", "FailRequest",
-		"ReleaseRequest", "ProgressReport", "LeaseError", "LeaseBatchRequest", "LeaseItem"} {
+		"ReleaseRequest", "ProgressReport", "LeaseError", "LeaseBatchRequest", "LeaseItem", "EndpointRequest"} {
 		body := schemas[name]
 		body.AdditionalProperties = false
 		for field, rule := range map[string]*huma.Schema{"kind": kindName("").Schema(nil), "queue": queueName("").Schema(nil), "pattern": patternName("").Schema(nil)} {
@@ -283,7 +284,7 @@ func finish(registry huma.Registry) {
 			backoff.Items.PrecomputeMessages()
 		}
 	}
-	for _, object := range []reflect.Type{reflect.TypeFor[Task](), reflect.TypeFor[Attempt](), reflect.TypeFor[WatchedTask]()} {
+	for _, object := range []reflect.Type{reflect.TypeFor[Task](), reflect.TypeFor[Attempt](), reflect.TypeFor[WatchedTask](), reflect.TypeFor[Endpoint]()} {
 		for i := range object.NumField() {
 			field := object.Field(i)
 			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")

@@ -54,6 +54,7 @@ type server struct {
 	bulkBody   decoder[BulkRequest]
 	plans      decoder[ScheduleRequest]
 	watches    decoder[WatchRequest]
+	targets    decoder[EndpointRequest]
 	posts      decoder[PublishRequest]
 	subs       decoder[SubscriptionRequest]
 	leaseBody  decoder[LeaseRequest]

@@ -29,7 +29,8 @@ var rooms = map[string][]string{
 	"httpapi":            {"httpapi", "scheduler"},
 	"metrics":            {"worker", "scheduler"},
 	"httpapi/ui":         {"scheduler", "sql"}, // sql: to show it
-	"worker":             {"worker", "scheduler"},
+	"worker":             {"scheduler"},
+	"worker/push":        {"worker", "scheduler"},
 	"scheduler":          {"scheduler", "sql"},
 	"sql":                {},
 	"migrations":         {},
@@ -45,7 +46,7 @@ var rooms = map[string][]string{
 
 // owners tells who alone may import a foreign package.
 var owners = map[string][]string{
-	"net/http":                    {"httpapi", "metrics", "cmd/scheduler", "examples"},
+	"net/http":                    {"httpapi", "worker/push", "metrics", "cmd/scheduler", "examples"},
 	"database/sql":                {"migrations"},
 	"github.com/pressly/goose":    {"migrations"},
 	"github.com/robfig/cron":      {"scheduler"},
@@ -58,7 +59,7 @@ var owners = map[string][]string{
 	"github.com/google/uuid":      {"scheduler"},
 	"golang.org/x/term":           {"cmd/scheduler", "examples"},
 	"github.com/rivo/uniseg":      {"cmd/scheduler"},
-	"github.com/sony/gobreaker":   {"worker", "httpapi"},
+	"github.com/sony/gobreaker":   {}, // tests
 	"github.com/chromedp":         {"internal/browser"},
 	"github.com/google/go-cmp":    {}, // tests
 	"go.uber.org/goleak":          {},
