@@ -28,6 +28,7 @@ final class Child
     private ?string $open = null;   // id of the task that runs
     private ?string $cancel = null; // why it must end
     private bool $saved = false;
+    private ?string $refused = null; // why the checkpoint is not saved
     private bool $draining = false;
     private int $inside = 0;        // in code that no signal may leave by an exception
     private bool $handling = false; // in a handler
@@ -110,6 +111,9 @@ final class Child
             if ($this->cancel === 'lost' || $this->draining && !$this->saved && feof(STDIN)) {
                 throw new Cancelled('lost');
             }
+        }
+        if ($this->refused !== null) {
+            throw new Failure("the checkpoint was refused: $this->refused", 'bad_checkpoint');
         }
     }
 
@@ -198,7 +202,9 @@ final class Child
                 }
                 break;
             case 'saved':
-                $this->saved = $this->saved || ($frame->id ?? null) === $this->open;
+                if (($frame->id ?? null) === $this->open) {
+                    [$this->saved, $this->refused] = [true, isset($frame->error) ? (string) $frame->error : null];
+                }
                 break;
             case 'drain':
                 $this->draining = true;
