@@ -93,6 +93,7 @@ final class Task
      * Stores where to go on after a crash or a failure, and returns once that is durable; the next attempt finds it in $checkpoint.
      *
      * @throws Cancelled       when this attempt no longer counts
+     * @throws Failure         when it is refused: more than 262144 bytes of JSON, say
      * @throws \JsonException for what JSON has no form for
      */
     public function checkpoint(mixed $value): void

@@ -27,8 +27,8 @@ final class Child
     private array $given = [];      // tasks to run
     private ?string $open = null;   // id of the task that runs
     private ?string $cancel = null; // why it must end
-    private bool $saved = false;
-    private ?string $refused = null; // why the checkpoint is not saved
+    private bool $saved = false;      // the last checkpoint was answered
+    private ?string $refusal = null;  // with this
     private bool $draining = false;
     private int $inside = 0;        // in code that no signal may leave by an exception
     private bool $handling = false; // in a handler
@@ -98,13 +98,13 @@ final class Child
         }
     }
 
-    /** @throws Cancelled when it can't be stored */
+    /** @throws Cancelled|Failure when it is not stored */
     public function save(string $id, mixed $value): void
     {
         if (getmypid() !== $this->pid) {
             throw new \LogicException('a process that the handler forked can not wait for a checkpoint');
         }
-        $this->saved = false;
+        [$this->saved, $this->refusal] = [false, null];
         $this->say(['op' => 'checkpoint', 'id' => $id, 'checkpoint' => $value]);
         while (!$this->saved) {
             $this->guarded(fn () => $this->read(1.0));
@@ -112,8 +112,8 @@ final class Child
                 throw new Cancelled('lost');
             }
         }
-        if ($this->refused !== null) {
-            throw new Failure("the checkpoint was refused: $this->refused", 'bad_checkpoint');
+        if ($this->refusal !== null) {
+            throw new Failure("the checkpoint was not stored: $this->refusal", 'bad_checkpoint');
         }
     }
 
@@ -203,7 +203,7 @@ final class Child
                 break;
             case 'saved':
                 if (($frame->id ?? null) === $this->open) {
-                    [$this->saved, $this->refused] = [true, isset($frame->error) ? (string) $frame->error : null];
+                    [$this->saved, $this->refusal] = [true, $frame->error ?? null];
                 }
                 break;
             case 'drain':

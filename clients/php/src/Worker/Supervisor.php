@@ -4,6 +4,7 @@ declare(strict_types=1);
 
 namespace PgScheduler\Worker;
 
+use PgScheduler\Clock;
 use PgScheduler\Exception\ApiException;
 use PgScheduler\Exception\SchedulerException;
 use PgScheduler\Exception\Unauthorized;
@@ -32,6 +33,7 @@ final class Supervisor
     private array $given = [];
     private ?Exchange $poll = null;
     private float $pollAt = 0.0;
+    private float $polledAt = 0.0;
     private float $shortUntil = 0.0; // polls end early: the next one tells which leases never came here
     private int $troubles = 0;
     private float $beatAt = 0.0;
@@ -65,7 +67,7 @@ final class Supervisor
         $this->signals();
         while (!$this->draining || !$this->idle()) {
             $this->hearAll();
-            $this->assign(microtime(true));
+            $this->assign(Clock::now());
             $this->poll();
             $this->beat();
             $this->watch();
@@ -74,8 +76,8 @@ final class Supervisor
         $this->poll = null; // a task in an answer that nobody reads is handed back with the rest
         while (array_filter($this->slots, static fn (Slot $slot): bool => !$slot->gone()) !== []) {
             foreach ($this->slots as $slot) {
-                $slot->drain(microtime(true));
-                $slot->tick(microtime(true));
+                $slot->drain(Clock::now());
+                $slot->tick(Clock::now());
             }
             $this->wait();
         }
@@ -91,7 +93,7 @@ final class Supervisor
         pcntl_async_signals(true);
         foreach ([SIGTERM, SIGINT, SIGQUIT] as $signal) {
             pcntl_signal($signal, function (): void { // the second time, no more patience
-                $this->drainBy = $this->draining && $this->drainBy < INF ? 0.0 : microtime(true) + $this->options->drainSeconds;
+                $this->drainBy = $this->draining && $this->drainBy < INF ? 0.0 : Clock::now() + $this->options->drainSeconds;
                 $this->draining = true;
             });
         }
@@ -114,7 +116,7 @@ final class Supervisor
     private function hearAll(): void
     {
         foreach ($this->slots as $slot) {
-            $slot->tick(microtime(true));
+            $slot->tick(Clock::now());
             if ($slot->failures() >= self::BOOTS) {
                 $this->note('no child comes up; see above why');
                 [$this->draining, $this->code] = [true, 1];
@@ -125,7 +127,7 @@ final class Supervisor
     /** Asks for as many tasks as there are free children, or reads the answer. */
     private function poll(): void
     {
-        $now = microtime(true);
+        $now = Clock::now();
         try {
             if ($this->poll !== null) {
                 $response = $this->poll->pump();
@@ -140,6 +142,7 @@ final class Supervisor
                 return;
             }
             $queues = $this->queues($now);
+            $this->polledAt = $now;
             $wait = $this->all() || $now < $this->shortUntil ? min((int) self::LOOK, $this->options->waitSeconds) : $this->options->waitSeconds;
             $this->poll = $this->leases->poll($queues, $free, $this->held(), $wait);
         } catch (SchedulerException $e) {
@@ -153,6 +156,9 @@ final class Supervisor
         $this->troubles = 0;
         $this->noted = '';
         $this->told($answer->worker->state ?? 'run');
+        if (($answer->leases ?? []) === []) {
+            $this->pollAt = $now + max(0.0, 0.25 - ($now - $this->polledAt)); // some proxies do not wait
+        }
         foreach ($answer->leases ?? [] as $lease) {
             $this->given[$lease->lease] = [$lease->task, $now];
         }
@@ -186,7 +192,7 @@ final class Supervisor
     /** Keeps the leases that run; while none does, polls are enough. */
     private function beat(): void
     {
-        $now = microtime(true);
+        $now = Clock::now();
         $held = $this->held();
         if ($now < $this->beatAt || $held === [] && !$this->paused) {
             return;
@@ -197,7 +203,7 @@ final class Supervisor
             $answer = $this->leases->heartbeat($held, (int) $memory);
         } catch (SchedulerException $e) {
             $this->note($e->getMessage());
-            $this->beatAt = microtime(true) + 1.0;
+            $this->beatAt = Clock::now() + 1.0;
             return;
         }
         $this->told($answer->state ?? 'run');
@@ -222,7 +228,7 @@ final class Supervisor
     /** Hands back what still runs when the patience with a drain is over. */
     private function watch(): void
     {
-        if ($this->draining && microtime(true) >= $this->drainBy) {
+        if ($this->draining && Clock::now() >= $this->drainBy) {
             foreach ($this->slots as $slot) {
                 $slot->run?->cancel('shutdown');
             }
@@ -231,7 +237,7 @@ final class Supervisor
 
     private function wait(): void
     {
-        $now = microtime(true);
+        $now = Clock::now();
         $read = $this->poll === null ? [] : [$this->poll->stream];
         $until = min($this->beatAt > $now ? $this->beatAt - $now : 1.0, $this->pollAt > $now ? $this->pollAt - $now : 1.0, 1.0);
         foreach ($this->slots as $slot) {

@@ -89,6 +89,15 @@ $worker->handle('checkpoint', function (Task $task): array {
     $task->checkpoint(['at' => $from + 1]);
     return $task->attempt < 3 ? throw new RuntimeException('again') : ['from' => $from, 'now' => $task->checkpoint['at']];
 });
+$worker->handle('big.checkpoint', function (Task $task): string {
+    try {
+        $task->checkpoint(str_repeat('x', 300_000));
+    } catch (PgScheduler\Failure $e) {
+        $task->checkpoint('small');
+        return $e->getMessage();
+    }
+    return 'it was stored';
+});
 $worker->handle('leak', function (): int {
     static $all = '';
     $all .= str_repeat('x', 64 << 20);
@@ -100,5 +109,11 @@ $worker->handle('fork', function (): string {
     }
     pcntl_wait($status);
     return 'forked';
+});
+$worker->handle('effect', function (Task $task): void {
+    static $pdo = null;
+    $pdo ??= new PDO(getenv('TEST_DSN'));
+    $pdo->prepare('insert into effects (task, attempt) values (?, ?)')->execute([$task->id, $task->attempt]);
+    usleep(30_000);
 });
 exit($worker->run());
