@@ -77,6 +77,8 @@ func (p process) Collect(to chan<- prometheus.Metric) {
 	send.gauge(watchers, float64(counts.Watchers))
 	send.gauge(watchedTasks, float64(counts.WatchedTasks))
 	send.count(watchReads, float64(counts.WatchReads))
+	send.gauge(polls, float64(counts.Polls))
+	send.count(polled, float64(counts.Leased))
 	for name, pool := range counts.Pools {
 		send.gauge(poolConns, float64(pool.InUse), name, "in_use")
 		send.gauge(poolConns, float64(pool.Idle), name, "idle")

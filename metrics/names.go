@@ -25,6 +25,8 @@ var (
 	watchers     = declare(&ofProcess, "scheduler_watchers", "Those who follow tasks through this process, once for each task.")
 	watchedTasks = declare(&ofProcess, "scheduler_watched_tasks", "Tasks that somebody follows through this process.")
 	watchReads   = declare(&ofProcess, "scheduler_watch_reads_total", "Round trips that read watched tasks.")
+	polls        = declare(&ofProcess, "scheduler_polls", "Remote workers that wait for tasks at this process.")
+	polled       = declare(&ofProcess, "scheduler_polled_tasks_total", "Tasks that remote workers took from this process.")
 	poolConns    = declare(&ofProcess, "scheduler_pool_connections", "Connections of a pool: in_use or idle.", "pool", "state")
 	poolMost     = declare(&ofProcess, "scheduler_pool_connections_limit", "Connections that a pool may open.", "pool")
 	poolAcquires = declare(&ofProcess, "scheduler_pool_acquires_total", "Connections taken from a pool.", "pool")
