@@ -42,7 +42,6 @@ var rooms = map[string][]string{
 	"examples":           {"scheduler", "worker"}, // as a stranger would
 	"clients":            {},
 	"conformance":        {},
-	"clients":            {},
 	"docs":               {},
 }
 
