@@ -14,12 +14,14 @@ import (
 
 	"github.com/pgscheduler/scheduler/scheduler"
 	"github.com/pgscheduler/scheduler/worker"
+	"github.com/pgscheduler/scheduler/worker/push"
 )
 
 // Config says what is shown.
 type Config struct {
 	Client   *scheduler.Client // of the process; needed
 	Worker   *worker.Worker    // of the process; nil: none
+	Pusher   *push.Pusher      // of the process; nil: none
 	Version  string            // of the program. "": unknown
 	Revision string            // of its source. "": unknown
 	Logger   *slog.Logger      // gets surveys that fail. nil: slog.Default()
@@ -49,6 +51,9 @@ func newRegistry(config Config) *prometheus.Registry {
 	if config.Worker != nil {
 		registry.MustRegister(newAttempts(config.Worker))
 	}
+	if config.Pusher != nil {
+		registry.MustRegister(&pushes{pusher: config.Pusher})
+	}
 	return registry
 }
 
@@ -77,6 +82,13 @@ func (p process) Collect(to chan<- prometheus.Metric) {
 	send.gauge(watchers, float64(counts.Watchers))
 	send.gauge(watchedTasks, float64(counts.WatchedTasks))
 	send.count(watchReads, float64(counts.WatchReads))
+	send.count(published, float64(counts.Published), "fresh")
+	send.count(published, float64(counts.PublishAgain), "replayed")
+	send.count(publishMade, float64(counts.PublishMade))
+	send.gauge(followers, float64(counts.Followers))
+	send.count(messageReads, float64(counts.MessageReads))
+	send.gauge(polls, float64(counts.Polls))
+	send.count(polled, float64(counts.Leased))
 	for name, pool := range counts.Pools {
 		send.gauge(poolConns, float64(pool.InUse), name, "in_use")
 		send.gauge(poolConns, float64(pool.Idle), name, "idle")

@@ -10,12 +10,18 @@ import (
 // Counts is what a Client did since it was opened, and what it holds now. Only what this process did: other processes have
 // counts of their own.
 type Counts struct {
-	Groups map[string]Buckets // how many calls went in one statement, by verb: submit, complete, fail, snooze
+	Groups map[string]Buckets // how many calls went in one statement, by verb: submit, complete, fail, snooze, settle
 
 	Promotions uint64 // scheduled tasks that were made ready at their time
 	Expired    uint64 // tasks that were cancelled because they had not started in time
 	Rescues    uint64 // tasks that were taken from dead workers
 	Fires      uint64 // tasks that were made of ticks
+
+	Published    uint64 // messages, each in a transaction of its own
+	PublishMade  uint64 // tasks that were made of them
+	PublishAgain uint64 // messages that were found by their idempotency key
+	Followers    int    // of topics
+	MessageReads uint64 // round trips that read messages for them
 
 	FireLag   Buckets // from the tick to its task, nanoseconds
 	NotifyLag Buckets // from sending a notification to hearing it, nanoseconds
@@ -43,6 +49,7 @@ type PoolCounts struct {
 // counters is what only a counter remembers. Safe for concurrent use.
 type counters struct {
 	promotions, expired, rescues, fires, leased atomic.Uint64
+	published, publishMade, publishedAgain      atomic.Uint64
 	fireLag, notifyLag                          *Histogram
 	echo                                        echo
 }
@@ -59,12 +66,14 @@ func (c *Client) Counts() Counts {
 	n := &c.counters
 	counts := Counts{
 		Groups: map[string]Buckets{"submit": c.submits.sizes.Read(), "complete": c.completions.sizes.Read(), "fail": c.failures.sizes.Read(),
-			"snooze": c.snoozes.sizes.Read()},
+			"snooze": c.snoozes.sizes.Read(), "settle": c.settlings.sizes.Read()},
 		Promotions: n.promotions.Load(), Expired: n.expired.Load(), Rescues: n.rescues.Load(), Fires: n.fires.Load(),
 		FireLag: n.fireLag.Read(), NotifyLag: n.notifyLag.Read(), Hearing: c.Hearing(),
 		Pools: map[string]PoolCounts{"hot": countPool(c.hot), "control": countPool(c.pool), "read": countPool(c.reads),
 			"heartbeat": countPool(c.vital), "announce": countPool(c.mouth)},
 	}
+	counts.Published, counts.PublishMade, counts.PublishAgain = n.published.Load(), n.publishMade.Load(), n.publishedAgain.Load()
+	counts.Followers, counts.MessageReads = c.broadcasts.counts()
 	counts.Watchers, counts.WatchedTasks, counts.WatchReads = c.watches.counts()
 	counts.Polls, counts.Leased = c.dispatch.waiting(), n.leased.Load()
 	return counts

@@ -21,6 +21,7 @@ import (
 // into a struct of their function's own, or nil for a statement without rows.
 var feeds = map[string]any{
 	"attempts":           Attempt{},
+	"attempts_recent":    EndedAttempt{},
 	"audit":              Audit{},
 	"audit_prune":        []string{"id"},
 	"audit_task":         Audit{},
@@ -55,6 +56,15 @@ var feeds = map[string]any{
 	"deregister":         nil,
 	"doctor":             Health{},
 	"due":                dueSchedule{},
+	"elsewhere":          []string{"place"},
+	"endpoint_delete":    []string{"name"},
+	"endpoint_lock":      []string{"held"},
+	"endpoint_pause":     []string{"paused_at"},
+	"endpoint_resume":    []string{"name"},
+	"endpoint_secrets":   []string{"name", "secrets"},
+	"endpoint_set":       Endpoint{},
+	"endpoint_turn":      Turn{},
+	"endpoints":          Endpoint{},
 	"expire":             []string{"id"},
 	"explain":            Reason{},
 	"fail":               []string{"place", "state", "delay_ms"},
@@ -124,6 +134,16 @@ var feeds = map[string]any{
 	"watch_read":         Task{},
 	"worker_command":     []string{"id"},
 	"workers":            Worker{},
+
+	"messages":            StoredMessage{},
+	"messages_bounds":     []string{"oldest", "newest"},
+	"messages_prune":      []string{"messages", "ticks", "keys"},
+	"messages_read":       []string{"tick", "id", "topic", "payload", "published_at"},
+	"messages_tick":       tick{},
+	"publish":             published{},
+	"subscription_delete": []string{"name"},
+	"subscription_set":    Subscription{},
+	"subscriptions":       Subscription{},
 }
 
 var embedded = regexp.MustCompile(`(?m)^\t//go:embed (\w+)\.sql\n\t(\w+) string$`)

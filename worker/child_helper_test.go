@@ -191,6 +191,11 @@ func (h *helperChild) run(t childTask, cancel, saved chan string) {
 		os.Exit(p.N)
 	case "kill":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	case "kill first":
+		if t.Attempt == 1 {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		}
+		result(t.Attempt)
 	case "long":
 		h.raw(`{"op":"result","id":"` + t.ID + `","result":"` + strings.Repeat("x", 20<<20) + `"}`)
 		<-time.After(time.Hour)

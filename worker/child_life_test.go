@@ -277,3 +277,53 @@ func TestChildrensMemoryIsCounted(t *testing.T) {
 		return read[int64](r, `select coalesce(max(memory_bytes), 0) from scheduler.workers`) > 300<<20
 	})
 }
+
+// A checkpoint is answered once it is stored, however often the connection breaks.
+func TestChildSavesCheckpointsOverABadConnection(t *testing.T) {
+	t.Parallel()
+	for name, f := range map[string]fate{"lost": breakOff, "answer lost": loseAnswer} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, p := newProxiedRig(t, scheduler.Config{})
+			r.startChildren(worker.Command{}, childArgs{}, worker.Config{})
+			met := p.doom("checkpoint", 3, f)
+			task := r.final(r.submit(do("checkpoint", "frame", `{"step":3}`)))
+			if string(task.Result) != `{"found": {"step": 3}, "answer": "saved "}` || task.Attempt != 2 || met() != 3 {
+				t.Errorf("%s %s at attempt %d, %d broken: %s", task.State, task.Result, task.Attempt, met(), text(task.Error))
+			}
+		})
+	}
+}
+
+// Children that are killed, replaced and restarted all the time lose nothing, and no task fails for another.
+func TestChildrenUnderStress(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.startChildren(worker.Command{Procs: 3, MaxTasks: 7}, childArgs{Slots: 2}, worker.Config{})
+	var ids, dying []scheduler.TaskID
+	for i := range 150 {
+		switch {
+		case i%10 == 3:
+			new := do("kill first")
+			new.Backoff = []time.Duration{0}
+			dying = append(dying, r.submit(new))
+		default:
+			new := do("print", "n", 2)
+			new.Backoff = []time.Duration{0}
+			ids = append(ids, r.submit(new))
+		}
+	}
+	for _, id := range dying {
+		if task := r.final(id); task.State != scheduler.Completed || task.Attempt < 2 {
+			t.Errorf("%s at attempt %d: %s", task.State, task.Attempt, text(task.Error))
+		}
+	}
+	for _, id := range ids { // some were in a child that another one killed
+		if task := r.final(id); task.State != scheduler.Completed {
+			t.Errorf("%s at attempt %d with %d failures: %s", task.State, task.Attempt, task.Failures, text(task.Error))
+		}
+	}
+	if strings.Contains(r.logs.String(), "level=ERROR") {
+		t.Error("something was wrong")
+	}
+}

@@ -27,6 +27,8 @@ type Info struct {
 	TickAt      time.Time       // the tick it stands for; zero: none
 	TraceParent string          // W3C traceparent of this run, for calls of other programs; "": it belongs to no trace
 	Checkpoint  json.RawMessage // what an earlier attempt stored by SaveCheckpoint; nil: nothing
+	Topic       string          // of the message that it was made of, see scheduler.Client.Publish; "": it was not published
+	MessageID   int64           // that message, the same for the tasks of all subscriptions; 0: none
 }
 
 // Task is one attempt as its handler sees it. Its methods are safe for concurrent use until the handler returns.
@@ -73,6 +75,9 @@ func (t *Task[Args]) SaveCheckpoint(ctx context.Context, value any) error {
 	}
 	return t.attempt.saveCheckpoint(ctx, notNull(raw))
 }
+
+// Lease is the right to end this attempt. Another program may use its Token over HTTP; see ErrEndedElsewhere.
+func (t *Task[Args]) Lease() scheduler.Lease { return t.attempt.task.Lease }
 
 // Log adds a line to the task's log, cut to 8 KiB; at most 10,000 lines an attempt. Lines are written in batches, within
 // 250 ms, and before the task ends.
