@@ -42,6 +42,7 @@ var rooms = map[string][]string{
 	"internal/example":   {"internal/pgtest"},
 	"internal/house":     {},
 	"examples":           {"scheduler", "worker"}, // as a stranger would
+	"clients":            {},
 	"conformance":        {},
 	"docs":               {},
 }
