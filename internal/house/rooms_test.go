@@ -41,6 +41,7 @@ var rooms = map[string][]string{
 	"internal/browser":   {},
 	"internal/house":     {},
 	"examples":           {"scheduler", "worker"}, // as a stranger would
+	"clients":            {},
 	"conformance":        {},
 	"docs":               {},
 }
