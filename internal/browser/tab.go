@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
@@ -191,6 +192,18 @@ func (b *Tab) text() string {
 		return fmt.Sprint(err)
 	}
 	return text
+}
+
+// Block keeps the tab from loading what a pattern of Chromium's matches, such as *://*:*/events.
+func (b *Tab) Block(pattern string) {
+	b.t.Helper()
+	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		if _, err := chromedp.Call(ctx, network.Enable, network.EnableParams{}); err != nil {
+			return err
+		}
+		_, err := chromedp.Call(ctx, network.SetBlockedURLs, network.SetBlockedURLsParams{URLPatterns: []*network.BlockPattern{{URLPattern: pattern, Block: true}}})
+		return err
+	}))
 }
 
 // Look sets how wide the page is seen, in pixels, and whether in the dark.

@@ -39,6 +39,7 @@ var rooms = map[string][]string{
 	"internal/load":      {"internal/load", "scheduler", "worker", "migrations", "sql"},
 	"internal/crash":     {"internal/load", "scheduler", "worker", "migrations", "internal/pgtest", "internal/privatepg"},
 	"internal/browser":   {},
+	"internal/example":   {"internal/pgtest"},
 	"internal/house":     {},
 	"examples":           {"scheduler", "worker"}, // as a stranger would
 	"clients":            {},
@@ -48,7 +49,7 @@ var rooms = map[string][]string{
 
 // owners tells who alone may import a foreign package.
 var owners = map[string][]string{
-	"net/http":                    {"httpapi", "worker/push", "metrics", "cmd/scheduler", "examples"},
+	"net/http":                    {"httpapi", "worker/push", "metrics", "cmd/scheduler", "examples", "internal/example"},
 	"database/sql":                {"migrations"},
 	"github.com/pressly/goose":    {"migrations"},
 	"github.com/robfig/cron":      {"scheduler"},

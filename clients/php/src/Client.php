@@ -67,12 +67,13 @@ final class Client
      * @param ?string $requestId   X-Request-ID: the idempotency key when the task has none. null: a random one, so that the call can be repeated
      * @param int     $waitSeconds 1 to 60: the finished task, if it ends in time. 0: at once
      * @param ?int    $watchTtlMs  1000 to 2592000000: $watchUrl of the answer lets a browser follow the task for so long. null: none
+     * @param list<'lines'|'result'> $watchShows what it shows besides how far the task is and how it ended
      *
      * @throws \JsonException for a payload that JSON has no form for
      */
-    public function submit(NewTask $task, ?string $requestId = null, int $waitSeconds = 0, ?int $watchTtlMs = null): TaskInfo
+    public function submit(NewTask $task, ?string $requestId = null, int $waitSeconds = 0, ?int $watchTtlMs = null, array $watchShows = []): TaskInfo
     {
-        $body = $task->fields() + ($watchTtlMs === null ? [] : ['watch' => true, 'watch_ttl_ms' => $watchTtlMs]);
+        $body = $task->fields() + ($watchTtlMs === null ? [] : ['watch' => true, 'watch_ttl_ms' => $watchTtlMs, 'watch_shows' => $watchShows]);
         $headers = ['X-Request-ID' => $requestId ?? bin2hex(random_bytes(16))];
         return $this->info($this->call('POST', '/v1/tasks', $body, $headers, true, $waitSeconds));
     }
@@ -162,10 +163,11 @@ final class Client
      * A URL under which a browser may follow the task without a token. WatchToken makes one without asking the server.
      *
      * @param int $ttlMs how long it is valid, 1000 to 2592000000
+     * @param list<'lines'|'result'> $shows what it shows besides how far the task is and how it ended: the log, the result
      */
-    public function watchUrl(string $id, int $ttlMs = 86_400_000): string
+    public function watchUrl(string $id, int $ttlMs = 86_400_000, array $shows = []): string
     {
-        return $this->url . $this->call('POST', self::path($id, '/watch'), ['ttl_ms' => $ttlMs])->json()['url'];
+        return $this->url . $this->call('POST', self::path($id, '/watch'), ['ttl_ms' => $ttlMs, 'shows' => $shows])->json()['url'];
     }
 
     /**
