@@ -118,6 +118,7 @@ func TestConfigurationIsThatOfTheCode(t *testing.T) {
 	for heading, config := range map[string]reflect.Type{
 		"## Go: `scheduler.Config`": reflect.TypeFor[scheduler.Config](),
 		"## Go: `worker.Config`":    reflect.TypeFor[worker.Config](),
+		"## Go: `worker.Command`":   reflect.TypeFor[worker.Command](),
 	} {
 		var fields, documented []string
 		for i := range config.NumField() {

@@ -53,9 +53,9 @@ type TaskFilter struct {
 	State         string     `json:"state,omitempty" enum:"blocked,scheduled,ready,running,completed,failed,cancelled"`
 	Queue         string     `json:"queue,omitempty"`
 	Kind          string     `json:"kind,omitempty"`
-	Tag           string     `json:"tag,omitempty" maxLength:"64"`
-	Text          string     `json:"q,omitempty" maxLength:"200"`
-	ErrorGroup    string     `json:"error_group,omitempty" maxLength:"16" doc:"Of the list of dead letters"`
+	Tag           string     `json:"tag,omitempty" minLength:"1" maxLength:"64"`
+	Text          string     `json:"q,omitempty" minLength:"1" maxLength:"200"`
+	ErrorGroup    string     `json:"error_group,omitempty" minLength:"1" maxLength:"16" doc:"Of the list of dead letters"`
 	CreatedAfter  *time.Time `json:"created_after,omitempty"`
 	CreatedBefore *time.Time `json:"created_before,omitempty"`
 }

@@ -43,7 +43,9 @@ func TestBulkAndDead(t *testing.T) {
 	r.do("POST", b.Links.Cancel, "").want(404)
 	r.get("/v1/bulk/01a1fbc0-c975-7f37-a6be-a8f3e8777fbf").want(404)
 	for _, bad := range []string{`{}`, `{"verb":"retry"}`, `{"verb":"retry","filter":null}`, `{"verb":"run","filter":{}}`, `{"verb":"retry","filter":{"limit":1}}`,
-		`{"verb":"retry","filter":{"queue":"a b"}}`, `{"verb":"cancel","filter":{"state":"failed"}}`, `{"verb":"retry","filter":[]}`} {
+		`{"verb":"retry","filter":{"queue":"a b"}}`, `{"verb":"cancel","filter":{"state":"failed"}}`, `{"verb":"retry","filter":[]}`,
+		`{"verb":"cancel","filter":{"tag":""}}`, `{"verb":"cancel","filter":{"q":""}}`, `{"verb":"cancel","filter":{"error_group":""}}`, // of a program that has lost a value
+		`{"verb":"cancel","filter":{"queue":""}}`, `{"verb":"cancel","filter":{"kind":""}}`, `{"verb":"cancel","filter":{"state":""}}`} {
 		r.post("/v1/tasks/bulk", bad).want(422)
 	}
 }

@@ -9,6 +9,7 @@ type Code string
 const (
 	CodeMalformedJSON        Code = "malformed_json"         // the body is not JSON, or JSON that can't be stored
 	CodeBadCursor            Code = "bad_cursor"             // not a next_cursor of this list
+	CodeCursorExpired        Code = "cursor_expired"         // messages after the cursor are not kept any more; data of an event
 	CodeUnauthorized         Code = "unauthorized"           // no token, or a wrong one
 	CodeForbidden            Code = "forbidden"              // a page of another origin sent it
 	CodeNotFound             Code = "not_found"              // no such path, task, worker or schedule
@@ -37,6 +38,7 @@ var codes = map[Code]struct {
 }{
 	CodeMalformedJSON:        {http.StatusBadRequest, "The body is not JSON that can be stored"},
 	CodeBadCursor:            {http.StatusBadRequest, "The cursor is not one of this list"},
+	CodeCursorExpired:        {http.StatusGone, "Messages are missing"},
 	CodeUnauthorized:         {http.StatusUnauthorized, "A token is needed"},
 	CodeForbidden:            {http.StatusForbidden, "Requests from other origins are refused"},
 	CodeNotFound:             {http.StatusNotFound, "There is no such thing"},

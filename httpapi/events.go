@@ -244,8 +244,8 @@ type events struct {
 	within time.Duration // a client that does not take what it is sent for so long is dropped
 }
 
-// begin sends the header, and each task as it is.
-func (e *events) begin(r *http.Request, first []scheduler.Change) error {
+// head writes the header, and what every stream begins with.
+func (e *events) head(r *http.Request) {
 	if conn, ok := r.Context().Value(connKey{}).(*net.TCPConn); ok {
 		_ = conn.SetWriteBuffer(streamBuffer) // a hint
 	}
@@ -254,6 +254,11 @@ func (e *events) begin(r *http.Request, first []scheduler.Change) error {
 	header.Set("Cache-Control", "no-store, no-transform")
 	header.Set("X-Accel-Buffering", "no")
 	fmt.Fprintf(&e.batch, "retry: %d\n\n", retryAfter.Milliseconds())
+}
+
+// begin sends the header, and each task as it is.
+func (e *events) begin(r *http.Request, first []scheduler.Change) error {
+	e.head(r)
 	for i, change := range first {
 		if change.Latest == nil {
 			if err := e.gone(i); err != nil {
@@ -329,6 +334,9 @@ func (e *events) id() string {
 func (e *events) event(name, id string, data []byte) {
 	fmt.Fprintf(&e.batch, "event: %s\nid: %s\ndata: %s\n\n", name, id, data)
 }
+
+// cursor is an id without an event: what to come back with moves on, and nothing else happens.
+func (e *events) cursor(id string) { fmt.Fprintf(&e.batch, "id: %s\n\n", id) }
 
 // comment keeps the connection alive.
 func (e *events) comment() { e.batch.WriteString(":\n\n") }

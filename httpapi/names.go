@@ -9,6 +9,8 @@ type (
 	kindName     string
 	scheduleName string
 	tagName      string
+	topicName    string
+	patternName  string
 )
 
 // Schema is the rule of scheduler.ValidQueue.
@@ -29,6 +31,24 @@ func (scheduleName) Schema(huma.Registry) *huma.Schema {
 // Schema is the rule of scheduler.ValidTag.
 func (tagName) Schema(huma.Registry) *huma.Schema {
 	return nameSchema(`^[A-Za-z0-9_.:/@=+-]{1,64}$`, "1 to 64 letters, digits and _ . - : / @ = +")
+}
+
+// Schema is the rule of scheduler.ValidTopic.
+func (topicName) Schema(huma.Registry) *huma.Schema {
+	most := 255
+	schema := nameSchema(`^[A-Za-z0-9_:-]+(\.[A-Za-z0-9_:-]+)*$`, "1 to 255 letters, digits and _ : -, in words with dots between them")
+	schema.MaxLength = &most
+	return schema
+}
+
+const patternRule = "a topic of at most 255 bytes in which a word may be * (any one word) or # (any number of words, as %23)"
+
+// Schema is the rule of scheduler.ValidPattern.
+func (patternName) Schema(huma.Registry) *huma.Schema {
+	most := 255
+	schema := nameSchema(`^([A-Za-z0-9_:-]+|\*|#)(\.([A-Za-z0-9_:-]+|\*|#))*$`, patternRule)
+	schema.MaxLength = &most
+	return schema
 }
 
 func nameSchema(pattern, words string) *huma.Schema {

@@ -46,12 +46,14 @@ func (s *server) register() (err error) {
 	s.leaseBody, s.beatBody = newDecoder[LeaseRequest](registry), newDecoder[BeatRequest](registry)
 	s.heartbeats, s.completes = newDecoder[LeaseHeartbeatRequest](registry), newDecoder[CompleteRequest](registry)
 	s.fails, s.releases = newDecoder[FailRequest](registry), newDecoder[ReleaseRequest](registry)
+	s.posts, s.subs = newDecoder[PublishRequest](registry), newDecoder[SubscriptionRequest](registry)
 	s.edits, s.bulkBody = newDecoder[EditRequest](registry), newDecoder[BulkRequest](registry)
 	s.registerTasks(api)
 	s.registerQueues(api)
 	s.registerWorkers(api)
 	s.registerLeases(api)
 	s.registerSchedules(api)
+	s.registerTopics(api)
 	s.registerBulk(api)
 	s.registerDead(api)
 	s.registerStats(api)
@@ -255,10 +257,10 @@ func finish(registry huma.Registry) {
 	schemas := registry.Map()
 	for _, name := range []string{"SubmitRequest", "CancelRequest", "EditRequest", "BulkRequest", "TaskFilter", "ScheduleRequest", "WatchRequest",
 		"LeaseRequest", "RemoteWorker", "BeatRequest", "LeaseHeartbeatRequest", "CompleteRequest", "FailRequest", "ReleaseRequest", "ProgressReport", "LeaseError",
-		"LeaseBatchRequest", "LeaseItem"} {
+		"LeaseBatchRequest", "LeaseItem", "PublishRequest", "SubscriptionRequest"} {
 		body := schemas[name]
 		body.AdditionalProperties = false
-		for field, rule := range map[string]*huma.Schema{"kind": kindName("").Schema(nil), "queue": queueName("").Schema(nil)} {
+		for field, rule := range map[string]*huma.Schema{"kind": kindName("").Schema(nil), "queue": queueName("").Schema(nil), "pattern": patternName("").Schema(nil)} {
 			if property := body.Properties[field]; property != nil {
 				property.Pattern, property.PatternDescription = rule.Pattern, rule.PatternDescription
 				property.PrecomputeMessages()

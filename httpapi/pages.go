@@ -19,6 +19,9 @@ func (s *server) addPages(token string) (err error) {
 			Worker:   func(v scheduler.Worker) any { return NewWorker(v) },
 			Audit:    func(v scheduler.Audit) any { return NewAudit(v) },
 			Schedule: func(v scheduler.Schedule) any { return NewSchedule(v) },
+
+			Subscription: func(v scheduler.Subscription) any { return NewSubscription(v) },
+			Message:      func(v scheduler.StoredMessage) any { return newStoredMessage(v) },
 		},
 		Refusal: func(ctx context.Context, err error) (int, string, string) {
 			p := s.problem(ctx, err)

@@ -22,6 +22,7 @@ type Problem struct {
 	Errors    []Detail `json:"errors,omitempty" nullable:"false" doc:"What is wrong, part by part; at most 20."`
 	RequestID string   `json:"request_id" doc:"Also in the header X-Request-Id and in the server's log."`
 	TaskID    string   `json:"task_id,omitempty" format:"uuid" doc:"The task in the way."`
+	MessageID string   `json:"message_id,omitempty" doc:"The message in the way."`
 	State     string   `json:"state,omitempty" doc:"The state of the task in the way."`
 
 	header http.Header
@@ -108,7 +109,11 @@ func problemOf(ctx context.Context, err error) *Problem {
 		return invalid(pointers(field.Fields, "")...)
 	case errors.As(err, &reused):
 		p := newProblem(CodeKeyReused, reused.Error())
-		p.TaskID = reused.Task.String()
+		if reused.Message != 0 {
+			p.MessageID = *decimal(&reused.Message)
+		} else {
+			p.TaskID = reused.Task.String()
+		}
 		return p
 	case errors.As(err, &state):
 		p := newProblem(CodeStateConflict, state.Error())

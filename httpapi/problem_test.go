@@ -56,6 +56,12 @@ var everyCode = map[Code]func(t *testing.T) answer{
 		r.submit(`{"kind":"x"}`, "Idempotency-Key", "k")
 		return r.post("/v1/tasks", `{"kind":"y"}`, "Idempotency-Key", "k")
 	},
+	CodeCursorExpired: func(t *testing.T) answer { // the data of an event
+		s := newRig(t, Config{}).listen("/v1/topics/a/events?after=99.1")
+		header := s.answer.Header.Clone()
+		header.Set("Content-Type", "application/problem+json")
+		return answer{t: t, status: 410, header: header, body: []byte(s.next().data)}
+	},
 	CodeRequestTimeout: stalledBody,
 	CodeInternal: func(t *testing.T) answer {
 		return newRig(t, Config{}, func(s *server) {

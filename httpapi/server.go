@@ -60,6 +60,8 @@ type server struct {
 	completes  decoder[CompleteRequest]
 	fails      decoder[FailRequest]
 	releases   decoder[ReleaseRequest]
+	posts      decoder[PublishRequest]
+	subs       decoder[SubscriptionRequest]
 	keys       watchKeys
 	clock      func() time.Time // of watch URLs
 	document   []byte           // OpenAPI

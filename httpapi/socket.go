@@ -24,25 +24,26 @@ const (
 type SocketRequest struct {
 	Op    string          `json:"op"`    // subscribe, unsubscribe, ping
 	ID    json.RawMessage `json:"id"`    // of the subscription: a number or string of the client's, sent back with all that is about it
-	Task  string          `json:"task"`  // subscribe
+	Task  string          `json:"task"`  // subscribe to a task
+	Topic string          `json:"topic"` // subscribe to the messages of all topics that this pattern matches
 	After string          `json:"after"` // subscribe: the cursor of the last event that was seen
 	Logs  *bool           `json:"logs"`  // subscribe: false: without log lines
 }
 
 // SocketMessage is what the server sends on a socket.
 type SocketMessage struct {
-	Op      string          `json:"op"` // event, end, error, pong
+	Op      string          `json:"op"` // event, end, error, pong, cursor
 	ID      json.RawMessage `json:"id,omitempty"`
-	Event   string          `json:"event,omitempty"`  // event: task, log, gap, gone
-	Cursor  string          `json:"cursor,omitempty"` // event, end
+	Event   string          `json:"event,omitempty"`  // event: task, log, gap, gone; message, cursor_expired
+	Cursor  string          `json:"cursor,omitempty"` // event, end, cursor
 	Data    json.RawMessage `json:"data,omitempty"`   // event
 	Problem *Problem        `json:"problem,omitempty"`
 }
 
 // registerSocket puts the socket on the mux and into the document.
 func (s *server) registerSocket(api huma.API) {
-	op := operation{Operation: huma.Operation{OperationID: "socket", Method: "GET", Path: "/v1/ws", Tags: []string{"tasks"}, Summary: "Tasks, live (WebSocket)",
-		Description: "Subscribe to tasks and unsubscribe from them as you go; docs/guides/live.md has the messages."}, codes: []Code{CodeForbidden}}
+	op := operation{Operation: huma.Operation{OperationID: "socket", Method: "GET", Path: "/v1/ws", Tags: []string{"tasks"}, Summary: "Tasks and topics, live (WebSocket)",
+		Description: "Subscribe to tasks and topic patterns, and unsubscribe from them, as you go; docs/guides/live.md has the messages."}, codes: []Code{CodeForbidden}}
 	op.Responses = op.problems(api.OpenAPI().Components.Schemas)
 	op.Responses["101"] = &huma.Response{Description: "Messages of JSON text follow"}
 	api.OpenAPI().AddOperation(&op.Operation)
@@ -77,6 +78,7 @@ func (s *server) socket(w http.ResponseWriter, r *http.Request) {
 	t.read(ctx)
 	cancel()
 	writing.Wait()
+	t.topics.Wait()
 	_ = conn.CloseNow() // it is closed by now, or broken
 }
 
@@ -89,14 +91,17 @@ type conversation struct {
 	mu     sync.Mutex
 	byTask map[scheduler.TaskID]*subscription
 	byID   map[string]*subscription
+
+	topics sync.WaitGroup // of those who write messages of topics
 }
 
-// subscription is a task of a socket.
+// subscription is a task of a socket, or a topic pattern.
 type subscription struct {
 	id   json.RawMessage
 	task scheduler.TaskID
 	seen cursor
-	read bool // something was sent
+	read bool   // something was sent
+	stop func() // ends following a topic pattern; nil: it is a task
 }
 
 // read does what the client asks for, until it goes.
@@ -114,7 +119,11 @@ func (t *conversation) read(ctx context.Context) {
 		var problem *Problem
 		switch request.Op {
 		case "subscribe":
-			problem = t.subscribe(request)
+			if request.Topic != "" {
+				problem = t.subscribeTopic(ctx, request)
+			} else {
+				problem = t.subscribe(request)
+			}
 		case "unsubscribe":
 			t.unsubscribe(request.ID)
 		case "ping":
@@ -142,15 +151,13 @@ func (t *conversation) subscribe(request SocketRequest) *Problem {
 			return invalid(Detail{Pointer: "/after", Detail: "the cursor of an event"})
 		}
 	}
-	if n := len(request.ID); n == 0 || n > 64 || request.ID[0] == '{' || request.ID[0] == '[' {
-		return invalid(Detail{Pointer: "/id", Detail: "a number or a string of at most 64 bytes"})
-	}
 	sub := &subscription{id: request.ID, task: task, seen: seen}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if problem := t.fits(request.ID); problem != nil {
+		return problem
+	}
 	switch {
-	case t.byID[string(request.ID)] != nil:
-		return invalid(Detail{Pointer: "/id", Detail: "taken by another subscription of this socket"})
 	case t.byTask[task] != nil:
 		return invalid(Detail{Pointer: "/task", Detail: "followed by another subscription of this socket"})
 	case len(t.byTask) == mostSubscribed:
@@ -158,6 +165,17 @@ func (t *conversation) subscribe(request SocketRequest) *Problem {
 	}
 	t.byTask[task], t.byID[string(request.ID)] = sub, sub
 	t.watcher.Add(task, scheduler.WatchFrom{Revision: seen.revision, Line: seen.line, NoLines: request.Logs != nil && !*request.Logs})
+	return nil
+}
+
+// fits says why a subscription can't have the id. t.mu is held.
+func (t *conversation) fits(id json.RawMessage) *Problem {
+	if n := len(id); n == 0 || n > 64 || id[0] == '{' || id[0] == '[' {
+		return invalid(Detail{Pointer: "/id", Detail: "a number or a string of at most 64 bytes"})
+	}
+	if t.byID[string(id)] != nil {
+		return invalid(Detail{Pointer: "/id", Detail: "taken by another subscription of this socket"})
+	}
 	return nil
 }
 
@@ -171,8 +189,12 @@ func (t *conversation) unsubscribe(id json.RawMessage) {
 
 // forget ends a subscription. t.mu is held.
 func (t *conversation) forget(sub *subscription) {
-	t.watcher.Remove(sub.task)
-	delete(t.byTask, sub.task)
+	if sub.stop != nil {
+		sub.stop()
+	} else {
+		t.watcher.Remove(sub.task)
+		delete(t.byTask, sub.task)
+	}
 	delete(t.byID, string(sub.id))
 }
 

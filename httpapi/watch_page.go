@@ -87,14 +87,15 @@ func (p *watchShown) show(t WatchedTask) {
 	case t.State == "completed" || t.Progress != nil && t.Progress.Percent != nil:
 		parts = append(parts, strconv.Itoa(int(math.Floor(*p.Percent)))+"%")
 	case t.Progress != nil && t.Progress.Current > 0:
-		parts = append(parts, strconv.FormatInt(t.Progress.Current, 10))
+		parts = append(parts, strconv.FormatInt(t.Progress.Current, 10)+" so far")
 	}
 	if t.Error != nil && t.State == "scheduled" {
 		p.Word = "Waiting to try again"
 	}
-	if t.Error != nil && t.Done {
+	said := t.Progress != nil && t.Progress.Message != nil && *t.Progress.Message != ""
+	if t.Error != nil && (t.Done || t.State == "scheduled" && !said) {
 		parts = append(parts, t.Error.Message)
-	} else if t.Progress != nil && t.Progress.Message != nil && *t.Progress.Message != "" {
+	} else if said {
 		parts = append(parts, *t.Progress.Message)
 	}
 	p.Text = strings.Join(parts, " · ")

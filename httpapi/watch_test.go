@@ -412,8 +412,9 @@ func TestWatchPage(t *testing.T) {
 			`<span class="text">42% · &lt;script&gt;alert(1)&lt;/script&gt;</span>`},
 		{`progress_message = '"><img src=x onerror=alert(1)>{{.}}'`, `&#34;&gt;&lt;img src=x onerror=alert(1)&gt;{{.}}`},
 		{`progress_message = '</title><script>alert(1)</script>'`, `<title>Running: 42% · &lt;/title&gt;&lt;script&gt;`},
-		{`progress_total = null, progress_message = null`, `<progress max="100" aria-label="Progress"></progress>` + "\n" + `<span class="text">420</span>`},
+		{`progress_total = null, progress_message = null`, `<progress max="100" aria-label="Progress"></progress>` + "\n" + `<span class="text">420 so far</span>`},
 		{`state = 'scheduled', error_code = 'error', error = 'hush', progress_message = 'page 2'`, `<span role="status">Waiting to try again</span>`},
+		{`progress_current = null, progress_message = null`, `<span class="text">It failed.</span>`},
 	} {
 		r.exec(`update scheduler.tasks set `+test.set+`, worker_id = gen_random_uuid(), attempt = 1, started_at = now(), revision = revision + 1 where id = $1`, task.ID)
 		a := r.get(task.Links.Watch, "Accept", asBrowser).want(200)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/pgscheduler/scheduler/scheduler"
@@ -39,6 +40,8 @@ type Task struct {
 	IdempotencyKey  *string         `json:"idempotency_key"`
 	Schedule        *string         `json:"schedule" doc:"Name of the schedule that made the task."`
 	TickAt          *time.Time      `json:"tick_at" doc:"The tick of the schedule that the task stands for."`
+	Topic           *string         `json:"topic" doc:"Topic of the message that the task was made of. null: it was not published."`
+	MessageID       *string         `json:"message_id" doc:"That message, the same for the tasks of all subscriptions."`
 	Tags            []string        `json:"tags" nullable:"false" doc:"Words to find the task by, sorted."`
 	TraceParent     *string         `json:"traceparent" doc:"The trace that the task belongs to (W3C Trace Context), as the submit had it."`
 	Links           TaskLinks       `json:"links"`
@@ -203,7 +206,7 @@ func NewTask(t scheduler.Task) Task {
 		RunAt: t.RunAt.UTC(), CreatedAt: t.CreatedAt.UTC(), StartedAt: utc(t.StartedAt), FinishedAt: utc(t.FinishedAt),
 		Revision: t.Revision, TimeoutMS: t.TimeoutMS, BackoffMS: t.BackoffMS, ExpiresAt: utc(t.ExpiresAt),
 		CancelRequested: t.CancelRequestedAt != nil, UniqueKey: t.UniqueKey, IdempotencyKey: t.IdempotencyKey,
-		Schedule: t.Schedule, TickAt: utc(t.TickAt), Tags: append([]string{}, t.Tags...), TraceParent: t.TraceParent,
+		Schedule: t.Schedule, TickAt: utc(t.TickAt), Topic: t.Topic, MessageID: decimal(t.MessageID), Tags: append([]string{}, t.Tags...), TraceParent: t.TraceParent,
 		Links: TaskLinks{Self: self, Cancel: self + "/cancel", Retry: self + "/retry", Run: self + "/run", Attempts: self + "/attempts",
 			Logs: self + "/logs", Why: self + "/why"},
 	}
@@ -298,6 +301,15 @@ func NewSchedule(s scheduler.Schedule) Schedule {
 		Paused: s.PausedAt != nil, PausedAt: utc(s.PausedAt), NextRunAt: utc(s.NextRunAt), LastRunAt: utc(s.LastRunAt), Error: s.Error,
 		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(),
 		Links: ScheduleLinks{Self: self, Next: self + "/next", Trigger: self + "/trigger", Pause: self + "/pause", Resume: self + "/resume"}}
+}
+
+// decimal is a number as a string, which JavaScript can hold.
+func decimal(n *int64) *string {
+	if n == nil {
+		return nil
+	}
+	text := strconv.FormatInt(*n, 10)
+	return &text
 }
 
 func utc(t *time.Time) *time.Time {

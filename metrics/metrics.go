@@ -77,6 +77,11 @@ func (p process) Collect(to chan<- prometheus.Metric) {
 	send.gauge(watchers, float64(counts.Watchers))
 	send.gauge(watchedTasks, float64(counts.WatchedTasks))
 	send.count(watchReads, float64(counts.WatchReads))
+	send.count(published, float64(counts.Published), "fresh")
+	send.count(published, float64(counts.PublishAgain), "replayed")
+	send.count(publishMade, float64(counts.PublishMade))
+	send.gauge(followers, float64(counts.Followers))
+	send.count(messageReads, float64(counts.MessageReads))
 	for name, pool := range counts.Pools {
 		send.gauge(poolConns, float64(pool.InUse), name, "in_use")
 		send.gauge(poolConns, float64(pool.Idle), name, "idle")

@@ -36,6 +36,7 @@ var bulkFind = map[string]string{sql.Tasks: sql.BulkFind, sql.TasksDead: sql.Bul
 func (c *Client) chunk(ctx context.Context, id *BulkID) (more bool, err error) {
 	var b Bulk
 	var size int
+	var last bool
 	began := time.Now()
 	err = pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
 		b, err = within[Bulk](ctx, tx, sql.BulkTake, pgx.StrictNamedArgs{"id": id})
@@ -46,9 +47,13 @@ func (c *Client) chunk(ctx context.Context, id *BulkID) (more bool, err error) {
 			return err
 		}
 		more, size = true, c.bulkSizes.of(b.ID)
-		return c.doChunk(ctx, tx, b, size)
+		last, err = c.doChunk(ctx, tx, b, size)
+		return err
 	})
 	switch {
+	case err == nil && last:
+		c.bulkSizes.set(b.ID, bulkChunk)
+		return true, nil
 	case err == nil && more && time.Since(began) < bulkQuick:
 		c.bulkSizes.set(b.ID, 2*size)
 		return true, nil
@@ -60,11 +65,21 @@ func (c *Client) chunk(ctx context.Context, id *BulkID) (more bool, err error) {
 		c.bulkSizes.set(b.ID, max(1, size/10))
 		return true, nil
 	}
-	// Not even a few tasks can be looked at: others have their turn before it is tried again.
-	if _, moved := c.pool.Exec(ctx, sql.BulkMove, moveArgs(b, b.Cursor, false, 0, 0)); moved != nil {
-		err = errors.Join(err, moved)
-	}
-	return false, fmt.Errorf("bulk %s: %w", b.ID, err)
+	return false, fmt.Errorf("bulk %s: %w", b.ID, errors.Join(err, c.putBack(ctx, b.ID)))
+}
+
+// putBack lets other bulks have their turn before this one, of which not even a few tasks can be looked at.
+func (c *Client) putBack(ctx context.Context, id BulkID) error {
+	return pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) error {
+		b, err := within[Bulk](ctx, tx, sql.BulkTake, pgx.StrictNamedArgs{"id": id})
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err == nil {
+			_, err = tx.Exec(ctx, sql.BulkMove, moveArgs(b, b.Cursor, false, 0, 0))
+		}
+		return err
+	})
 }
 
 // smaller reports whether what was refused may be taken in smaller parts.
@@ -73,11 +88,12 @@ func smaller(err error) bool {
 	return blocked(err) || Refused(err) || errors.As(err, &pg) && (pg.Code == "53200" || strings.HasPrefix(pg.Code, "P0")) // memory; a trigger
 }
 
-// doChunk does a chunk of up to size tasks of a bulk that tx holds. A chunk of one is skipped when it is refused.
-func (c *Client) doChunk(ctx context.Context, tx pgx.Tx, b Bulk, size int) error {
+// doChunk does a chunk of up to size tasks of a bulk that tx holds; last: there are no others. A chunk of one is skipped when it
+// is refused.
+func (c *Client) doChunk(ctx context.Context, tx pgx.Tx, b Bulk, size int) (last bool, err error) {
 	var w wireFilter
 	if err := json.Unmarshal(b.Filter, &w); err != nil {
-		return err
+		return false, err
 	}
 	f := w.filter()
 	if b.Cursor != nil {
@@ -85,7 +101,7 @@ func (c *Client) doChunk(ctx context.Context, tx pgx.Tx, b Bulk, size int) error
 	}
 	found, cursor, last, err := c.findBulk(ctx, tx, b.Verb, f, size, size*bulkScan)
 	if err != nil {
-		return err
+		return false, err
 	}
 	args := pgx.StrictNamedArgs{"ids": ascending(found), "bulk": b.ID, "actor": b.Actor}
 	if b.Verb == "cancel" {
@@ -103,13 +119,13 @@ func (c *Client) doChunk(ctx context.Context, tx pgx.Tx, b Bulk, size int) error
 	switch {
 	case err == nil:
 	case len(found) != 1 || !smaller(err) || ctx.Err() != nil:
-		return err
+		return false, err
 	default:
 		done = nil
 		c.config.Logger.LogAttrs(ctx, slog.LevelWarn, "bulk: skip", slog.String("task_id", found[0].String()), slog.Any("err", err))
 	}
 	_, err = tx.Exec(ctx, sql.BulkMove, moveArgs(b, &cursor, last, len(done), len(found)-len(done)))
-	return err
+	return last, err
 }
 
 func moveArgs(b Bulk, cursor *TaskID, last bool, done, skipped int) pgx.StrictNamedArgs {

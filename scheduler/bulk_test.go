@@ -245,3 +245,23 @@ func TestBulkOfFewAmongMany(t *testing.T) {
 		t.Errorf("%+v", b)
 	}
 }
+
+// What is too slow to count in time is begun all the same.
+func TestBulkThatIsNotCounted(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	id := r.submit(scheduler.NewTask{Kind: "k"})
+	var b scheduler.Bulk
+	must(t, r.tx(func(tx pgx.Tx) (err error) {
+		must(t, second(tx.Exec(r.ctx, `lock table scheduler.tasks`)))
+		b, err = r.client.BeginBulk(r.ctx, "cancel", scheduler.Filter{Text: "k"}, "")
+		return err
+	}))
+	if b.Total != nil || b.State != "running" {
+		t.Errorf("%+v", b)
+	}
+	must(t, r.client.DoBulk(r.ctx, b.ID))
+	if b = r.ended(b.ID); b.Done != 1 || r.task(id).State != scheduler.Cancelled {
+		t.Errorf("%+v", b)
+	}
+}

@@ -23,7 +23,7 @@ type Config struct {
 	DatabaseURL string
 
 	// MaxConns bounds the connections for submitting, leasing and finishing, 1 to 1000. 0: 8. Too few make slots wait for
-	// each other; PostgreSQL must allow this many, plus 4 for control, 4 for reading, 2 for heartbeats, one for announcing, one for listening and one for watching, for each process, each opened when first needed.
+	// each other; PostgreSQL must allow this many, plus 4 for control, 4 for reading, 2 for heartbeats, one for announcing, one for listening, one for watching and one for following topics, for each process, each opened when first needed.
 	MaxConns int
 
 	// PollOnly never listens, for a database behind a pooler that can't: everything is found by polling, within a second.
@@ -35,6 +35,10 @@ type Config struct {
 
 	// MaxCrashes is how many workers a task may lose before it is failed with worker_lost, 1 to 1000. 0: 3.
 	MaxCrashes int
+
+	// MessageRetention is for how long messages are kept for those who follow topics, 1 min to 1 year. 0: 1 h. Whoever was away for
+	// longer misses some, and is told. All processes should have the same: the shortest one wins.
+	MessageRetention time.Duration
 
 	// Logger gets what happens in the background. nil: slog.Default().
 	Logger *slog.Logger
@@ -62,6 +66,7 @@ type Client struct {
 	positions   positions
 	scouts      scouts
 	watches     watches
+	broadcasts  broadcasts
 	tallies     tallies
 	bulkSizes   bulkSizes
 	due         soon // to Maintain
@@ -184,6 +189,9 @@ func (c *Config) fill() error {
 	if c.MaxCrashes == 0 {
 		c.MaxCrashes = 3
 	}
+	if c.MessageRetention == 0 {
+		c.MessageRetention = time.Hour
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -194,6 +202,8 @@ func (c *Config) fill() error {
 		return invalid("Poll", "10ms to 1m")
 	case c.MaxCrashes < 1 || c.MaxCrashes > 1000:
 		return invalid("MaxCrashes", "1 to 1000")
+	case c.MessageRetention < time.Minute || c.MessageRetention > maxTimeout:
+		return invalid("MessageRetention", "1m to 8766h")
 	}
 	return nil
 }
@@ -212,6 +222,7 @@ func (c *Client) Close() {
 	c.hints.close()
 	c.scouts.close()
 	c.watches.close()
+	c.broadcasts.close()
 	c.hot.Close()
 	c.pool.Close()
 	c.reads.Close()

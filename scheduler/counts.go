@@ -17,6 +17,12 @@ type Counts struct {
 	Rescues    uint64 // tasks that were taken from dead workers
 	Fires      uint64 // tasks that were made of ticks
 
+	Published    uint64 // messages, each in a transaction of its own
+	PublishMade  uint64 // tasks that were made of them
+	PublishAgain uint64 // messages that were found by their idempotency key
+	Followers    int    // of topics
+	MessageReads uint64 // round trips that read messages for them
+
 	FireLag   Buckets // from the tick to its task, nanoseconds
 	NotifyLag Buckets // from sending a notification to hearing it, nanoseconds
 
@@ -43,6 +49,7 @@ type PoolCounts struct {
 // counters is what only a counter remembers. Safe for concurrent use.
 type counters struct {
 	promotions, expired, rescues, fires, leased atomic.Uint64
+	published, publishMade, publishedAgain      atomic.Uint64
 	fireLag, notifyLag                          *Histogram
 	echo                                        echo
 }
@@ -65,6 +72,8 @@ func (c *Client) Counts() Counts {
 		Pools: map[string]PoolCounts{"hot": countPool(c.hot), "control": countPool(c.pool), "read": countPool(c.reads),
 			"heartbeat": countPool(c.vital), "announce": countPool(c.mouth)},
 	}
+	counts.Published, counts.PublishMade, counts.PublishAgain = n.published.Load(), n.publishMade.Load(), n.publishedAgain.Load()
+	counts.Followers, counts.MessageReads = c.broadcasts.counts()
 	counts.Watchers, counts.WatchedTasks, counts.WatchReads = c.watches.counts()
 	counts.Polls, counts.Leased = c.dispatch.waiting(), n.leased.Load()
 	return counts

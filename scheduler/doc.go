@@ -1,5 +1,5 @@
 // Package scheduler is what a task is and may become, and every round trip to the database: submit, lease, finish, report,
-// cancel, retry, schedules, rescue. It runs no user code; package worker does.
+// cancel, retry, schedules, rescue, topics. It runs no user code; package worker does.
 //
 //	          submit                lease               complete
 //	(new) ─┬─► ready ◄───────────┐ ─────► running ─┬──────────────► completed

@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	// ErrNotFound: there is no such task, worker or schedule. Returned by every method that names one.
+	// ErrNotFound: there is no such task, worker, schedule or subscription. Returned by every method that names one.
 	ErrNotFound = errors.New("not found")
 
 	// ErrLeaseLost: the attempt is no longer the task's current one: its worker was silent for too long, or it ended
@@ -28,6 +28,10 @@ var (
 
 	// ErrRevision: the task changed since it was read. Returned by Edit, which changed nothing. Read it again.
 	ErrRevision = errors.New("the task has another revision by now")
+
+	// ErrCursorExpired: messages after the position are not kept any more, or it is none of this database. Returned once by
+	// Follower.Next, which goes on with the oldest message that is kept.
+	ErrCursorExpired = errors.New("the position is no longer kept")
 
 	// ErrInvalid is matched by every *InvalidError and *CronError.
 	ErrInvalid = errors.New("invalid")
@@ -66,12 +70,16 @@ func invalid(field, rule string) *InvalidError {
 
 // KeyReusedError: the idempotency key was first used with a different request. Nothing was stored; use a new key.
 type KeyReusedError struct {
-	Key  string
-	Task TaskID // the task of the first request
-	At   int    // which of several tasks, from 0
+	Key     string
+	Task    TaskID // the task of the first request; zero: it published a message
+	Message int64  // that message
+	At      int    // which of several tasks, from 0
 }
 
 func (e *KeyReusedError) Error() string {
+	if e.Message != 0 {
+		return fmt.Sprintf("idempotency key %q was first used with a different request, for message %d", e.Key, e.Message)
+	}
 	return fmt.Sprintf("idempotency key %q was first used with a different request, for task %s", e.Key, e.Task)
 }
 

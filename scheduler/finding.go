@@ -108,7 +108,7 @@ func (h Health) dueWork() Finding {
 func (h Health) snapshots() Finding {
 	age := max(0, time.Duration(h.OldestSnapshotS*float64(time.Second))) // one that began since the question is younger than it
 	return judged("snapshots", "the oldest open transaction is "+span(age)+" old", age > time.Hour, age > 5*time.Minute,
-		"dead rows cannot be removed meanwhile; find it: select pid, xact_start, query from pg_stat_activity order by xact_start")
+		"dead rows cannot be removed meanwhile; find it in pg_stat_activity, by xact_start")
 }
 
 func (h Health) notifyQueue() Finding {

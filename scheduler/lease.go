@@ -39,6 +39,8 @@ type LeasedTask struct {
 	TickAt      time.Time       // zero: not of a tick
 	TraceParent string          // W3C traceparent; "": it belongs to no trace
 	Checkpoint  json.RawMessage // what an earlier attempt stored; nil: nothing
+	Topic       string          // of the message that it was made of; "": it was not published
+	MessageID   int64           // that message; 0: none
 }
 
 // Ask is how many tasks are wanted of a queue.
@@ -64,12 +66,14 @@ type leasedRow struct {
 	TickAt      pgtype.Timestamptz
 	Trace       pgtype.Text
 	Checkpoint  []byte
+	Topic       pgtype.Text
+	MessageID   pgtype.Int8
 }
 
 // fields are in the order of the statement's columns.
 func (r *leasedRow) fields() []any {
 	return []any{&r.LeaseID, &r.ID, &r.Kind, &r.Payload, &r.Attempt, &r.Failures, &r.MaxAttempts, &r.Priority, &r.TimeoutMS, &r.RunAt,
-		&r.CreatedAt, &r.Schedule, &r.TickAt, &r.Trace, &r.Checkpoint}
+		&r.CreatedAt, &r.Schedule, &r.TickAt, &r.Trace, &r.Checkpoint, &r.Topic, &r.MessageID}
 }
 
 // Lease takes ready tasks of the given kinds for a worker, one statement a queue in one round trip, and returns them by
@@ -167,5 +171,6 @@ func (r *leasedRow) task(worker WorkerID, queue Queue) LeasedTask {
 		Group: r.LeaseID, Kind: r.Kind, Payload: r.Payload, Failures: int(r.Failures), MaxAttempts: int(r.MaxAttempts),
 		Priority: int(r.Priority), Timeout: time.Duration(r.TimeoutMS.Int64) * time.Millisecond, // 0: NULL
 		RunAt: r.RunAt.Time, CreatedAt: r.CreatedAt.Time, Schedule: r.Schedule.String, TickAt: r.TickAt.Time, TraceParent: r.Trace.String, Checkpoint: r.Checkpoint,
+		Topic: r.Topic.String, MessageID: r.MessageID.Int64,
 	}
 }

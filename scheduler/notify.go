@@ -195,6 +195,7 @@ type hinter struct {
 	mu      sync.Mutex
 	queues  map[string]bool // that got ready tasks
 	due     time.Duration   // 1 ns more than until something is due; 0: nothing
+	message bool            // something was published
 	flying  bool
 	closed  bool
 	flights sync.WaitGroup
@@ -222,6 +223,14 @@ func (h *hinter) hintDue(d time.Duration) {
 	h.start(0)
 }
 
+// hintMessages asks for a notification that something was published.
+func (h *hinter) hintMessages() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.message = true
+	h.start(0)
+}
+
 func (h *hinter) start(lag time.Duration) {
 	if !h.flying && !h.closed {
 		h.flying = true
@@ -232,10 +241,10 @@ func (h *hinter) start(lag time.Duration) {
 func (h *hinter) fly() {
 	for {
 		h.mu.Lock()
-		queues, due := slices.Collect(maps.Keys(h.queues)), h.due
+		queues, due, message := slices.Collect(maps.Keys(h.queues)), h.due, h.message
 		clear(h.queues)
-		h.due = 0
-		h.flying = len(queues) > 0 || due != 0
+		h.due, h.message = 0, false
+		h.flying = len(queues) > 0 || due != 0 || message
 		again := h.flying
 		h.mu.Unlock()
 		if !again {
@@ -246,6 +255,9 @@ func (h *hinter) fly() {
 		}
 		if due != 0 {
 			h.send(ChannelDue, []string{strconv.FormatInt(due.Milliseconds()+1, 10)})
+		}
+		if message {
+			h.send(ChannelMessage, []string{""})
 		}
 		time.Sleep(hintEvery)
 	}

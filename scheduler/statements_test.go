@@ -21,6 +21,7 @@ import (
 // into a struct of their function's own, or nil for a statement without rows.
 var feeds = map[string]any{
 	"attempts":           Attempt{},
+	"attempts_recent":    EndedAttempt{},
 	"audit":              Audit{},
 	"audit_prune":        []string{"id"},
 	"audit_task":         Audit{},
@@ -124,6 +125,16 @@ var feeds = map[string]any{
 	"watch_read":         Task{},
 	"worker_command":     []string{"id"},
 	"workers":            Worker{},
+
+	"messages":            StoredMessage{},
+	"messages_bounds":     []string{"oldest", "newest"},
+	"messages_prune":      []string{"messages", "ticks", "keys"},
+	"messages_read":       []string{"tick", "id", "topic", "payload", "published_at"},
+	"messages_tick":       tick{},
+	"publish":             published{},
+	"subscription_delete": []string{"name"},
+	"subscription_set":    Subscription{},
+	"subscriptions":       Subscription{},
 }
 
 var embedded = regexp.MustCompile(`(?m)^\t//go:embed (\w+)\.sql\n\t(\w+) string$`)

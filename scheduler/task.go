@@ -46,8 +46,10 @@ type Task struct {
 	IdempotencyKey    *string         `db:"idempotency_key"`
 	Schedule          *string         `db:"schedule"`
 	TickAt            *time.Time      `db:"tick_at"`
-	Tags              []string        `db:"tags"`  // sorted
-	TraceParent       *string         `db:"trace"` // W3C traceparent of the request that submitted it
+	Topic             *string         `db:"topic"`      // of the message that it was made of; nil: it was not published
+	MessageID         *int64          `db:"message_id"` // that message
+	Tags              []string        `db:"tags"`       // sorted
+	TraceParent       *string         `db:"trace"`      // W3C traceparent of the request that submitted it
 }
 
 // Task returns the task, or ErrNotFound.
@@ -134,6 +136,30 @@ type Attempt struct {
 func (c *Client) Attempts(ctx context.Context, id TaskID) ([]Attempt, error) {
 	list, err := all[Attempt](ctx, c.reads, "list attempts", sql.Attempts, pgx.StrictNamedArgs{"id": id})
 	return list, c.orUnknown(ctx, id, len(list), err)
+}
+
+// EndedAttempt is an attempt that did not complete its task.
+type EndedAttempt struct {
+	TaskID    TaskID    `db:"task_id"`
+	Queue     Queue     `db:"queue"`
+	Kind      string    `db:"kind"`
+	Attempt   int       `db:"attempt"`
+	Outcome   string    `db:"outcome"` // failed, snoozed, released, crashed, cancelled
+	WorkerID  WorkerID  `db:"worker_id"`
+	Worker    *string   `db:"worker"`
+	StartedAt time.Time `db:"started_at"`
+	EndedAt   time.Time `db:"ended_at"`
+	ErrorCode *string   `db:"error_code"`
+	Error     *string   `db:"error"`
+}
+
+// RecentAttempts returns up to limit attempts that did not complete their task, the last ended first: of the newest tasks that have
+// any, and up to three of each of tasks. An old task that is not among those may be missing: there is no index by time.
+func (c *Client) RecentAttempts(ctx context.Context, tasks []TaskID, limit int) ([]EndedAttempt, error) {
+	if tasks == nil {
+		tasks = []TaskID{}
+	}
+	return all[EndedAttempt](ctx, c.reads, "list recent attempts", sql.AttemptsRecent, pgx.StrictNamedArgs{"tasks": tasks, "limit": limit})
 }
 
 // LogLine is one line that a handler wrote.

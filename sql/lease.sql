@@ -17,7 +17,7 @@ with leased as (
     limit $3::integer
     for update skip locked))
   returning t.id, t.kind, t.payload, t.attempt, t.failures, t.max_attempts, t.priority, t.timeout_ms, t.run_at, t.created_at,
-    t.schedule, t.tick_at, t.trace, t.checkpoint
+    t.schedule, t.tick_at, t.trace, t.checkpoint, t.topic, t.message_id
 ), lease as (
   insert into scheduler.leases (worker_id, queue, task_ids)
   select $1::uuid, $2::text, array_agg(l.id) from leased l having count(*) > 0

@@ -15,6 +15,8 @@ import _ "embed"
 var (
 	//go:embed attempts.sql
 	Attempts string
+	//go:embed attempts_recent.sql
+	AttemptsRecent string
 	//go:embed audit.sql
 	Audit string
 	//go:embed audit_prune.sql
@@ -59,10 +61,10 @@ var (
 	Bulks string
 	//go:embed cancel.sql
 	Cancel string
-	//go:embed clock.sql
-	Clock string
 	//go:embed checkpoint.sql
 	Checkpoint string
+	//go:embed clock.sql
+	Clock string
 	//go:embed complete.sql
 	Complete string
 	//go:embed complete_tx.sql
@@ -109,16 +111,28 @@ var (
 	Log string
 	//go:embed logs.sql
 	Logs string
+	//go:embed messages.sql
+	Messages string
+	//go:embed messages_bounds.sql
+	MessagesBounds string
+	//go:embed messages_prune.sql
+	MessagesPrune string
+	//go:embed messages_read.sql
+	MessagesRead string
+	//go:embed messages_tick.sql
+	MessagesTick string
 	//go:embed notify.sql
 	Notify string
-	//go:embed pin.sql
-	Pin string
 	//go:embed oldest_ready.sql
 	OldestReady string
+	//go:embed pin.sql
+	Pin string
 	//go:embed plan.sql
 	Plan string
 	//go:embed promote.sql
 	Promote string
+	//go:embed publish.sql
+	Publish string
 	//go:embed queue_pause.sql
 	QueuePause string
 	//go:embed queue_resume.sql
@@ -179,6 +193,12 @@ var (
 	SubmitConflict string
 	//go:embed submit_plain.sql
 	SubmitPlain string
+	//go:embed subscription_delete.sql
+	SubscriptionDelete string
+	//go:embed subscription_set.sql
+	SubscriptionSet string
+	//go:embed subscriptions.sql
+	Subscriptions string
 	//go:embed survey.sql
 	Survey string
 	//go:embed sweep.sql

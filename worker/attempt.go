@@ -51,6 +51,7 @@ func (a *attempt) info() Info {
 	t := a.task
 	return Info{ID: t.Task, Queue: t.Queue, Kind: t.Kind, Attempt: t.Attempt, Failures: t.Failures, MaxAttempts: t.MaxAttempts,
 		Priority: t.Priority, Payload: t.Payload, RunAt: t.RunAt, CreatedAt: t.CreatedAt, Schedule: t.Schedule, TickAt: t.TickAt, TraceParent: t.TraceParent,
+		Topic: t.Topic, MessageID: t.MessageID,
 		Checkpoint: t.Checkpoint}
 }
 

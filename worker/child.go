@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os/exec"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -74,14 +73,21 @@ func (k *child) live() error {
 	p.talking.Go(k.listen)
 	p.talking.Go(k.write)
 	k.enter()
-	err = k.attend()
+	end := k.attend()
 	k.outbox.close()
 	p.bury()
-	return k.leave(err)
+	return k.leave(k.verdict(end))
 }
 
-// attend waits for the end of the process, and brings it about when that is due. It returns how that was.
-func (k *child) attend() error {
+// departure is how a process ended.
+type departure struct {
+	waited error  // what Wait said; nil: exit status 0
+	cause  error  // why it was killed at once; nil: it was not
+	reason string // why it was told to end; "": it was not
+}
+
+// attend waits for the end of the process, and brings it about when that is due.
+func (k *child) attend() departure {
 	command, leaving := k.pool.command, k.leaving
 	ready := time.NewTimer(command.ReadyWithin)
 	defer ready.Stop()
@@ -93,20 +99,16 @@ func (k *child) attend() error {
 	for {
 		select {
 		case err := <-k.process.ended:
-			return k.verdict(reason, err)
+			return departure{waited: err, reason: reason}
 		case <-ready.C:
 			if !k.isReady() {
-				killGroup(k.process.pid)
-				<-k.process.ended
-				return fmt.Errorf("%w within %s%s", errNotReady, command.ReadyWithin, k.lastWords())
+				return k.killed(fmt.Errorf("%w within %s", errNotReady, command.ReadyWithin))
 			}
 		case b := <-k.broken:
 			if ended, err := k.endsItself(b); ended {
-				return k.verdict(reason, err)
+				return departure{waited: err, reason: reason}
 			}
-			killGroup(k.process.pid)
-			<-k.process.ended
-			return b.err
+			return k.killed(b.err)
 		case <-old:
 			k.pool.wear(k, "it has run for "+command.MaxTime.String())
 		case <-leaving:
@@ -125,6 +127,11 @@ func (k *child) attend() error {
 			terminateGroup(k.process.pid)
 		}
 	}
+}
+
+func (k *child) killed(cause error) departure {
+	killGroup(k.process.pid)
+	return departure{waited: <-k.process.ended, cause: cause}
 }
 
 // after is time.After that can be stopped; of 0 it never comes.
@@ -151,32 +158,28 @@ func (k *child) endsItself(b breach) (bool, error) {
 	}
 }
 
-// verdict says how a process ended that gave err to Wait.
-func (k *child) verdict(reason string, err error) error {
-	how := "exit status 0"
-	var exit *exec.ExitError
-	if err != nil {
-		how = err.Error()
-	}
-	if err != nil && !errors.As(err, &exit) {
-		return err
-	}
-	if reason != "" {
-		how = reason + ": " + how
-	}
-	if !k.isReady() {
-		how = "it ended before it was ready: " + how
-	}
-	return errors.New(how + k.lastWords())
-}
-
-func (k *child) lastWords() string {
+// verdict says how the process ended. All that it said is read.
+func (k *child) verdict(d departure) error {
 	k.pool.mu.Lock()
 	defer k.pool.mu.Unlock()
-	if k.last == "" {
-		return ""
+	words := ""
+	if k.last != "" {
+		words = ": " + k.last
 	}
-	return ": " + k.last
+	if d.cause != nil {
+		return fmt.Errorf("%w%s", d.cause, words)
+	}
+	how := "exit status 0"
+	if d.waited != nil {
+		how = d.waited.Error()
+	}
+	if d.reason != "" {
+		how = d.reason + ": " + how
+	}
+	if k.slots == 0 {
+		how = "it ended before it was ready: " + how
+	}
+	return errors.New(how + words)
 }
 
 // enter takes its place among the children.

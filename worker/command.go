@@ -93,7 +93,7 @@ type Children struct {
 // returns once the first of them is ready, with an error when the command can't be found, was not ready in time, ended three
 // times before it was ready, serves a kind that has a handler already, or ctx ended before. Its slots are those of its
 // processes, beside Config.Concurrency. A process that ends, or breaks the protocol, fails what it was running (code
-// worker_crashed) and is started again, after 100 ms to 30 s. Worker.Run ends the processes; close them when it isn't called.
+// worker_crashed) and is started again, after 100 ms to 30 s. Worker.Run ends the processes; close them when it isn't called. The registry is for one Worker then.
 func HandleCommand(ctx context.Context, r *Registry, command Command) (*Children, error) {
 	if err := command.fill(); err != nil {
 		return nil, err

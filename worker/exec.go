@@ -20,7 +20,8 @@ var permanentExits = []int{64, 65, 66, 78}
 // the task; 64, 65, 66 and 78 fail it for good; 75 and all others are retried. It leads a process group of its own, which
 // gets SIGTERM, and SIGKILL 5 s later, when the task is cancelled, times out or loses its lease; what is left of the group
 // when the process ends is killed. Besides the worker's environment, without SCHEDULER_DATABASE_URL and SCHEDULER_TOKEN,
-// it finds SCHEDULER_TASK_ID, SCHEDULER_QUEUE, SCHEDULER_KIND and SCHEDULER_ATTEMPT, and TRACEPARENT if the task has one. HandleExec returns an error when the
+// it finds SCHEDULER_TASK_ID, SCHEDULER_QUEUE, SCHEDULER_KIND and SCHEDULER_ATTEMPT, TRACEPARENT if the task has one, and
+// SCHEDULER_TOPIC and SCHEDULER_MESSAGE_ID if it was published. HandleExec returns an error when the
 // command can't be found; it panics as Handle does.
 func HandleExec(r *Registry, kind string, argv []string) error {
 	if len(argv) == 0 {
@@ -86,6 +87,9 @@ func taskEnv(a *attempt) []string {
 	env := childEnv()
 	if a.task.TraceParent != "" {
 		env = append(env, "TRACEPARENT="+a.task.TraceParent)
+	}
+	if a.task.Topic != "" {
+		env = append(env, "SCHEDULER_TOPIC="+a.task.Topic, fmt.Sprintf("SCHEDULER_MESSAGE_ID=%d", a.task.MessageID))
 	}
 	return append(env, "SCHEDULER_TASK_ID="+a.task.Task.String(), "SCHEDULER_QUEUE="+string(a.task.Queue),
 		"SCHEDULER_KIND="+a.task.Kind, fmt.Sprintf("SCHEDULER_ATTEMPT=%d", a.task.Attempt))

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -36,6 +37,8 @@ type leasedTask struct {
 	Schedule    *string         `json:"schedule"`
 	TickAt      *time.Time      `json:"tick_at"`
 	TraceParent *string         `json:"traceparent"`
+	Topic       *string         `json:"topic"`
+	MessageID   *string         `json:"message_id"`
 	Checkpoint  json.RawMessage `json:"checkpoint"`
 }
 
@@ -55,6 +58,10 @@ func leasedTaskOf(t scheduler.LeasedTask) *leasedTask {
 	}
 	if t.TraceParent != "" {
 		wire.TraceParent = &t.TraceParent
+	}
+	if t.Topic != "" {
+		message := strconv.FormatInt(t.MessageID, 10)
+		wire.Topic, wire.MessageID = &t.Topic, &message
 	}
 	return wire
 }
@@ -196,7 +203,7 @@ func (k *child) hear(line string) error {
 	case e == nil && ends:
 		k.aside("child says how a task ended that it does not have, it is replaced", "task_id", scheduler.Truncate(m.ID, 100), "op", m.Op)
 		k.pool.wear(k, "it says how a task ended that it does not have")
-	case e == nil:
+	case e == nil || answered:
 		k.aside("child says", "line", scheduler.Truncate(line, 1000))
 	case ends:
 		if err != nil {

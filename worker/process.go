@@ -57,7 +57,8 @@ func (p *process) bury() {
 func childEnv() []string {
 	env := slices.DeleteFunc(os.Environ(), func(entry string) bool {
 		return strings.HasPrefix(entry, "SCHEDULER_DATABASE_URL=") || strings.HasPrefix(entry, "SCHEDULER_TOKEN=") ||
-			strings.HasPrefix(entry, "TRACEPARENT=") || strings.HasPrefix(entry, "TRACESTATE=") // the worker's own
+			strings.HasPrefix(entry, "TRACEPARENT=") || strings.HasPrefix(entry, "TRACESTATE=") || // the worker's own
+			strings.HasPrefix(entry, "SCHEDULER_TOPIC=") || strings.HasPrefix(entry, "SCHEDULER_MESSAGE_ID=")
 	})
 	return append(env, "SCHEDULER_FD=3")
 }

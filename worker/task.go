@@ -27,6 +27,8 @@ type Info struct {
 	TickAt      time.Time       // the tick it stands for; zero: none
 	TraceParent string          // W3C traceparent of this run, for calls of other programs; "": it belongs to no trace
 	Checkpoint  json.RawMessage // what an earlier attempt stored by SaveCheckpoint; nil: nothing
+	Topic       string          // of the message that it was made of, see scheduler.Client.Publish; "": it was not published
+	MessageID   int64           // that message, the same for the tasks of all subscriptions; 0: none
 }
 
 // Task is one attempt as its handler sees it. Its methods are safe for concurrent use until the handler returns.

@@ -46,6 +46,9 @@ func (f *commandFlags) start(cmd *cobra.Command, registry *worker.Registry, logg
 			return nil, usage(cmd.CommandPath(), "--"+name+" without --cmd", "it is about the processes of --cmd")
 		}
 	}
+	if len(f.lines) > 0 && f.procs < 1 {
+		return nil, usage(cmd.CommandPath(), fmt.Sprintf("bad --procs %d", f.procs), "it is 1 to 1000")
+	}
 	memory, err := parseSize(f.maxMemory)
 	if err != nil {
 		return nil, usage(cmd.CommandPath(), fmt.Sprintf("bad --max-memory %q", f.maxMemory), "%v", err)

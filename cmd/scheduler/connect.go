@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -100,9 +102,26 @@ func (a *app) open(ctx context.Context, cmd *cobra.Command, config scheduler.Con
 		return nil, err
 	}
 	config.DatabaseURL = url
+	if config.MessageRetention, err = a.messageRetention(cmd.CommandPath()); err != nil {
+		return nil, err
+	}
 	config.Logger = a.global.logger
 	client, err := scheduler.Open(ctx, config)
 	return client, doing(err, "use the database")
+}
+
+// messageRetention is for how long messages are kept for those who follow topics; 0: the default. It comes from the environment alone, for
+// all processes should have the same.
+func (a *app) messageRetention(command string) (time.Duration, error) {
+	value := a.env("SCHEDULER_MESSAGE_RETENTION")
+	if value == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(value)
+	if err != nil || d < time.Minute || d > 8766*time.Hour {
+		return 0, usage(command, fmt.Sprintf("bad SCHEDULER_MESSAGE_RETENTION %q", value), "it is a duration from 1m to 8766h, as 24h")
+	}
+	return d, nil
 }
 
 // door opens the way to the tasks that flags and environment choose. The caller closes it.

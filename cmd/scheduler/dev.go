@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -197,7 +198,11 @@ func (a *app) devDatabase(ctx context.Context, url string) (*scheduler.Client, s
 	if len(applied) > 0 {
 		migrated = fmt.Sprintf("%d applied in %.1fs", len(applied), time.Since(began).Seconds())
 	}
-	client, err := scheduler.Open(ctx, scheduler.Config{DatabaseURL: url, Logger: a.global.logger})
+	retention, err := a.messageRetention("scheduler dev")
+	if err != nil {
+		return nil, "", err
+	}
+	client, err := scheduler.Open(ctx, scheduler.Config{DatabaseURL: url, MessageRetention: retention, Logger: a.global.logger})
 	return client, migrated, doing(err, "use the database")
 }
 
@@ -286,7 +291,11 @@ func (d *devRun) announce() error {
 	if d.postgres.server != nil { // a URL that was given may hold a password
 		lines = append(lines, [2]string{"psql", "psql '" + d.postgres.url + "'"})
 	}
-	lines = append(lines, [2]string{"try", "scheduler submit demo.sleep '{\"seconds\": 20}' --watch --server " + api})
+	try := `demo.sleep '{"seconds": 20}'`
+	if len(d.kinds) > 0 && !slices.Contains(d.kinds, "demo.sleep") {
+		try = d.kinds[0] + " '{}'"
+	}
+	lines = append(lines, [2]string{"try", "scheduler submit " + try + " --watch --server " + api})
 	for _, line := range lines {
 		if err := s.Printf("  %-11s %s", line[0], line[1]); err != nil {
 			return err

@@ -186,7 +186,7 @@ func TestDevRunsCommandsAndSaysHowToReachIt(t *testing.T) {
 	p := (cli{t: t}).start("dev", "--ephemeral", "--listen", "127.0.0.1:0", "--exec", "mine="+path, "--queue", "q", "--concurrency", "2")
 	api := p.says(`  api         (http://\S+)/v1  \(no token: this machine only\)`)
 	for _, want := range []string{`  postgres    \d+\.\d+  private \(Unix socket\); data is dropped at the end`, `  migrations  \d+ applied in`, `  worker      2 slots, kinds: mine`,
-		`  psql        psql 'postgres:///scheduler\?host=/`, `  try         scheduler submit demo.sleep`, `Press Ctrl-C to stop.`} {
+		`  psql        psql 'postgres:///scheduler\?host=/`, `  try         scheduler submit mine`, `Press Ctrl-C to stop.`} {
 		p.says(want)
 	}
 	if got := httpDoor(t, api, "").ok("submit", "mine", "7", "--queue", "q", "--wait=1m"); got != "[7]" {

@@ -38,7 +38,7 @@ var exitCodes = []struct {
 	{exitOK, "success; a worker or server that was told to end has drained"},
 	{exitFailure, "failure of any other kind; doctor found one; a worker ended before it had drained"},
 	{exitUsage, "wrong usage: unknown command or flag, bad argument, bad value"},
-	{exitNotFound, "no such task, worker or schedule"},
+	{exitNotFound, "no such task, worker, schedule or subscription"},
 	{exitAuth, "not authenticated, or not permitted"},
 	{exitConflict, "conflict: the task's state does not allow it, or a key is taken"},
 	{exitTimeout, "timed out waiting; what was waited for goes on"},
@@ -121,6 +121,9 @@ func judgeRequest(err error, p *problem) bool {
 		p.code, p.why, p.run = exitConflict, "it is "+string(state.State), "scheduler tasks get "+state.Task.String()
 	case errors.As(err, &reused):
 		p.code, p.run = exitConflict, "scheduler tasks get "+reused.Task.String()+", or use a new key for a new request"
+		if reused.Message != 0 {
+			p.run = "the same command with a new key, if it is a new request"
+		}
 	case errors.As(err, &schema):
 		p.code, p.why, p.run = exitSchema, schemaReason(schema), schemaRemedy(schema)
 	case errors.Is(err, scheduler.ErrSchema):
@@ -129,6 +132,9 @@ func judgeRequest(err error, p *problem) bool {
 		p.code, p.run = exitConflict, "scheduler tasks list"
 	case errors.Is(err, scheduler.ErrNotFound):
 		p.code, p.why, p.run = exitNotFound, "there is no such "+nounOf(p.what), "scheduler "+nounOf(p.what)+"s list"
+		if nounOf(p.what) == "subscription" {
+			p.run = "scheduler topics subscriptions list"
+		}
 	case errors.Is(err, scheduler.ErrInvalid):
 		p.code, p.run = exitUsage, "the same command with --help"
 	default:
@@ -139,7 +145,7 @@ func judgeRequest(err error, p *problem) bool {
 
 // nounOf is what an action was about.
 func nounOf(what string) string {
-	for _, noun := range []string{"worker", "schedule"} {
+	for _, noun := range []string{"worker", "schedule", "subscription"} {
 		if strings.Contains(what, " "+noun+" ") {
 			return noun
 		}

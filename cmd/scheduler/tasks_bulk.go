@@ -38,6 +38,11 @@ func (a *app) bulkable(cmd *cobra.Command, verb string, reason *string) *cobra.C
 			}
 			return some(cmd, args)
 		}
+		for _, flag := range bulkChoices {
+			if given := cmd.Flags().Lookup(flag); given.Changed && given.Value.String() == "" {
+				return usage(cmd.CommandPath(), "--"+flag+" is empty", "leave it out to mean all")
+			}
+		}
 		request := httpapi.BulkRequest{Verb: verb, Filter: &f.filter, Reason: *reason}
 		var err error
 		if f.filter.CreatedAfter, err = instant(cmd, "since", f.since); err != nil {

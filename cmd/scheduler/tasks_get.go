@@ -54,7 +54,7 @@ func (a *app) showTask(t httpapi.Task, attempts []httpapi.Attempt) error {
 		{"created", a.screen.Time(&t.CreatedAt)}, {"due", a.due(t)}, {"started", a.maybe(t.StartedAt)},
 		{"finished", a.maybe(t.FinishedAt)}, {"expires", a.maybe(t.ExpiresAt)}, {"worker", workerText(t.Worker)},
 		{"timeout", milli(t.TimeoutMS)}, {"backoff", backoffText(t.BackoffMS)}, {"tags", strings.Join(t.Tags, ", ")}, {"trace", text(t.TraceParent)}, {"unique key", text(t.UniqueKey)},
-		{"idempotency key", text(t.IdempotencyKey)}, {"schedule", text(t.Schedule)}, {"tick", a.maybe(t.TickAt)},
+		{"idempotency key", text(t.IdempotencyKey)}, {"schedule", text(t.Schedule)}, {"tick", a.maybe(t.TickAt)}, {"topic", text(t.Topic)},
 	}
 	if t.CancelRequested && !t.Done {
 		pairs = append(pairs, [2]string{"cancelling", "asked to stop"})

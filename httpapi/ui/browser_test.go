@@ -76,7 +76,8 @@ func TestTaskInBrowser(t *testing.T) {
 		tab.Await(`document.querySelectorAll("#log li").length === 3 && document.querySelectorAll(".lanes li.completed").length === 1`)
 	}
 	one.Click(`button[value=delete]`)
-	one.Await(`document.querySelector("h1").textContent.includes("There is no such")`)
+	one.Await(`location.pathname === "/tasks" && document.querySelector("#said").textContent.includes("1 task deleted")`)
+	two.Await(`document.querySelector("#live").textContent === "gone"`)
 	if got := r.state(id); got != "" {
 		t.Errorf("the task is still there, %s", got)
 	}
@@ -183,7 +184,12 @@ func TestDeadLettersInBrowser(t *testing.T) {
 	tab.Click(`tbody input[name=id]`)
 	tab.Click(`#pick button[value=retry]`)
 	said(tab, "1 task retried")
-	await(t, "it fails again", func() bool { task, err := r.client.Task(t.Context(), id); return err == nil && task.Attempt == 2 })
+	await(t, "it fails again", func() bool { return r.state(id) == scheduler.Failed })
+	tab.Go(r.two + "/dead")
+	live(tab)
+	tab.Keys("jr") // the first row is that of the group
+	said(tab, "It began to retry 1 task")
+	await(t, "it fails a third time", func() bool { task, err := r.client.Task(t.Context(), id); return err == nil && task.Attempt == 3 })
 }
 
 // TestBulksInBrowser retries a group of dead letters, and cancels all that match a filter: more than a page holds.
@@ -224,11 +230,11 @@ func TestSchedulesInBrowser(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
 	tab := browser.Open(t, r.one+"/schedules")
-	tab.Click(`.edit:last-child summary`)
+	tab.Click(`.new summary`)
 	for name, value := range map[string]string{"name": "nightly", "expression": "30 2 * * *", "zone": "Europe/Berlin", "kind": "report.generate", "payload": `{"all": true}`} {
-		tab.Fill(`.edit:last-child [name=`+name+`]`, value)
+		tab.Fill(`.new [name=`+name+`]`, value)
 	}
-	tab.Click(`.edit:last-child button`)
+	tab.Click(`.new button`)
 	said(tab, "Schedule nightly is stored. It fires next at")
 	tab.Await(`document.querySelector("tr[data-schedule=nightly]").textContent.includes("every day at 02:30")`)
 	tab.Click(`tr[data-schedule=nightly] button[value=trigger]`)
@@ -237,16 +243,16 @@ func TestSchedulesInBrowser(t *testing.T) {
 	said(tab, "is paused")
 	tab.Click(`tr[data-schedule=nightly] button[value=resume]`)
 	said(tab, "fires again")
-	tab.Click(`.edit:first-of-type summary`)
-	tab.Fill(`.edit:first-of-type [name=expression]`, "0 4 * * 1")
-	tab.Click(`.edit:first-of-type button`)
+	tab.Click(`tr[data-schedule=nightly] a.button`)
+	tab.Fill(`#edit [name=expression]`, "0 4 * * 1")
+	tab.Click(`#edit button`)
 	said(tab, "is stored")
 	if s, err := r.client.Schedule(t.Context(), "nightly"); err != nil || s.Expression != "0 4 * * 1" || string(s.Payload) != `{"all": true}` {
 		t.Errorf("%+v, %v", s, err)
 	}
-	tab.Click(`.edit:first-of-type summary`)
-	tab.Fill(`.edit:first-of-type [name=expression]`, "not cron")
-	tab.Click(`.edit:first-of-type button`)
+	tab.Click(`tr[data-schedule=nightly] a.button`)
+	tab.Fill(`#edit [name=expression]`, "not cron")
+	tab.Click(`#edit button`)
 	tab.Await(`document.querySelector("h1").textContent.includes("cron expression")`)
 	tab.Go(r.one + "/schedules")
 	tab.Click(`tr[data-schedule=nightly] button[value=delete]`)

@@ -1,9 +1,11 @@
 package ui
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/pgscheduler/scheduler/scheduler"
@@ -31,16 +33,33 @@ func (u *UI) bulks(r *http.Request) ([]bulkRow, error) {
 		if b.FinishedAt != nil && time.Since(*b.FinishedAt) > bulkStays {
 			continue
 		}
-		row := bulkRow{Bulk: b, Words: b.Verb + " all tasks", Now: time.Now()}
-		if said := details(b.Filter, "created_before"); said != "" {
-			row.Words += " with " + said
-		}
+		row := bulkRow{Bulk: b, Words: bulkWords(b.Verb, b.Filter), Now: time.Now()}
 		if b.Total != nil && *b.Total > 0 {
 			row.Percent, row.Known = int(min(100, 100*(b.Done+b.Skipped)/(*b.Total))), true
 		}
 		rows = append(rows, row)
 	}
 	return rows, err
+}
+
+// bulkWords says what is done to what: Retry all failed tasks of queue mail.
+func bulkWords(verb string, filter json.RawMessage) string {
+	var f map[string]any
+	if json.Unmarshal(filter, &f) != nil {
+		return verb
+	}
+	said := strings.ToUpper(verb[:1]) + verb[1:] + " all "
+	if state, ok := f["state"]; ok {
+		said += fmt.Sprint(state) + " "
+	}
+	said += "tasks"
+	for _, part := range []struct{ name, words string }{{"kind", " of kind %v"}, {"queue", " of queue %v"}, {"tag", " tagged %v"}, {"q", " with “%v”"},
+		{"error_group", " of error group %v"}, {"created_after", " made since %v"}} { // until when is always there: what was made later is left alone
+		if value, ok := f[part.name]; ok {
+			said += fmt.Sprintf(part.words, value)
+		}
+	}
+	return said
 }
 
 // matching returns the verbs that "all matching" offers for a state; "": for all states at once nothing is offered.

@@ -72,11 +72,27 @@ func ceiling(n int64) int64 {
 
 // perMinute is how many tasks ended in the newest whole minutes, a minute.
 func (s series) perMinute() string {
-	if len(s.steps) < 2 {
+	p := s.last()
+	if p.At.IsZero() {
 		return "0"
 	}
-	p := s.steps[len(s.steps)-2] // the last one is not over
 	return number(int64(float64(p.Completed+p.Failed) / s.step.Minutes()))
+}
+
+// failing says how many of those that ended in a step failed.
+func (p step) failing() string {
+	if p.Failed == 0 {
+		return "none failed"
+	}
+	return fmt.Sprintf("%d %% failed", max(1, 100*p.Failed/(p.Completed+p.Failed)))
+}
+
+// last is the newest step that is over; the zero one: there is none.
+func (s series) last() step {
+	if len(s.steps) < 2 {
+		return step{}
+	}
+	return s.steps[len(s.steps)-2]
 }
 
 func (s series) wire() []map[string]any {

@@ -31,7 +31,7 @@ func attacks(t *testing.T) []string {
 func (r *rig) plant(i int, attack string) scheduler.TaskID {
 	r.t.Helper()
 	id, worker := scheduler.NewTaskID(), scheduler.NewWorkerID()
-	r.exec(`insert into scheduler.workers (id, name, host, version, queues, kinds, slots, running, ttl_ms) values ($1, $2, $2, $2, array[$2], array[$2], 3, 1, 3600000)`, worker, attack)
+	r.exec(`insert into scheduler.workers (id, name, host, version, language, queues, kinds, slots, running, ttl_ms) values ($1, $2, $2, $2, $2, array[$2], array[$2], 3, 1, 3600000)`, worker, attack)
 	r.exec(`insert into scheduler.tasks (id, kind, queue, state, attempt, worker_id, started_at, finished_at, payload, result, error_code, error, progress_current, progress_total,
 			progress_message, progress_data, progress_at, unique_key, idempotency_key, schedule, tick_at, tags)
 		values ($1, $2, $2, ($4::text)::scheduler.task_state, 2, $3, now(), now(), jsonb_build_object($2::text, $2::text), jsonb_build_object($2::text, $2::text), $2, $2, 1, 3, $2, jsonb_build_object($2::text, $2::text), now(), $2, $2, $2, now(), array[$2])`,
@@ -40,11 +40,25 @@ func (r *rig) plant(i int, attack string) scheduler.TaskID {
 	r.exec(`insert into scheduler.attempts (task_id, attempt, queue, kind, outcome, worker_id, worker, started_at, error_code, error, stack) values ($1, 1, $2, $2, 'failed', $3, $2, now(), $2, $2, $2)`, id, attack, worker)
 	r.exec(`insert into scheduler.task_logs (task_id, queue, attempt, message) values ($1, $2, 1, $2)`, id, attack)
 	r.exec(`insert into scheduler.schedules (name, expression, zone, kind, queue, payload, error) values ($1 || $2::text, '* * * * *', $1, $1, $1, jsonb_build_object($1::text, $1::text), $1)`, attack, fmt.Sprint(i))
+	r.exec(`alter table scheduler.subscriptions drop constraint if exists subscriptions_name_check, drop constraint if exists subscriptions_pattern_check`)
+	r.exec(`insert into scheduler.subscriptions (name, pattern, kind, queue) values ($1 || $2::text, $1, $1, $1)`, attack, fmt.Sprint(i))
+	r.exec(`insert into scheduler.messages (topic, payload) values ($1, jsonb_build_object($1::text, $1::text))`, attack)
 	r.exec(`insert into scheduler.queues (name, paused_at) values ($1, now()) on conflict do nothing`, attack)
+	r.exec(`insert into scheduler.audit (actor, verb, task_id, target, detail) values ($1, $1, $2, $1, jsonb_build_object('reason', $1::text, $1::text, $1::text)), ($1, $1, null, $1, '{}')`, attack, id)
+	r.exec(`insert into scheduler.bulk (id, verb, filter, reason, actor) values ($1, 'retry', jsonb_build_object('queue', $2::text, 'kind', $2::text, 'tag', $2::text, 'q', $2::text, 'error_group', $2::text), $2, $2)`, scheduler.NewTaskID(), attack)
+	r.exec(`insert into scheduler.stats (minute, queue, kind, completed, failed, dead) values (date_trunc('minute', now()), $1, $1, 1, 30, $2)`, attack, i) // a burst
+	r.exec(`insert into scheduler.schedule_ticks (schedule, tick_at, queue, task_id) values ($1 || $2::text, now(), $1, $3)`, attack, fmt.Sprint(i), id)
+	r.exec(`insert into scheduler.tasks (kind, queue, run_at, created_at) values ($1, $1 || ' waits', now() - interval '9 min', now() - interval '9 min')`, attack)
+	r.exec(`insert into scheduler.workers (id, name, host, version, queues, kinds, slots, ttl_ms, seen_at) values (gen_random_uuid(), $1, $1, $1, array[$1], array_fill($1::text, array[9]), 3, 1, now() - ($2::integer + 1) * interval '1 min')`, attack, i) // silent
 	return id
 }
 
-var tag = regexp.MustCompile(`<[a-zA-Z/!][^>]*>`)
+var (
+	tag       = regexp.MustCompile(`<[a-zA-Z/!][^>]*>`)
+	attribute = regexp.MustCompile(`\s([a-zA-Z-]+)(?:=("[^"]*"|'[^']*'))?`)
+	literal   = regexp.MustCompile(`"[^"]*"`)
+	opening   = regexp.MustCompile(`^</?!?[a-zA-Z0-9]+`)
+)
 
 // TestEverythingIsText plants 100 strings in every field and looks at every page: none of them comes out as markup. The tags of
 // a page are the same, whatever is planted, but for how many there are.
@@ -53,21 +67,46 @@ func TestEverythingIsText(t *testing.T) {
 	r := newRig(t, "")
 	all := attacks(t)
 	var pages []string
+	of := map[string]string{} // the attack that a page is about; a page that is missing is about all
 	for i, attack := range all {
-		id := r.plant(i, attack)
+		id, before := r.plant(i, attack), len(pages)
 		pages = append(pages, "/tasks/"+id.String(), "/tasks?"+url.Values{"kind": {attack}, "queue": {attack}, "tag": {attack}}.Encode(),
 			"/tasks?"+url.Values{"text": {attack}, "state": {attack}}.Encode(), "/tasks?"+url.Values{"since": {attack}}.Encode(), "/dead?"+url.Values{"before": {attack}}.Encode(),
-			"/login?"+url.Values{"next": {attack}}.Encode())
+			"/login?"+url.Values{"next": {attack}}.Encode(), "/tasks?"+url.Values{"before": {attack}}.Encode(), "/tasks?"+url.Values{"group": {attack}}.Encode(),
+			"/tasks?"+url.Values{"until": {attack}, attack: {attack}}.Encode(), "/tasks/"+url.PathEscape(attack), "/settings/"+url.PathEscape(attack), "/tasks/"+id.String()+"?"+url.Values{attack: {attack}}.Encode())
+		if i%10 == 0 { // long pages
+			pages = append(pages, "/schedules?"+url.Values{"edit": {attack + fmt.Sprint(i)}}.Encode(), "/?"+url.Values{"span": {attack}}.Encode())
+		}
+		for _, page := range pages[before:] {
+			of[page] = attack
+		}
 	}
 	benign := map[string]bool{}
 	harmless := r.plant(3, "harmless")
-	for _, path := range append([]string{"/tasks/" + harmless.String(), "/tasks?kind=harmless&queue=harmless&tag=harmless", "/tasks?state=harmless", "/login"}, paths...) {
+	for _, path := range append([]string{"/tasks/" + harmless.String(), "/tasks?kind=harmless&queue=harmless&tag=harmless", "/tasks?state=harmless", "/login", "/schedules?edit=harmless3", "/tasks?group=harmless", "/tasks?since=harmless"}, paths...) {
 		for _, name := range names(r.get(path).body) {
 			benign[name] = true
 		}
 	}
+	answers := map[string]answer{}
 	for _, path := range append(pages, paths...) {
-		a := r.get(path)
+		answers[path] = r.get(path)
+	}
+	for i, attack := range all {
+		for path, form := range map[string]url.Values{
+			"/login": {"token": {attack}, "name": {attack}, "next": {attack}}, "/queues/act": {"do": {"pause"}, "queue": {attack}, "back": {attack}},
+			"/schedules/act": {"do": {"set"}, "name": {"x"}, "expression": {attack}, "zone": {attack}, "kind": {attack}, "payload": {attack}, "back": {attack}},
+			"/tasks/act":     {"do": {attack}, "id": {attack}, "back": {attack}}, "/tasks/edit": {"id": {attack}, "payload": {attack}, "back": {attack}},
+			"/tasks/bulk": {"do": {attack}, "filter": {"state=" + url.QueryEscape(attack)}}, "/workers/act": {"do": {attack}, "id": {attack}},
+		} {
+			name := fmt.Sprintf("POST %s %d", path, i)
+			of[name], of[name+" next"] = attack, attack
+			if answers[name] = r.post(path, form); answers[name].StatusCode == 303 { // what was done is said on the next page
+				answers[name+" next"] = r.get("/tasks/" + harmless.String())
+			}
+		}
+	}
+	for path, a := range answers {
 		if a.StatusCode >= 500 {
 			t.Errorf("%s: %d", path, a.StatusCode)
 		}
@@ -76,7 +115,11 @@ func TestEverythingIsText(t *testing.T) {
 				t.Errorf("%s has the tag %s", path, name)
 			}
 		}
-		for _, attack := range all {
+		on := all
+		if attack, ok := of[path]; ok {
+			on = []string{attack}
+		}
+		for _, attack := range on {
 			if strings.Contains(attack, "<") && strings.Contains(a.body, attack) {
 				t.Errorf("%s has %q as it is", path, attack)
 			}
@@ -90,9 +133,12 @@ func TestEverythingIsText(t *testing.T) {
 
 // names are the tags of a page with the names of their attributes.
 func names(page string) (list []string) {
-	attribute := regexp.MustCompile(`\s([a-zA-Z-]+)(?:=("[^"]*"|'[^']*'))?`)
-	for _, found := range tag.FindAllString(regexp.MustCompile(`"[^"]*"`).ReplaceAllString(page, `""`), -1) {
-		name := regexp.MustCompile(`^</?!?[a-zA-Z0-9]+`).FindString(found)
+	for _, found := range tag.FindAllString(literal.ReplaceAllString(page, `""`), -1) {
+		name := opening.FindString(found)
+		if name == "" { // a comment, a doctype: no page has others
+			list = append(list, found)
+			continue
+		}
 		for _, a := range attribute.FindAllStringSubmatch(found, -1) {
 			name += " " + a[1]
 			if strings.HasPrefix(a[1], "on") {
@@ -122,11 +168,39 @@ func TestNothingRunsInABrowser(t *testing.T) {
 	if browser.Eval[bool](tab, `!!window.hit || document.querySelectorAll("main img, main iframe, main object, main embed, main script").length > 0`) {
 		t.Error("something ran, or became an element")
 	}
+	for _, path := range paths {
+		tab.Go(r.one + path)
+		if browser.Eval[bool](tab, `!!window.hit || document.querySelectorAll("main img, main iframe, main object, main embed, main script").length > 0`) {
+			t.Errorf("something ran on %s", path)
+		}
+	}
 	for _, task := range running[:5] {
 		tab.Go(r.one + "/tasks/" + task.ID.String())
 		tab.Await(`document.querySelector("#live").textContent === "live"`)
 		if browser.Eval[bool](tab, `!!window.hit || document.querySelectorAll("main img, main iframe, main script").length > 0`) {
 			t.Errorf("something ran on the page of %q", task.Kind)
 		}
+	}
+}
+
+// TestLogLinesAreText: lines, messages and results of a handler come by the stream, and are text.
+func TestLogLinesAreText(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "")
+	all := attacks(t)
+	id := r.submit(scheduler.NewTask{Kind: "demo.echo", Payload: map[string]any{"lines": all}, Delay: 3600 * 1e9})
+	tab := browser.Open(t, r.two+"/tasks/"+id.String())
+	live(tab)
+	r.work()
+	tab.Click(`button[value=run]`)
+	tab.Await(fmt.Sprintf(`document.querySelectorAll("#log li").length === %d && document.querySelector(".taskhead .state").textContent === "completed"`, len(all)))
+	got := browser.Eval[[]string](tab, `[...document.querySelectorAll("#log .line")].map(l => l.textContent)`)
+	for i, attack := range all {
+		if got[i] != attack {
+			t.Errorf("%q is shown as %q", attack, got[i])
+		}
+	}
+	if browser.Eval[bool](tab, `!!window.hit || document.querySelectorAll("main img, main iframe, main script").length > 0`) {
+		t.Error("something ran")
 	}
 }

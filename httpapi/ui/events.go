@@ -1,13 +1,16 @@
 package ui
 
 import (
+	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/pgscheduler/scheduler/scheduler"
+	"github.com/pgscheduler/scheduler/sql"
 )
 
 // happening is one thing that happened to a task.
@@ -26,9 +29,11 @@ const (
 	tailRows  = 100 // that it shows
 )
 
-// events shows what happened last: to the newest tasks, to those that run, and to the newest dead letters; and what people did.
+// events shows what happened last: to the newest tasks, to those that run or wait for their time, and to the newest dead letters;
+// which attempts failed; and what people did.
 func (u *UI) events(r *http.Request) (*screen, error) {
-	filters := []scheduler.Filter{{Limit: tailTasks}, {State: scheduler.Running, Limit: tailTasks}, {State: scheduler.Failed, Limit: 50}}
+	filters := []scheduler.Filter{{Limit: tailTasks}, {State: scheduler.Running, Limit: tailTasks}, {State: scheduler.Scheduled, Limit: tailTasks},
+		{State: scheduler.Failed, Limit: 50}}
 	found := make([][]scheduler.Task, len(filters))
 	group, ctx := errgroup.WithContext(r.Context())
 	for i, filter := range filters {
@@ -42,13 +47,9 @@ func (u *UI) events(r *http.Request) (*screen, error) {
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	seen := map[scheduler.TaskID]bool{}
-	var tail []happening
-	for _, t := range slices.Concat(found...) {
-		if !seen[t.ID] {
-			seen[t.ID] = true
-			tail = append(tail, happenings(t, time.Now())...)
-		}
+	tail, ids, err := u.tail(r.Context(), slices.Concat(found...))
+	if err != nil {
+		return nil, err
 	}
 	for _, d := range deeds(audit, time.Now()) {
 		tail = append(tail, d.happening())
@@ -63,8 +64,56 @@ func (u *UI) events(r *http.Request) (*screen, error) {
 		}
 		wire = append(wire, event)
 	}
-	return &screen{Name: "events", Title: "Events", Data: tail, Wire: map[string]any{"items": wire},
-		SQL: []Statement{listStatement(filters[0]), listStatement(filters[1]), listStatement(filters[2])}}, nil
+	statements := []Statement{statement(sql.AttemptsRecent, map[string]any{"tasks": "{" + strings.Join(ids, ",") + "}", "limit": tailRows})}
+	for _, filter := range filters {
+		statements = append(statements, listStatement(filter))
+	}
+	return &screen{Name: "events", Title: "Events", Reread: true, Data: tail, Wire: map[string]any{"items": wire}, SQL: statements}, nil
+}
+
+// tail is what happened to tasks, and attempts that failed; ids are those of the tasks whose attempts were asked for.
+func (u *UI) tail(ctx context.Context, tasks []scheduler.Task) (tail []happening, ids []string, err error) {
+	seen, now := map[scheduler.TaskID]scheduler.Task{}, time.Now()
+	var tried []scheduler.TaskID
+	for _, t := range tasks {
+		if _, ok := seen[t.ID]; ok {
+			continue
+		}
+		seen[t.ID] = t
+		tail = append(tail, happenings(t, now)...)
+		if t.Attempt > 1 || t.Attempt > 0 && t.State == scheduler.Scheduled {
+			tried, ids = append(tried, t.ID), append(ids, t.ID.String())
+		}
+	}
+	attempts, err := u.client.RecentAttempts(ctx, tried, tailRows)
+	for _, a := range attempts {
+		if t, ok := seen[a.TaskID]; ok && t.State.Done() && t.Attempt == a.Attempt {
+			continue // its end is that of the task
+		}
+		tail = append(tail, tries(a, now)...)
+	}
+	return tail, ids, err
+}
+
+// outcomes are the words for how an attempt ended.
+var outcomes = map[string]string{"failed": "attempt failed", "snoozed": "snoozed", "released": "handed back", "crashed": "worker lost", "cancelled": "stopped"}
+
+// tries are the beginning and the end of an attempt that did not complete its task.
+func tries(a scheduler.EndedAttempt, now time.Time) []happening {
+	on := "attempt " + number(int64(a.Attempt))
+	if a.Worker != nil {
+		on += " on " + *a.Worker
+	}
+	base := happening{TaskID: a.TaskID, Short: a.TaskID.String()[24:], Kind: a.Kind}
+	began, ended := base, base
+	began.At, began.Verb, began.State, began.Detail = moment{a.StartedAt, now}, "started", "running", on
+	ended.At, ended.Verb, ended.State = moment{a.EndedAt, now}, outcomes[a.Outcome], a.Outcome
+	ended.Detail = on + ", after " + lasted(max(0, a.EndedAt.Sub(a.StartedAt)))
+	if a.Error != nil {
+		ended.Detail += ": " + *a.Error
+	}
+	ended.Detail = scheduler.Truncate(ended.Detail, 200)
+	return []happening{began, ended}
 }
 
 // happenings are what a task's row tells of its life.
@@ -88,7 +137,7 @@ func happenings(t scheduler.Task, now time.Time) []happening {
 	if t.Worker != nil {
 		on = "on " + *t.Worker
 	}
-	if t.Attempt > 0 {
+	if t.Attempt > 0 && (t.State == scheduler.Running || t.State.Done()) { // else a row of the attempt says so
 		say(t.StartedAt, "started", "running", "attempt "+number(int64(t.Attempt))+" "+on)
 	}
 	if t.State == scheduler.Running && t.ProgressMessage != nil {

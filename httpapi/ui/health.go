@@ -16,6 +16,15 @@ type health struct {
 	Others []finding
 }
 
+// shownFindings is how many of the others are shown at once.
+const shownFindings = 3
+
+// Next are the others that matter most, Rest those behind them.
+func (h health) Next() []finding { return h.Others[:min(len(h.Others), shownFindings)] }
+
+// Rest are the findings that one has to ask for.
+func (h health) Rest() []finding { return h.Others[min(len(h.Others), shownFindings):] }
+
 // finding is something that a person should know.
 type finding struct {
 	Level    string // good, warn, bad
@@ -33,7 +42,7 @@ const (
 
 // health judges what was read. For the queues that wait longest it asks why.
 func (u *UI) health(ctx context.Context, g glance) health {
-	findings := slices.Concat(u.waiting(ctx, g.queues), silent(g.workers), broken(g.schedules))
+	findings := slices.Concat(u.waiting(ctx, g.queues), bursts(g.hour, time.Now()), silent(g.workers), broken(g.schedules))
 	if len(findings) == 0 {
 		return health{finding: finding{Level: "good", Sentence: "All is well.", Detail: calm(g)}}
 	}
@@ -59,7 +68,11 @@ func calm(g glance) string {
 	if live == 1 {
 		noun = "worker is"
 	}
-	return fmt.Sprintf("%s live, %d tasks run.", number(int64(live))+" "+noun, running)
+	runs := plural(running, "task") + " run"
+	if running == 1 {
+		runs += "s"
+	}
+	return fmt.Sprintf("%s live, %s.", number(int64(live))+" "+noun, runs)
 }
 
 // waiting finds queues whose tasks wait for longer than they should, the oldest first.
@@ -75,9 +88,15 @@ func (u *UI) waiting(ctx context.Context, queues []scheduler.QueueStatus) (found
 			Sentence: fmt.Sprintf("Queue %s: the oldest task has waited for %s.", q.Name, lasted(age))}
 		switch {
 		case q.PausedAt != nil:
-			f.Detail, f.Path, f.rank = "The queue is paused since "+stamp(*q.PausedAt)+".", "/queues", 5
+			f.Path, f.rank = "/queues", 5
+			f.Sentence = fmt.Sprintf("Queue %s has been paused for %s.", q.Name, lasted(time.Since(*q.PausedAt)))
+			f.Detail = fmt.Sprintf("%s ready, the oldest for %s.", areTasks(q.Ready), lasted(age))
 		case i < mostAsked:
-			f.Detail = u.reason(ctx, q.Name)
+			reason := u.reason(ctx, q.Name)
+			f.Detail = spoken(reason)
+			if reason.Code == "no_worker_for_kind" || reason.Code == "workers_quiet" {
+				f.Level, f.rank = "bad", 90+f.rank
+			}
 		}
 		if q.PausedAt == nil && q.Workers == 0 {
 			f.Level, f.rank = "bad", 100+f.rank
@@ -87,6 +106,14 @@ func (u *UI) waiting(ctx context.Context, queues []scheduler.QueueStatus) (found
 	return found
 }
 
+// areTasks says how many tasks are: 1 task is, 10 000+ tasks are.
+func areTasks(n int) string {
+	if n == 1 {
+		return "1 task is"
+	}
+	return capped(n) + " tasks are"
+}
+
 func oldest(q scheduler.QueueStatus) time.Duration {
 	if q.OldestReadyMS == nil {
 		return 0
@@ -94,17 +121,17 @@ func oldest(q scheduler.QueueStatus) time.Duration {
 	return time.Duration(*q.OldestReadyMS) * time.Millisecond
 }
 
-// reason says why the next task of a queue does not run; "" when it can't be told.
-func (u *UI) reason(ctx context.Context, queue scheduler.Queue) string {
+// reason says why the next task of a queue does not run; the zero one when it can't be told.
+func (u *UI) reason(ctx context.Context, queue scheduler.Queue) scheduler.Reason {
 	id, err := u.client.OldestReady(ctx, queue)
 	if err != nil {
-		return ""
+		return scheduler.Reason{}
 	}
 	reasons, err := u.client.Explain(ctx, id)
 	if err != nil || len(reasons) == 0 {
-		return ""
+		return scheduler.Reason{}
 	}
-	return reasons[0].Reason
+	return reasons[0]
 }
 
 // silent finds workers that are not heard of any more.
@@ -112,7 +139,7 @@ func silent(workers []scheduler.Worker) (found []finding) {
 	for _, w := range workers {
 		if !w.Live {
 			found = append(found, finding{Level: "warn", rank: 90, Path: "/workers",
-				Sentence: fmt.Sprintf("Worker %s is silent since %s.", w.Name, stamp(w.SeenAt)), Detail: "Its tasks are about to be given back."})
+				Sentence: fmt.Sprintf("Worker %s has been silent for %s.", w.Name, lasted(time.Since(w.SeenAt))), Detail: "Its tasks are about to be given back."})
 		}
 	}
 	return found
@@ -123,7 +150,7 @@ func broken(schedules []scheduler.Schedule) (found []finding) {
 	for _, s := range schedules {
 		switch {
 		case s.Error != nil:
-			found = append(found, finding{Level: "bad", rank: 80, Path: "/schedules", Sentence: fmt.Sprintf("Schedule %s can't fire.", s.Name), Detail: *s.Error})
+			found = append(found, finding{Level: "bad", rank: 80, Path: "/schedules", Sentence: fmt.Sprintf("Schedule %s can't fire.", s.Name), Detail: scheduler.Truncate(*s.Error, 200)})
 		case s.PausedAt == nil && s.NextRunAt != nil && time.Since(*s.NextRunAt) > farBehind:
 			found = append(found, finding{Level: "bad", rank: 85, Path: "/schedules", Detail: "Any worker or server fires schedules; is one running?",
 				Sentence: fmt.Sprintf("Schedule %s should have fired %s ago.", s.Name, lasted(time.Since(*s.NextRunAt)))})

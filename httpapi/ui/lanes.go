@@ -15,8 +15,7 @@ type lane struct {
 	Outcome string
 	Worker  string
 	Waited  string
-	Ran     string // "": it does not run yet
-	Error   string
+	Ran     string        // "": it does not run yet
 	Due     string        // when it runs at the earliest; "": at once, or it ran
 	Bar     template.HTML // drawing of both, on the scale of the whole timeline
 }
@@ -52,8 +51,7 @@ func lanes(t scheduler.Task, attempts []scheduler.Attempt, now time.Time) []lane
 			stop = *a.EndedAt
 		}
 		ran = lasted(max(0, stop.Sub(a.StartedAt)))
-		l := lane{Label: fmt.Sprintf("Attempt %d", a.Attempt), Outcome: a.Outcome, Worker: text(a.Worker), Waited: lasted(max(0, a.StartedAt.Sub(free))), Ran: ran,
-			Error: text(a.Error), Bar: scale.draw(free, a.StartedAt, stop, a.Outcome)}
+		l := lane{Label: fmt.Sprintf("Attempt %d", a.Attempt), Outcome: a.Outcome, Worker: text(a.Worker), Waited: lasted(max(0, a.StartedAt.Sub(free))), Ran: ran, Bar: scale.draw(free, a.StartedAt, stop, a.Outcome)}
 		list, free = append(list, l), stop
 	}
 	if waits {

@@ -4,6 +4,9 @@ import (
 	"context"
 	"html/template"
 	"net/http"
+	"slices"
+	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -33,6 +36,7 @@ type glance struct {
 	running   []scheduler.Task
 	dead      []scheduler.Task
 	series    series
+	hour      []scheduler.Stat // by minutes
 }
 
 // glanceRows is how many tasks its tables show.
@@ -49,11 +53,20 @@ func (u *UI) glance(ctx context.Context, span string) (g glance, err error) {
 		return err
 	})
 	group.Go(func() (err error) {
-		g.dead, _, err = u.client.Tasks(ctx, scheduler.Filter{State: scheduler.Failed, Limit: glanceRows})
+		g.dead, _, err = u.client.Tasks(ctx, scheduler.Filter{State: scheduler.Failed, Limit: pageRows})
+		slices.SortStableFunc(g.dead, func(a, b scheduler.Task) int { return when(b).Compare(when(a)) }) // listed by when they were made
+		g.dead = g.dead[:min(len(g.dead), glanceRows)]
 		return err
 	})
-	group.Go(func() (err error) { g.series, err = u.throughput(ctx, span); return err })
-	return g, group.Wait()
+	group.Go(func() (err error) { g.hour, err = u.client.Stats(ctx, scheduler.StatsFilter{}); return err })
+	if span == "24h" {
+		group.Go(func() (err error) { g.series, err = u.day(ctx); return err })
+	}
+	err = group.Wait()
+	if span != "24h" {
+		g.series = newSeries(g.hour, scheduler.StatsFilter{}, time.Now())
+	}
+	return g, err
 }
 
 func (u *UI) overview(r *http.Request) (*screen, error) {
@@ -69,7 +82,7 @@ func (u *UI) overview(r *http.Request) (*screen, error) {
 		Running: newTable(g.running, scheduler.Running), Dead: newTable(g.dead, scheduler.Failed)}
 	wire := map[string]any{"health": data.Health.wire(), "counts": wireCounts(g.counts), "throughput": g.series.wire(),
 		"running": list(g.running, u.config.Wire.Task), "dead": list(g.dead, u.config.Wire.Task)}
-	return &screen{Name: "overview", Title: "Overview", Data: data, Wire: wire, SQL: []Statement{
+	return &screen{Name: "overview", Title: "Overview", Reread: true, Data: data, Wire: wire, SQL: []Statement{
 		statement(sql.Counts, map[string]any{"cap": scheduler.CountCap}), statement(sql.Queues, map[string]any{"cap": scheduler.CountCap}),
 		statement(sql.Workers, nil)}}, nil
 }
@@ -87,13 +100,58 @@ func tiles(g glance) []tile {
 		}
 	}
 	return []tile{
-		{"Running", by[scheduler.Running], "", "/tasks?state=running", "running"},
-		{"Ready", by[scheduler.Ready], "", "/tasks?state=ready", "ready"},
-		{"Scheduled", by[scheduler.Scheduled], "", "/tasks?state=scheduled", "scheduled"},
-		{"Dead", by[scheduler.Failed], "", "/dead", "failed"},
-		{"Done per minute", g.series.perMinute(), "", "/tasks?state=completed", "completed"},
-		{"Workers", number(int64(live)), number(int64(busy)) + " of " + number(int64(slots)) + " slots busy", "/workers", ""},
+		{"Running", by[scheduler.Running], number(int64(busy)) + " of " + plural(slots, "slot") + " busy", "/tasks?state=running", "running"},
+		{"Ready", by[scheduler.Ready], longest(g.queues), "/tasks?state=ready", "ready"},
+		{"Scheduled", by[scheduler.Scheduled], "for later, or to retry", "/tasks?state=scheduled", "scheduled"},
+		{"Dead letters", by[scheduler.Failed], buried(g.hour), "/dead", "failed"},
+		{"Done per minute", g.series.perMinute(), g.series.last().failing(), "/tasks?state=completed", "completed"},
+		{"Workers", number(int64(live)), crew(g.workers), "/workers", ""},
 	}
+}
+
+// longest says how long the oldest ready task waits.
+func longest(queues []scheduler.QueueStatus) string {
+	var most time.Duration
+	for _, q := range queues {
+		most = max(most, oldest(q))
+	}
+	if most < time.Second {
+		return "none waits"
+	}
+	return "oldest waits " + whole(most)
+}
+
+// buried says how many tasks gave up in the last hour.
+func buried(hour []scheduler.Stat) string {
+	var dead int64
+	for _, stat := range hour {
+		dead += stat.Dead
+	}
+	return number(dead) + " in the last hour"
+}
+
+// crew says what is not as usual with the workers.
+func crew(workers []scheduler.Worker) string {
+	quiet, silent := 0, 0
+	for _, w := range workers {
+		switch {
+		case !w.Live:
+			silent++
+		case w.Command != scheduler.CommandRun:
+			quiet++
+		}
+	}
+	var parts []string
+	if quiet > 0 {
+		parts = append(parts, number(int64(quiet))+" quiet")
+	}
+	if silent > 0 {
+		parts = append(parts, number(int64(silent))+" silent")
+	}
+	if len(parts) == 0 && len(workers) > 0 {
+		return "all take tasks"
+	}
+	return strings.Join(parts, ", ")
 }
 
 // count spells a count: 312, 10 000+ or ≈ 4 812 000.

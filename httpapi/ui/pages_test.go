@@ -44,12 +44,12 @@ func TestPagesSayWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
 	for path, status := range map[string]int{"/tasks?state=nonsense": 422, "/tasks?before=x": 422, "/tasks?since=yesterday": 422, "/tasks?text=" + strings.Repeat("x", 201): 422,
-		"/tasks/x": 404, "/tasks/x/y": 404, "/dead?before=x": 422, "/settings/x": 404, "/tasks?queue=%00": 200} {
+		"/tasks/x": 404, "/tasks/x/y": 404, "/dead?before=x": 422, "/settings/x": 404, "/topics?topic=a.*": 422, "/topics?after=%00": 422, "/tasks?queue=%00": 200} {
 		if a := r.get(path); a.StatusCode != status || !strings.Contains(a.body, "<h1") {
 			t.Errorf("%s: %d, want %d", path, a.StatusCode, status)
 		}
 	}
-	for path, form := range map[string]url.Values{"/tasks/act": {"do": {"explode"}, "id": {"x"}}, "/queues/act": {"do": {"x"}}, "/schedules/act": {"do": {"x"}},
+	for path, form := range map[string]url.Values{"/tasks/act": {"do": {"explode"}, "id": {"x"}}, "/queues/act": {"do": {"x"}}, "/schedules/act": {"do": {"x"}}, "/topics/act": {"do": {"x"}},
 		"/workers/act": {"do": {"x"}, "id": {scheduler.NewWorkerID().String()}}, "/tasks/bulk": {"do": {"x"}, "filter": {"state=failed"}}, "/tasks/edit": {"id": {"x"}}} {
 		if a := r.post(path, form); a.StatusCode < 400 || a.StatusCode >= 500 {
 			t.Errorf("POST %s %v: %d", path, form, a.StatusCode)
@@ -79,13 +79,19 @@ func TestActorIsTheSession(t *testing.T) {
 	}
 }
 
-// TestWithoutScript: pages are whole before any script runs, and read themselves again.
+// TestWithoutScript: pages are whole before any script runs, and read themselves again where nothing can be typed or selected.
 func TestWithoutScript(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
 	id := r.scene()
 	a := r.get("/tasks/" + id.String())
-	for _, part := range []string{`<noscript><meta http-equiv="refresh"`, `report_id`, `rendering page 29 of 30`, `goroutine 41`, `>Run now</button>`, `Attempt 3`, `retry_backoff`} {
+	for path, again := range map[string]bool{"/": true, "/queues": true, "/workers": true, "/events": true, "/tasks": false, "/dead": false, "/schedules": false,
+		"/tasks/" + id.String(): false} {
+		if got := strings.Contains(r.get(path).body, `<noscript><meta http-equiv="refresh"`); got != again {
+			t.Errorf("%s reads itself again: %v", path, got)
+		}
+	}
+	for _, part := range []string{`report_id`, `rendering page 29 of 30`, `goroutine 41`, `>Run now</button>`, `Attempt 3`, `retry_backoff`} {
 		if !strings.Contains(a.body, part) {
 			t.Errorf("the page of a task lacks %q", part)
 		}

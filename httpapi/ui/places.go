@@ -42,7 +42,7 @@ func (u *UI) queues(r *http.Request) (*screen, error) {
 		}
 		rows = append(rows, row)
 	}
-	return &screen{Name: "queues", Title: "Queues", Data: rows, Wire: map[string]any{"items": list(queues, u.config.Wire.Queue)},
+	return &screen{Name: "queues", Title: "Queues", Reread: true, Data: rows, Wire: map[string]any{"items": list(queues, u.config.Wire.Queue)},
 		SQL: []Statement{statement(sql.Queues, map[string]any{"cap": scheduler.CountCap})}}, nil
 }
 
@@ -92,6 +92,6 @@ func (u *UI) workers(r *http.Request) (*screen, error) {
 		}
 		rows = append(rows, row)
 	}
-	return &screen{Name: "workers", Title: "Workers", Data: rows, Wire: map[string]any{"items": list(workers, u.config.Wire.Worker)},
+	return &screen{Name: "workers", Title: "Workers", Reread: true, Data: rows, Wire: map[string]any{"items": list(workers, u.config.Wire.Worker)},
 		SQL: []Statement{statement(sql.Workers, nil), listStatement(scheduler.Filter{State: scheduler.Running, Limit: 500})}}, nil
 }

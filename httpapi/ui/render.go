@@ -13,6 +13,10 @@ import (
 	"path"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/pgscheduler/scheduler/scheduler"
 )
 
 //go:embed templates
@@ -58,6 +62,8 @@ type frame struct {
 	SignedIn bool // there is a session to end
 	Version  string
 	Now      time.Time
+	Reread   bool // the page reads itself again without JavaScript: nothing can be typed or selected on it
+	Again    bool // the page is about a failure that passes, and asks again
 }
 
 type navItem struct {
@@ -65,10 +71,10 @@ type navItem struct {
 	Here        bool
 }
 
-// navigation lists the pages. Topics and push endpoints get theirs when there are any.
+// navigation lists the pages. Push endpoints get theirs when there are any.
 var navigation = []struct{ path, label, name string }{
 	{"/", "Overview", "overview"}, {"/tasks", "Tasks", "tasks"}, {"/dead", "Dead letters", "dead"}, {"/queues", "Queues", "queues"},
-	{"/schedules", "Schedules", "schedules"}, {"/workers", "Workers", "workers"}, {"/events", "Events", "events"}, {"/settings", "Settings", "settings"},
+	{"/schedules", "Schedules", "schedules"}, {"/topics", "Topics", "topics"}, {"/workers", "Workers", "workers"}, {"/events", "Events", "events"}, {"/settings", "Settings", "settings"},
 }
 
 // render sends a page, whole or not at all.
@@ -78,7 +84,7 @@ func (u *UI) render(w http.ResponseWriter, r *http.Request, status int, s *scree
 		return
 	}
 	f := frame{screen: s, Path: r.URL.RequestURI(), JSON: jsonPath(r), Said: said(w, r), Actor: actor(r), SignedIn: u.SignedIn(r),
-		Version: u.config.Version, Now: time.Now().UTC()}
+		Version: u.config.Version, Now: time.Now().UTC(), Reread: s.Reread, Again: status == http.StatusServiceUnavailable && r.Method == http.MethodGet}
 	for _, item := range navigation {
 		f.Nav = append(f.Nav, navItem{item.path, item.label, item.name == s.Name || item.name == "tasks" && s.Name == "task"})
 	}
@@ -113,12 +119,40 @@ func jsonPath(r *http.Request) string {
 }
 
 // failure is what the page of an error shows.
-type failure struct{ Title, Detail string }
+type failure struct{ Title, Detail, Back string }
 
 // fail sends a page, or JSON, about what went wrong.
 func (u *UI) fail(w http.ResponseWriter, r *http.Request, status int, title, detail string) {
 	wire := map[string]any{"status": status, "title": title, "detail": detail}
-	u.render(w, r, status, &screen{Name: "failure", Title: title, Data: failure{title, detail}, Wire: wire})
+	u.render(w, r, status, &screen{Name: "failure", Title: title, Data: failure{title, sentence(detail), back(r)}, Wire: wire})
+}
+
+// sentence begins with a capital and ends with a full stop. What names a field of a form does so in its words: /max_attempts: 1 to 1000.
+func sentence(detail string) string {
+	detail = strings.TrimPrefix(detail, "/")
+	if detail == "" {
+		return ""
+	}
+	first, size := utf8.DecodeRuneInString(detail)
+	detail = string(unicode.ToUpper(first)) + detail[size:]
+	if !strings.HasSuffix(detail, ".") {
+		detail += "."
+	}
+	return detail
+}
+
+// back is the page that a form or a bad filter was on; "": none.
+func back(r *http.Request) string {
+	if r.Method == http.MethodPost {
+		if from := r.PostForm.Get("back"); from != "" {
+			return local(from)
+		}
+		return ""
+	}
+	if r.URL.RawQuery != "" {
+		return r.URL.Path
+	}
+	return ""
 }
 
 // refuse is fail for an error of scheduler's.
@@ -129,6 +163,9 @@ func (u *UI) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		status = http.StatusUnprocessableEntity
 	case u.config.Refusal != nil:
 		status, title, detail = u.config.Refusal(r.Context(), err)
+	}
+	if errors.Is(err, scheduler.ErrNotFound) && strings.HasPrefix(r.URL.Path, "/tasks/") {
+		title, detail = "There is no such task", "It was deleted, or there never was one of that id."
 	}
 	u.fail(w, r.WithContext(context.WithoutCancel(r.Context())), status, title, detail)
 }

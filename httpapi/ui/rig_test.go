@@ -38,6 +38,7 @@ type rig struct {
 	one    string // URL
 	two    string
 	http   *http.Client // with a jar for cookies; it follows no redirect
+	conn   *pgx.Conn    // of exec
 }
 
 func newRig(t *testing.T, token string) *rig {
@@ -74,12 +75,15 @@ func (r *rig) serve(token string) (*scheduler.Client, string) {
 // exec runs SQL past the client.
 func (r *rig) exec(statement string, args ...any) {
 	r.t.Helper()
-	conn, err := pgx.Connect(r.t.Context(), r.db)
-	if err != nil {
-		r.t.Fatal(err)
+	if r.conn == nil {
+		conn, err := pgx.Connect(r.t.Context(), r.db)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		r.t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(r.t.Context())) })
+		r.conn = conn
 	}
-	defer conn.Close(context.WithoutCancel(r.t.Context()))
-	if _, err := conn.Exec(r.t.Context(), statement, args...); err != nil {
+	if _, err := r.conn.Exec(r.t.Context(), statement, args...); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -154,7 +158,7 @@ func (r *rig) post(path string, form url.Values, headers ...string) answer {
 // gates lets the test tell a handler when to go on.
 type gates struct{ report, finish chan struct{} }
 
-// work runs a worker until the test ends: demo.slow reports when it may, then finishes when it may; demo.fail fails for good.
+// work runs a worker until the test ends: demo.slow reports when it may, then finishes when it may; demo.fail fails for good; demo.echo logs and reports the lines of its payload.
 func (r *rig) work() gates {
 	r.t.Helper()
 	g := gates{report: make(chan struct{}), finish: make(chan struct{})}
@@ -183,6 +187,15 @@ func (r *rig) work() gates {
 	})
 	worker.Handle(registry, "demo.fail", func(context.Context, *worker.Task[map[string]any]) (string, error) {
 		return "", worker.Permanent(errors.New("the printer is on fire"))
+	})
+	worker.Handle(registry, "demo.echo", func(_ context.Context, task *worker.Task[struct{ Lines []string }]) ([]string, error) {
+		for i, line := range task.Args.Lines {
+			task.Log("%s", line)
+			if err := task.Report(int64(i), int64(len(task.Args.Lines)), line); err != nil {
+				return nil, err
+			}
+		}
+		return task.Args.Lines, nil
 	})
 	w, err := worker.New(r.client, registry, worker.Config{Name: "web-7", Concurrency: 4, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {

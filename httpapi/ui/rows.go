@@ -45,6 +45,10 @@ func newRow(t scheduler.Task, now time.Time) row {
 		r.Note = "cancelling"
 	case t.State == scheduler.Running: // an error is of an attempt before
 		r.Note = text(t.ProgressMessage)
+	case t.State == scheduler.Completed && t.StartedAt != nil && t.FinishedAt != nil: // an error is of an attempt before
+		r.Note = "took " + lasted(max(0, t.FinishedAt.Sub(*t.StartedAt)))
+	case t.Error != nil && t.State == scheduler.Cancelled:
+		r.Note = *t.Error
 	case t.Error != nil:
 		r.Note = text(t.ErrorCode) + ": " + *t.Error
 	}

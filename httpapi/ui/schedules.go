@@ -17,7 +17,8 @@ import (
 // schedulesData is what the page of schedules shows.
 type schedulesData struct {
 	Rows []scheduleRow
-	New  scheduleRow // an empty form
+	Edit *scheduleRow // the one whose form is open; nil: none
+	New  scheduleRow  // an empty form
 }
 
 // scheduleRow is a schedule as its page shows it.
@@ -28,6 +29,7 @@ type scheduleRow struct {
 	Next  []time.Time
 	Local string // the next tick in its own zone
 	Dots  []dot  // its last ticks, oldest first
+	Late  bool   // the next tick should have been
 }
 
 // dot is a tick that made a task.
@@ -65,6 +67,9 @@ func (u *UI) schedules(r *http.Request) (*screen, error) {
 		row := newScheduleRow(s)
 		row.Dots = fired[s.Name]
 		data.Rows = append(data.Rows, row)
+		if s.Name == r.URL.Query().Get("edit") {
+			data.Edit = &row
+		}
 	}
 	return &screen{Name: "schedules", Title: "Schedules", Data: data, Wire: map[string]any{"items": list(schedules, u.config.Wire.Schedule)},
 		SQL: []Statement{statement(sql.Schedules, map[string]any{"name": ""}), statement(sql.ScheduleTicks, map[string]any{"limit": shownDots})}}, nil
@@ -76,6 +81,7 @@ func newScheduleRow(s scheduler.Schedule) scheduleRow {
 	if err != nil || s.NextRunAt == nil || s.PausedAt != nil {
 		return row
 	}
+	row.Late = row.Now.Sub(*s.NextRunAt) > farBehind
 	row.Next = append([]time.Time{*s.NextRunAt}, cron.NextN(*s.NextRunAt, shownNext-1)...)
 	if zone, err := time.LoadLocation(s.Zone); err == nil {
 		row.Local = s.NextRunAt.In(zone).Format("2006-01-02 15:04 MST")

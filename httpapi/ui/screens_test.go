@@ -1,27 +1,21 @@
 package ui_test
 
 import (
-	"os"
-	"path/filepath"
-	"strings"
-	"testing"
-
-	"github.com/pgscheduler/scheduler/internal/browser"
 	"github.com/pgscheduler/scheduler/scheduler"
 )
 
 // paths are all pages but that of a task.
-var paths = []string{"/", "/tasks", "/dead", "/queues", "/schedules", "/workers", "/events", "/settings"}
+var paths = []string{"/", "/tasks", "/dead", "/queues", "/schedules", "/topics", "/workers", "/events", "/settings"}
 
 // scene fills a database with something of everything, and returns a task with a history.
 func (r *rig) scene() scheduler.TaskID {
 	r.t.Helper()
 	ctx := r.t.Context()
-	r.exec(`insert into scheduler.workers (id, name, host, pid, version, queues, kinds, slots, running, ttl_ms, started_at)
-		select gen_random_uuid(), 'web-' || n, 'web-' || n || '.internal', 4000 + n, '0.4.0', '{default,mail}', '{mail.send,report.generate,image.resize}', 10, 3 * n, 3600000, now() - interval '3 h'
+	r.exec(`insert into scheduler.workers (id, name, host, pid, version, language, memory_bytes, queues, kinds, slots, running, ttl_ms, started_at)
+		select gen_random_uuid(), 'web-' || n, 'web-' || n || '.internal', 4000 + n, '0.4.0', case n when 1 then 'go' when 2 then 'php 8.2' else '' end, case when n < 3 then 41000000 * n end, '{default,mail}', '{mail.send,report.generate,image.resize}', 10, 3 * n, 3600000, now() - interval '3 h'
 		from generate_series(1, 3) n`)
 	r.exec(`insert into scheduler.tasks (id, kind, queue, state, attempt, failures, worker_id, created_at, started_at, finished_at, error_code, error, payload)
-		select scheduler.uuidv7(), k.kind, k.queue, (case when n % 19 = 0 then 'failed' when n % 23 = 0 then 'cancelled' else 'completed' end)::scheduler.task_state, 1 + n % 3, n % 3, w.id,
+		select (lpad(to_hex((extract(epoch from now() - n * interval '40 s') * 1000)::bigint), 12, '0') || '7' || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 4, 15))::uuid, k.kind, k.queue, (case when n % 19 = 0 then 'failed' when n % 23 = 0 then 'cancelled' else 'completed' end)::scheduler.task_state, 1 + n % 3, n % 3, w.id,
 			now() - n * interval '40 s', now() - n * interval '40 s' + interval '2 s', now() - n * interval '40 s' + interval '9 s',
 			case when n % 19 = 0 then 'error' when n % 23 = 0 then 'cancelled' end, case when n % 19 = 0 then 'smtp: 421 mail.example.org: too many connections' when n % 23 = 0 then 'cancelled by Ada' end,
 			jsonb_build_object('to', 'user' || n || '@example.org', 'template', 'invoice')
@@ -36,6 +30,14 @@ func (r *rig) scene() scheduler.TaskID {
 		select date_trunc('minute', now()) - n * interval '1 min', q, 'k', (40 + 30 * sin(n / 9.0) + n * 7 % 11)::integer, case when n % 17 < 3 then n % 9 else 0 end, case when n % 29 = 0 then 2 else 0 end, 0, 0, 1, 1
 		from generate_series(0, 1500) n, unnest('{default,mail}'::text[]) q`)
 	r.exec(`insert into scheduler.queues (name, paused_at) values ('newsletter', now() - interval '20 min')`)
+	for _, s := range []scheduler.NewSubscription{{Name: "mailer", Pattern: "order.*", Kind: "mail.send", Queue: "mail"}, {Name: "audit-log", Pattern: "#", Kind: "log.append", Priority: 5},
+		{Name: "eu-invoices", Pattern: "order.#.eu", Kind: "report.generate", MaxAttempts: 3}} {
+		if _, err := r.client.SetSubscription(ctx, s); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	r.exec(`insert into scheduler.messages (topic, payload, published_at, tasks) select (array['order.created', 'order.paid.eu', 'user.signed_up'])[1 + n % 3],
+		jsonb_build_object('order', 1000 + n, 'total', n * 37 % 500), now() - n * interval '7 s', 1 + n % 2 from generate_series(1, 12) n`)
 	for _, s := range []scheduler.NewSchedule{
 		{Name: "nightly-report", Expression: "30 2 * * *", Zone: "Europe/Berlin", Kind: "report.generate"},
 		{Name: "digest", Expression: "0 8 * * 1-5", Zone: "America/New_York", Kind: "mail.send", Queue: "mail"},
@@ -67,34 +69,4 @@ func (r *rig) history() scheduler.TaskID {
 	r.exec(`insert into scheduler.task_logs (task_id, queue, attempt, at, stream, message) select $1, 'default', 1 + n / 10, now() - (300 - 8 * n) * interval '1 s',
 		case when n % 9 = 0 then 'stderr' else 'log' end, 'rendering page ' || n || ' of 30' from generate_series(1, 29) n`, id)
 	return id
-}
-
-// TestPictures writes pictures of all pages into the folder that SCREENSHOTS names, for people to look at.
-func TestPictures(t *testing.T) {
-	t.Parallel()
-	folder := os.Getenv("SCREENSHOTS")
-	if folder == "" {
-		t.Skip("SCREENSHOTS names no folder")
-	}
-	r := newRig(t, "")
-	id := r.scene()
-	guest := newRig(t, "a token")
-	pages := map[string]string{"task": r.one + "/tasks/" + id.String(), "login": guest.one + "/login", "tasks-failed": r.one + "/tasks?state=failed&queue=mail", "missing": r.one + "/tasks/nothing"}
-	for _, path := range paths {
-		pages["page-"+strings.TrimPrefix(path, "/")] = r.one + path
-	}
-	tab := browser.Open(t, r.one)
-	for name, url := range pages {
-		for look, how := range map[string]struct {
-			width int
-			dark  bool
-		}{"light": {1280, false}, "dark": {1280, true}, "phone": {375, false}} {
-			tab.Look(how.width, how.dark)
-			tab.Go(url)
-			tab.Picture(filepath.Join(folder, name+"-"+look+".png"))
-			if wide := browser.Eval[int](tab, "document.documentElement.scrollWidth"); wide > how.width {
-				t.Errorf("%s is %d pixels wide at %d", name, wide, how.width)
-			}
-		}
-	}
 }

@@ -2,8 +2,10 @@ package ui
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,9 +21,9 @@ type taskData struct {
 	Row     row
 	Reasons []scheduler.Reason
 	Lanes   []lane
-	Failed  []scheduler.Attempt // those with an error, newest first
+	Errors  []mistake // newest first
 	Lines   []scheduler.LogLine
-	Earlier bool // there are lines before these
+	Earlier bool // there are attempts before those in Lanes
 	Cursor  int64
 	Facts   []fact
 	Curl    string
@@ -64,25 +66,49 @@ func (u *UI) task(r *http.Request) (*screen, error) {
 	now := time.Now()
 	d.Row, d.Facts, d.Curl = newRow(d.Task, now), facts(d.Task, now), curl(r, d.Task)
 	d.Lanes = lanes(d.Task, attempts, now)
-	for i := len(attempts) - 1; i >= 0; i-- {
-		if attempts[i].Error != nil || attempts[i].Stack != nil {
-			d.Failed = append(d.Failed, attempts[i])
-		}
+	reasons := d.Reasons
+	d.Earlier, d.Errors = len(attempts) > mostLanes, mistakes(attempts)
+	if d.Task.State == scheduler.Completed || d.Task.State == scheduler.Running && len(d.Reasons) == 1 {
+		d.Reasons = nil // the rest of the page says it
 	}
 	if n := len(d.Lines); n > 0 {
 		d.Cursor = d.Lines[n-1].ID
 	}
 	final := d.Task.State.Done()
-	d.Can = can{Retry: d.Task.State == scheduler.Failed || d.Task.State == scheduler.Cancelled, Cancel: !final,
+	d.Can = can{Retry: d.Task.State == scheduler.Failed || d.Task.State == scheduler.Cancelled, Cancel: !final && d.Task.CancelRequestedAt == nil,
 		Run: d.Task.State == scheduler.Scheduled, Edit: d.Task.State != scheduler.Running && d.Task.State != scheduler.Completed, Delete: final}
 	d.Edit, d.Audit = newEdit(d.Task), deeds(audit, now)
 	wire := map[string]any{"task": u.config.Wire.Task(d.Task), "attempts": list(attempts, u.config.Wire.Attempt),
-		"logs": list(d.Lines, u.config.Wire.LogLine), "why": list(d.Reasons, u.config.Wire.Reason),
+		"logs": list(d.Lines, u.config.Wire.LogLine), "why": list(reasons, u.config.Wire.Reason),
 		"audit": list(audit, u.config.Wire.Audit)}
 	args := map[string]any{"id": id, "after": 0, "limit": logRows}
-	return &screen{Name: "task", Title: d.Task.Kind + " " + d.Row.Short, Data: d, Wire: wire, SQL: []Statement{statement(sql.Task, args),
+	return &screen{Name: "task", Reread: d.Task.State == scheduler.Running, Title: d.Task.Kind + " " + d.Row.Short, Data: d, Wire: wire, SQL: []Statement{statement(sql.Task, args),
 		statement(sql.Attempts, args), statement(sql.Logs, args), statement(sql.Explain, args),
 		statement(sql.AuditTask, map[string]any{"task": id, "before": int64(math.MaxInt64), "limit": 100})}}, nil
+}
+
+// mistake is what attempts in a row failed with.
+type mistake struct {
+	Label string // of the attempts
+	Code  string
+	Error string
+	Stack string // of the newest of them
+	first int
+}
+
+// mistakes are the errors of attempts, newest first; attempts in a row that failed with the same words are one.
+func mistakes(attempts []scheduler.Attempt) (list []mistake) {
+	for _, a := range slices.Backward(attempts) {
+		if a.Error == nil && a.Stack == nil {
+			continue
+		}
+		if n := len(list) - 1; n >= 0 && list[n].Code == text(a.ErrorCode) && list[n].Error == text(a.Error) {
+			list[n].Label = fmt.Sprintf("Attempts %d to %d", a.Attempt, list[n].first)
+			continue
+		}
+		list = append(list, mistake{Label: fmt.Sprintf("Attempt %d", a.Attempt), Code: text(a.ErrorCode), Error: text(a.Error), Stack: text(a.Stack), first: a.Attempt})
+	}
+	return list
 }
 
 // facts are the details of a task.
@@ -98,7 +124,6 @@ func facts(t scheduler.Task, now time.Time) []fact {
 			list = append(list, fact{Label: label, At: &moment{*t, now}})
 		}
 	}
-	say("Id", t.ID.String(), "")
 	say("Queue", string(t.Queue), "/tasks?queue="+query(string(t.Queue)))
 	say("Kind", t.Kind, "/tasks?kind="+query(t.Kind))
 	say("Tags", strings.Join(t.Tags, ", "), "")
@@ -124,11 +149,12 @@ func facts(t scheduler.Task, now time.Time) []fact {
 	say("Idempotency key", text(t.IdempotencyKey), "")
 	say("Schedule", text(t.Schedule), "/schedules")
 	at("Tick", t.TickAt)
+	say("Topic", text(t.Topic), "/topics")
 	return list
 }
 
 func attemptsOf(t scheduler.Task) string {
-	said := number(int64(t.Attempt)) + " so far, " + plural(t.Failures, "failure") + " of " + number(int64(t.MaxAttempts)) + " allowed"
+	said := number(int64(t.Attempt)) + " so far, " + number(int64(t.Failures)) + " of " + plural(t.MaxAttempts, "allowed failure")
 	if t.Crashes > 0 {
 		said += ", " + plural(t.Crashes, "lost worker")
 	}

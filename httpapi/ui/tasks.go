@@ -24,6 +24,7 @@ type tasksData struct {
 	Matching   []string // verbs for all tasks that match, not only those of the page
 	Filter     string   // of those, as a query
 	Nothing    string   // why the table is empty
+	Never      bool     // there is no task at all
 	First      string   // path of the first page; "": this is it
 	Older      string   // path of the next page; "": this is the last
 	OlderLabel string
@@ -58,7 +59,7 @@ func (u *UI) tasks(r *http.Request) (*screen, error) {
 		return nil, err
 	}
 	data := tasksData{State: filter.State, Tabs: tabs(query, filter.State, counts), Fields: fields(query), Table: newTable(tasks, filter.State),
-		Nothing: "No task is there."}
+		Nothing: "There is no such task."}
 	data.Table.Pick, data.Bulks = true, bulks
 	if len(tasks) > 0 {
 		data.Matching, data.Filter = matching(filter.State), strings.TrimPrefix(with(query, "before", ""), "/tasks?")
@@ -66,8 +67,11 @@ func (u *UI) tasks(r *http.Request) (*screen, error) {
 	for _, f := range data.Fields {
 		data.Filtered = data.Filtered || f.Value != ""
 	}
-	if data.Filtered {
-		data.Nothing = "No task fits the filter."
+	switch data.Never = filter.State == "" && query.Get("before") == ""; {
+	case data.Filtered:
+		data.Nothing, data.Never = "No task fits the filter.", false
+	case data.Never:
+		data.Nothing = "There is no task yet. Submit one:"
 	}
 	if query.Get("before") != "" {
 		data.First = with(query, "before", "")
@@ -127,7 +131,7 @@ func fields(query url.Values) []field {
 		{Name: "text", Label: "Text", Type: "search", Hint: "error, payload, id"},
 		{Name: "group", Label: "Error group", Type: "search"},
 		{Name: "since", Label: "Created since (UTC)", Type: "datetime-local"},
-		{Name: "until", Label: "until (UTC)", Type: "datetime-local"},
+		{Name: "until", Label: "Created until (UTC)", Type: "datetime-local"},
 	}
 	for i := range list {
 		list[i].Value = query.Get(list[i].Name)
@@ -148,7 +152,7 @@ func heading(state scheduler.State) string {
 	case scheduler.Completed, scheduler.Failed, scheduler.Cancelled:
 		return "Ended"
 	}
-	return "Time"
+	return "When"
 }
 
 // tabs are the states, with the filters that are set.

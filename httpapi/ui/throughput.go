@@ -7,10 +7,9 @@ import (
 	"github.com/pgscheduler/scheduler/scheduler"
 )
 
-// throughput reads how much ended in a span, step by step up to now, steps in which nothing did included: 24h by quarters of an
-// hour, 1h by minutes.
-func (u *UI) throughput(ctx context.Context, span string) (series, error) {
-	filter := scheduler.StatsFilter{Day: span == "24h"}
+// day reads how much ended in the last 24 h, by quarters of an hour up to now, those in which nothing did included.
+func (u *UI) day(ctx context.Context) (series, error) {
+	filter := scheduler.StatsFilter{Day: true}
 	stats, err := u.client.Stats(ctx, filter)
 	if err != nil {
 		return series{}, err

@@ -32,6 +32,9 @@ type Wire struct {
 	Worker   func(scheduler.Worker) any
 	Schedule func(scheduler.Schedule) any
 	Audit    func(scheduler.Audit) any
+
+	Subscription func(scheduler.Subscription) any
+	Message      func(scheduler.StoredMessage) any
 }
 
 // UI answers the requests for pages. Safe for concurrent use.
@@ -62,6 +65,7 @@ func New(config Config) (*UI, error) {
 	u.show("/dead", u.dead)
 	u.show("/queues", u.queues)
 	u.show("/schedules", u.schedules)
+	u.show("/topics", u.topics)
 	u.show("/workers", u.workers)
 	u.show("/events", u.events)
 	u.show("/settings", u.settings)
@@ -70,6 +74,7 @@ func New(config Config) (*UI, error) {
 	u.act("/tasks/bulk", u.actBulk)
 	u.act("/queues/act", u.actQueue)
 	u.act("/schedules/act", u.actSchedule)
+	u.act("/topics/act", u.actTopic)
 	u.act("/workers/act", u.actWorker)
 	u.mux.HandleFunc("GET /login", u.loginPage)
 	u.mux.HandleFunc("POST /login", u.login)
@@ -82,7 +87,7 @@ func New(config Config) (*UI, error) {
 }
 
 // firsts are the first parts of the paths of pages.
-var firsts = map[string]bool{"": true, "tasks": true, "dead": true, "queues": true, "schedules": true, "workers": true, "events": true,
+var firsts = map[string]bool{"": true, "tasks": true, "dead": true, "queues": true, "schedules": true, "topics": true, "workers": true, "events": true,
 	"settings": true, "login": true, "logout": true, "static": true, "index": true}
 
 // Takes reports whether a path is the dashboard's.
@@ -127,6 +132,8 @@ type screen struct {
 	Data  any         // for the template
 	Wire  any         // for .json
 	SQL   []Statement // of the view
+
+	Reread bool // without JavaScript too: nothing can be typed or selected on it
 }
 
 // show registers a page.

@@ -15,10 +15,12 @@ import (
 
 // words are what templates call.
 var words = template.FuncMap{
-	"ago": ago, "lasted": lasted, "stamp": stamp, "iso": iso, "clock": func(t time.Time) string { return t.UTC().Format("15:04:05") }, "moment": func(t, now time.Time) moment { return moment{t, now} }, "pretty": pretty, "text": text, "number": number,
-	"short": func(id fmt.Stringer) string { s := id.String(); return s[len(s)-12:] },
-	"ms":    func(ms int64) string { return lasted(time.Duration(ms) * time.Millisecond) },
-	"done":  func(s scheduler.State) bool { return s.Done() },
+	"ago": ago, "lasted": lasted, "stamp": stamp, "iso": iso, "pretty": pretty, "text": text, "number": number, "spoken": spoken,
+	"clock":  func(t time.Time) string { return t.UTC().Format("15:04:05") },
+	"moment": func(t, now time.Time) moment { return moment{t, now} },
+	"short":  func(id fmt.Stringer) string { s := id.String(); return s[len(s)-12:] },
+	"ms":     func(ms int64) string { return lasted(time.Duration(ms) * time.Millisecond) },
+	"done":   func(s scheduler.State) bool { return s.Done() },
 	"plural": func(n int, one string) string {
 		if n == 1 {
 			return "1 " + one
@@ -30,6 +32,7 @@ var words = template.FuncMap{
 		return map[string]any{"Path": path, "Filter": filter, "Label": label, "Verbs": verbs}
 	},
 	"verbs": func(verbs ...string) []string { return verbs },
+	"bytes": func(n *int64) string { return size(*n) },
 	"int64": func(n int) int64 { return int64(n) },
 	"cut":   scheduler.Truncate,
 }
@@ -38,12 +41,20 @@ var words = template.FuncMap{
 func ago(t, now time.Time) string {
 	d := now.Sub(t)
 	switch {
-	case d < -time.Second:
-		return "in " + lasted(-d)
+	case d <= -time.Second:
+		return "in " + whole(-d)
 	case d < time.Second:
 		return "now"
 	}
-	return lasted(d) + " ago"
+	return whole(d) + " ago"
+}
+
+// whole is a duration that changes while one looks: without tenths of seconds.
+func whole(d time.Duration) string {
+	if d < 10*time.Second {
+		return strconv.Itoa(int(d.Seconds())) + " s"
+	}
+	return lasted(d)
 }
 
 // lasted is a duration in its one or two largest units.
@@ -105,6 +116,21 @@ func number(n int64) string {
 		b.WriteRune(digit)
 	}
 	return b.String()
+}
+
+// size spells a number of bytes: 640 KiB, 12.5 MiB.
+func size(n int64) string {
+	value, unit := float64(n), "B"
+	for _, next := range []string{"KiB", "MiB", "GiB", "TiB"} {
+		if value < 1024 {
+			break
+		}
+		value, unit = value/1024, next
+	}
+	if value < 100 && unit != "B" {
+		return strconv.FormatFloat(value, 'f', 1, 64) + " " + unit
+	}
+	return strconv.FormatFloat(value, 'f', 0, 64) + " " + unit
 }
 
 // percent is how far a task is, 0 to 100 in whole steps; ok: it has said so.

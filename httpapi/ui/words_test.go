@@ -61,6 +61,11 @@ func TestNumbersAndTimes(t *testing.T) {
 			t.Errorf("%v: %q, want %q", d, got, want)
 		}
 	}
+	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 655360: "640 KiB", 13107200: "12.5 MiB", 1 << 62: "4194304 TiB"} {
+		if got := size(n); got != want {
+			t.Errorf("%d: %q, want %q", n, got, want)
+		}
+	}
 	now := time.Now()
 	if got := []string{ago(now, now), ago(now.Add(-time.Minute), now), ago(now.Add(2*time.Hour), now)}; got[0] != "now" || got[1] != "1 min ago" || got[2] != "in 2 h" {
 		t.Errorf("%q", got)

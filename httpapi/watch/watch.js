@@ -78,7 +78,8 @@ class TaskProgress extends HTMLElement {
     if (value === null) bar.removeAttribute('value'); else bar.value = value;
     const word = task.error && task.state === 'scheduled' ? 'Waiting to try again' : words[task.state] ?? task.state;
     if (state.textContent !== word) state.textContent = word; // only what is new is read aloud
-    text.textContent = [known != null ? Math.floor(known) + '%' : p.current || '', (task.done && task.error?.message) || p.message].filter(Boolean).join(' · ');
+    const why = task.done || task.state === 'scheduled' && !p.message ? task.error?.message : '';
+    text.textContent = [known != null ? Math.floor(known) + '%' : p.current ? p.current + ' so far' : '', why || p.message].filter(Boolean).join(' · ');
     this.dataset.state = task.state;
     this.#tell('task', task);
     if (task.done) this.#end(task.state === 'completed' ? 'done' : 'failed', task);

@@ -70,12 +70,30 @@ func Open(t testing.TB, url string) *Tab {
 		t.Fatalf("browser: %v", err)
 	}
 	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
-	t.Cleanup(cancel)
 	tab := &Tab{t: t, ctx: ctx}
 	tab.do(chromedp.Func(func(context.Context, *chromedp.Target) error { return nil })) // makes the tab, which lives as long as ctx
+	tab.hear(cancel)
 	tab.sayYes()
 	tab.Go(url)
 	return tab
+}
+
+// hear fails the test for each error that a page writes to the console: what its policy forbids, and what nothing catches. That a
+// server answers with an error is none. It ends with the tab.
+func (b *Tab) hear(cancel context.CancelFunc) {
+	messages, heard := chromedp.Console(b.ctx), make(chan struct{})
+	go func() { // ends with the tab; the cleanup waits
+		defer close(heard)
+		for m, err := range messages {
+			if err != nil {
+				return
+			}
+			if (m.IsException() || m.Type == "error") && m.Source != "network" {
+				b.t.Errorf("browser: the console says %s (%s)", m, m.URL)
+			}
+		}
+	}()
+	b.t.Cleanup(func() { cancel(); <-heard })
 }
 
 // sayYes answers each question of the page with yes.
@@ -195,9 +213,30 @@ func (b *Tab) Look(width int, dark bool) {
 	if dark {
 		scheme = "dark"
 	}
-	b.do(chromedp.EmulateViewport(int64(width), 800), chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+	b.do(chromedp.EmulateViewport(int64(width), 800))
+	b.media("prefers-color-scheme", scheme)
+}
+
+// NoScript has the pages that are opened from now on go without JavaScript. Await and Eval still work.
+func (b *Tab) NoScript() {
+	b.t.Helper()
+	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+		return err
+	}))
+}
+
+// Still has the browser ask pages for less motion.
+func (b *Tab) Still() {
+	b.t.Helper()
+	b.media("prefers-reduced-motion", "reduce")
+}
+
+// media sets what a page is told of its reader.
+func (b *Tab) media(feature, value string) {
+	b.t.Helper()
+	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: feature, Value: value}}})
 		return err
 	}))
 }

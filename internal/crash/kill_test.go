@@ -155,3 +155,35 @@ func TestCommandDiesWithItsWorker(t *testing.T) {
 		return err != nil || strings.HasPrefix(string(state), "Z")
 	})
 }
+
+// The long-lived children of a killed worker do not outlive it, and another worker's take over what they had open.
+func TestChildrenDieWithTheirWorker(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells a process of its parent's death")
+	}
+	l := openLedger(t, pgtest.DB(t))
+	cmd := []string{"sh", "-c", `trap "" TERM
+		echo '{"op":"ready","v":1,"kinds":["child"]}' >&3
+		while read -r line; do
+			case $line in *'"attempt":1,'*) echo $$; exec sleep 1000;; '{"op":"task"'*)
+				echo '{"op":"result","id":"'$(echo "$line" | sed 's/.*"task":{"id":"\([^"]*\)".*/\1/')'","result":"second"}' >&3;;
+			esac
+		done`}
+	o := orders{URL: l.url, Name: "first", Cmd: cmd, Heartbeat: 200 * time.Millisecond}
+	p := start(t, o)
+	id := l.submit(scheduler.NewTask{Kind: "child", Backoff: []time.Duration{0}})[0]
+	lines := func() int { return read[int](l, `select count(*) from scheduler.task_logs where task_id = $1`, id) }
+	await(t, "the child's line", func() bool { return lines() == 1 })
+	pid := read[string](l, `select message from scheduler.task_logs where task_id = $1`, id)
+	p.signal(syscall.SIGKILL)
+	await(t, "the death of "+pid, func() bool {
+		state, err := exec.Command("ps", "-o", "stat=", "-p", pid).Output()
+		return err != nil || strings.HasPrefix(string(state), "Z")
+	})
+	o.Name = "second"
+	start(t, o)
+	await(t, "the result of the second", func() bool {
+		return read[string](l, `select coalesce(result #>> '{}', '') from scheduler.tasks where id = $1`, id) == "second"
+	})
+}

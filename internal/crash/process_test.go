@@ -31,6 +31,7 @@ type orders struct {
 	Drain       time.Duration
 	MaxCrashes  int
 	Exec        []string // command of kind exec
+	Cmd         []string // command of two long-lived children
 }
 
 // process is a worker in a process of its own.

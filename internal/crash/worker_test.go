@@ -55,6 +55,13 @@ func serve(ctx context.Context, told string) error {
 	defer pool.Close()
 	registry := worker.NewRegistry()
 	(&hands{pool: pool, gate: client}).register(registry)
+	if o.Cmd != nil {
+		children, err := worker.HandleCommand(ctx, registry, worker.Command{Argv: o.Cmd, Procs: 2, Logger: logger})
+		if err != nil {
+			return err
+		}
+		defer children.Close()
+	}
 	if o.Exec != nil {
 		if err := worker.HandleExec(registry, "exec", o.Exec); err != nil {
 			return err

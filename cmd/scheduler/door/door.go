@@ -70,6 +70,16 @@ type Door interface {
 	ResumeSchedule(ctx context.Context, name string) (httpapi.Schedule, error)
 	DeleteSchedule(ctx context.Context, name string) error
 
+	// Publish makes a task of a message for each subscription that matches.
+	Publish(ctx context.Context, topic string, request httpapi.PublishRequest) (httpapi.Published, error)
+	// Subscriptions returns all, or with a topic those that match it.
+	Subscriptions(ctx context.Context, topic string) ([]httpapi.Subscription, error)
+	SetSubscription(ctx context.Context, name string, request httpapi.SubscriptionRequest) (httpapi.Subscription, error)
+	DeleteSubscription(ctx context.Context, name string) error
+	// FollowTopics gives the messages of all topics that match, after a cursor, or with "" from now on. It ends without an error
+	// when ctx does. It sits out an Outage.
+	FollowTopics(ctx context.Context, pattern, after string) iter.Seq2[TopicEvent, error]
+
 	Close()
 }
 

@@ -164,6 +164,10 @@ func TestReadEvent(t *testing.T) {
 	r := bufio.NewReader(strings.NewReader("id: 1\n\n: c\n\nevent:task\r\nid: 2\r\ndata: a\r\ndata:b\r\n\r\ndata: c\n"))
 	lines := 0
 	name, id, data, err := readEvent(r, func() { lines++ })
+	if name != "" || id != "1" || data != "" || err != nil {
+		t.Errorf("an id alone is %q %q %q %v", name, id, data, err)
+	}
+	name, id, data, err = readEvent(r, func() { lines++ })
 	if name != "task" || id != "2" || data != "a\nb" || err != nil || lines != 9 {
 		t.Errorf("%q %q %q %v, %d lines", name, id, data, err, lines)
 	}

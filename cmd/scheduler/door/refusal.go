@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/pgscheduler/scheduler/httpapi"
@@ -50,7 +51,8 @@ func (d *httpDoor) refused(response *http.Response, raw []byte) error {
 	case httpapi.CodeStateConflict:
 		return &scheduler.StateError{Task: id, State: scheduler.State(p.State), Verb: "change"}
 	case httpapi.CodeKeyReused:
-		return &refusal{class: &scheduler.KeyReusedError{Task: id}, text: p.Detail}
+		message, _ := strconv.ParseInt(p.MessageID, 10, 64) // 0 when the problem names none
+		return &refusal{class: &scheduler.KeyReusedError{Task: id, Message: message}, text: p.Detail}
 	case httpapi.CodeValidationFailed, httpapi.CodeMalformedJSON, httpapi.CodeBadCursor:
 		return invalidFields(p)
 	}

@@ -171,7 +171,7 @@ func (s *stream) take(name, data string) (done bool, err error) {
 	return false, nil
 }
 
-// readEvent reads one event of a stream of server-sent events, as the HTML standard has them; heard is called at each line.
+// readEvent reads one event of a stream of server-sent events, as the HTML standard has them, or an id without one, whose name is ""; heard is called at each line.
 func readEvent(r *bufio.Reader, heard func()) (name, id, data string, err error) {
 	var lines []string
 	for {
@@ -184,8 +184,10 @@ func readEvent(r *bufio.Reader, heard func()) (name, id, data string, err error)
 		field, value, _ := strings.Cut(line, ":")
 		value = strings.TrimPrefix(value, " ")
 		switch {
+		case line == "" && len(lines) == 0 && id != "":
+			return "", id, "", nil // no event: only what to come back with
 		case line == "" && len(lines) == 0:
-			name, id = "", "" // a comment, or retry
+			name = "" // a comment, or retry
 		case line == "":
 			return name, id, strings.Join(lines, "\n"), nil
 		case field == "event":

@@ -21,8 +21,9 @@ function lasted(ms) {
 }
 function ago(t) {
   const ms = Date.now() - t;
-  if (ms < -1000) return "in " + lasted(-ms);
-  return ms < 1000 ? "now" : lasted(ms) + " ago";
+  const whole = (t) => (t < 10000 ? `${Math.floor(t / 1000)} s` : lasted(t)); // no tenths of what changes while one looks
+  if (ms <= -1000) return "in " + whole(-ms);
+  return ms < 1000 ? "now" : whole(ms) + " ago";
 }
 function tick() {
   for (const time of all("time:not([data-clock])")) {
@@ -44,8 +45,9 @@ function patch(task) {
     }
     if (field("attempt")) field("attempt").textContent = task.attempt || "";
     if (field("progress")) bar(field("progress"), task);
-    const why = task.error ? `${task.error.code}: ${task.error.message}` : "";
-    const note = task.state !== "running" ? why : task.cancel_requested ? "cancelling" : (task.progress?.message ?? "");
+    const why = !task.error ? "" : task.state === "cancelled" ? task.error.message : `${task.error.code}: ${task.error.message}`;
+    const took = task.state === "completed" && task.started_at ? "took " + lasted(Math.max(0, Date.parse(task.finished_at) - Date.parse(task.started_at))) : "";
+    const note = took ? took : task.state !== "running" ? why : task.cancel_requested ? "cancelling" : (task.progress?.message ?? "");
     if (field("note")) field("note").textContent = note.slice(0, 160);
     if (field("message")) field("message").textContent = task.progress?.message ?? "";
   }
@@ -74,7 +76,12 @@ function bar(place, task) {
 }
 
 // say tells whether the page is live.
-function say(text) { const live = $("#live"); if (live && live.textContent !== text) live.textContent = text; }
+function say(text) {
+  const live = $("#live");
+  if (!live || live.textContent === text) return;
+  live.textContent = text;
+  live.className = text === "live" ? "dim live" : "dim lost";
+}
 
 // follow opens a stream for the tasks of the page that are not done, again when those change.
 let stream = null, followed = "";
@@ -176,7 +183,9 @@ function unveil(within) { for (const b of all(".copy, .all", within)) b.hidden =
 // chosen says how many rows are selected.
 function chosen() {
   const n = all("input[name=id]:checked").length, said = $(".chosen");
-  if (said) said.textContent = n ? `${n} selected:` : "Selected:";
+  if (!said) return;
+  said.textContent = n ? `${n} selected:` : "Selected:";
+  said.parentElement.hidden = !n;
 }
 
 document.addEventListener("change", (e) => {
@@ -215,6 +224,8 @@ function move(by) {
   links[Math.min(links.length - 1, Math.max(0, at + by))]?.focus();
 }
 function act(verb) {
+  const own = row_(document.activeElement)?.querySelector(`button[value="${verb}"]`); // of a group of dead letters
+  if (own) return own.click();
   const form = $("#pick") ?? $("#act"), button = form && $(`button[value="${verb}"]`, form);
   if (!button) return;
   const box = $("input[name=id][type=checkbox]", row_(document.activeElement) ?? document.createElement("i"));

@@ -1,0 +1,329 @@
+//go:build unix
+
+package worker_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pgscheduler/scheduler/scheduler"
+	"github.com/pgscheduler/scheduler/worker"
+)
+
+func TestHandleCommandRefuses(t *testing.T) {
+	t.Parallel()
+	script := func(text string) []string { return []string{"sh", "-c", text} }
+	for _, c := range []struct {
+		name    string
+		command worker.Command
+		want    string
+	}{
+		{"nothing", worker.Command{}, "Command.Argv is empty"},
+		{"no such command", worker.Command{Argv: []string{"no-such-command-anywhere"}}, "not found"},
+		{"too many", worker.Command{Argv: script(""), Procs: 1001}, "Command.Procs"},
+		{"negative tasks", worker.Command{Argv: script(""), MaxTasks: -1}, "Command.MaxTasks"},
+		{"negative time", worker.Command{Argv: script(""), MaxTime: -1}, "Command.MaxTime"},
+		{"negative memory", worker.Command{Argv: script(""), MaxMemory: -1}, "Command.MaxMemory"},
+		{"negative patience", worker.Command{Argv: script(""), ReadyWithin: -1}, "Command.ReadyWithin"},
+		{"exits", worker.Command{Argv: childCommand(childArgs{Exit: true})}, "it ended before it was ready: exit status 7: no way"},
+		{"exits 0", worker.Command{Argv: script("echo 'PHP Fatal error' >&2")}, "it ended before it was ready: exit status 0: PHP Fatal error"},
+		{"silent", worker.Command{Argv: childCommand(childArgs{Silent: true}), ReadyWithin: 300 * time.Millisecond}, "it was not ready within 300ms"},
+		{"another version", worker.Command{Argv: childCommand(childArgs{V: 2})}, "it speaks version 2"},
+		{"no kinds", worker.Command{Argv: script(`echo '{"op":"ready","v":1}' >&3; cat`)}, "it serves 0 kinds"},
+		{"bad kind", worker.Command{Argv: childCommand(childArgs{Kinds: []string{"-"}})}, `"-" cannot be a kind`},
+		{"bad slots", worker.Command{Argv: childCommand(childArgs{Slots: 1001})}, "it has 1001 slots"},
+		{"all slots", worker.Command{Argv: childCommand(childArgs{Slots: 1000}), Procs: 11}, "11 processes with 1000 slots each"},
+		{"bad frame", worker.Command{Argv: script(`echo '{"op":"ready","v":"1"}' >&3; cat`)}, "its ready frame makes no sense"},
+		{"garbage", worker.Command{Argv: script(`echo hello >&3; cat`)}, `no frame on descriptor 3: "hello"`},
+		{"no descriptor", worker.Command{Argv: script(`exec 3>&-; exec cat`)}, "it closed descriptor 3"},
+		{"kind taken", worker.Command{Argv: childCommand(childArgs{Kinds: []string{"a", "taken"}})}, `kind "taken" has a handler already`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			registry := worker.NewRegistry()
+			worker.Handle(registry, "taken", func(context.Context, *worker.Task[none]) (none, error) { return none{}, nil })
+			l := &logs{}
+			c.command.Logger = l.logger()
+			_, err := worker.HandleCommand(t.Context(), registry, c.command)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v\nwant %q", err, c.want)
+			}
+			if kinds := registry.Kinds(); len(kinds) != 1 {
+				t.Errorf("kinds %q are left", kinds)
+			}
+		})
+	}
+}
+
+func TestHandleCommandEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	enough := errors.New("enough")
+	file := filepath.Join(t.TempDir(), "pid")
+	go func() { // ends with the file
+		for {
+			if pid, err := os.ReadFile(file); err == nil && strings.HasSuffix(string(pid), "\n") {
+				cancel(enough)
+				return
+			}
+			if pause(t.Context(), 5*time.Millisecond) != nil {
+				return
+			}
+		}
+	}()
+	_, err := worker.HandleCommand(ctx, worker.NewRegistry(), worker.Command{Argv: []string{"sh", "-c", `echo $$ >"$0"; exec sleep 1000`, file}})
+	if !errors.Is(err, enough) {
+		t.Errorf("%v", err)
+	}
+	if pid, _ := os.ReadFile(file); !dead(t, string(pid)) {
+		t.Errorf("child %s lives", pid)
+	}
+}
+
+// A process that comes back as another one is not given tasks; it is tried again and again.
+func TestChildThatComesBackDifferent(t *testing.T) {
+	t.Parallel()
+	for later, want := range map[string]string{
+		"other":  "it serves k, other, and this worker registered with k",
+		"exit":   "it ended before it was ready: exit status 7",
+		"silent": "it was not ready within 1s",
+	} {
+		t.Run(later, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			file := filepath.Join(t.TempDir(), "once")
+			r.startChildren(worker.Command{ReadyWithin: time.Second}, childArgs{Once: file, Later: later}, worker.Config{})
+			r.ends(do("kill"), scheduler.Scheduled)
+			await(t, "two more starts", func() bool { return strings.Count(r.logs.String(), want) >= 2 })
+			id := r.submit(do("pid"))
+			if err := os.Remove(file); err != nil { // it is itself again
+				t.Fatal(err)
+			}
+			if task := r.final(id); task.State != scheduler.Completed || task.Attempt != 1 {
+				t.Errorf("%s at attempt %d: %s", task.State, task.Attempt, text(task.Error))
+			}
+		})
+	}
+}
+
+// At shutdown children finish what they run, and end.
+func TestChildrenDrain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	x := r.startChildren(worker.Command{Procs: 2}, childArgs{}, worker.Config{})
+	file := filepath.Join(t.TempDir(), "go")
+	id := r.submit(do("until file", "file", file))
+	await(t, "the child's line", func() bool { return len(r.lines(id, "stdout")) == 1 })
+	x.cancel()
+	await(t, "the other child's end", func() bool { return len(childrenOf(t, r)) == 1 })
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.wait(); err != nil {
+		t.Error(err)
+	}
+	if task := r.task(id); task.State != scheduler.Completed || string(task.Result) != `"there"` {
+		t.Errorf("%s: %s", task.State, text(task.Error))
+	}
+	if strings.Contains(r.logs.String(), "level=WARN") {
+		t.Error("something was wrong")
+	}
+}
+
+// childrenOf lists the children, by the log, that are not dead.
+func childrenOf(t *testing.T, r *rig) (alive []string) {
+	t.Helper()
+	for line := range strings.Lines(r.logs.String()) {
+		if _, rest, ready := strings.Cut(line, `msg="child ready"`); ready {
+			_, rest, _ = strings.Cut(rest, "pid=")
+			if pid, _, _ := strings.Cut(rest, " "); !dead(t, pid) {
+				alive = append(alive, pid)
+			}
+		}
+	}
+	return alive
+}
+
+// When the drain timeout is over, or Abort is called, tasks are handed back and no child is left.
+func TestChildrenAreHandedBackAtShutdown(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*running) error{
+		"drain timeout": func(x *running) error { return x.stop() },
+		"abort":         func(x *running) error { x.Abort(); return x.wait() },
+		"second signal": func(x *running) error { x.cancel(); x.Abort(); return x.wait() },
+	} {
+		for _, what := range []string{"wait", "hang"} {
+			t.Run(name+", "+what, func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t)
+				x := r.startChildren(worker.Command{Procs: 2}, childArgs{Stubborn: true}, worker.Config{DrainTimeout: -1})
+				new := do(what)
+				new.MaxAttempts = 1
+				id := r.submit(new)
+				await(t, "the child's line", func() bool { return len(r.lines(id, "stdout")) == 1 })
+				await(t, "two children", func() bool { return len(childrenOf(t, r)) == 2 })
+				_ = end(x)
+				if alive := childrenOf(t, r); len(alive) > 0 {
+					t.Errorf("children %q outlived Run", alive)
+				}
+				if task, attempts := r.task(id), r.attempts(id); task.State != scheduler.Ready || task.Failures != 0 || len(attempts) != 1 || attempts[0].Outcome != "released" {
+					t.Errorf("%s with %d failures, attempts %+v", task.State, task.Failures, attempts)
+				}
+			})
+		}
+	}
+}
+
+// An idle child that does not end when it is told to is made to.
+func TestChildThatDoesNotDrain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	x := r.startChildren(worker.Command{}, childArgs{Stubborn: true}, worker.Config{})
+	r.pidOfChild()
+	if err := x.stop(); err != nil {
+		t.Error(err)
+	}
+	if alive := childrenOf(t, r); len(alive) > 0 {
+		t.Errorf("child %q is left", alive)
+	}
+}
+
+func TestChildrenEndWhenTheWorkerCannotStart(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	registry := worker.NewRegistry()
+	r.handleChildren(registry, worker.Command{}, childArgs{Stubborn: true})
+	r.works.Close()
+	config := worker.Config{Logger: r.logs.logger()}
+	w, err := worker.New(r.works, registry, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Run(t.Context()); err == nil {
+		t.Error("it ran")
+	}
+	if alive := childrenOf(t, r); len(alive) > 0 {
+		t.Errorf("child %q is left", alive)
+	}
+}
+
+// A child that reads nothing gets its tasks' timeouts all the same.
+func TestChildThatIsDeaf(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.startChildren(worker.Command{}, childArgs{Deaf: true}, worker.Config{})
+	id := r.submit(scheduler.NewTask{Kind: "k", Payload: strings.Repeat("p", 200_000), MaxAttempts: 1, Timeout: 200 * time.Millisecond})
+	if task := r.final(id); text(task.ErrorCode) != "timeout" || !strings.Contains(text(task.Error), "did not answer cancel") {
+		t.Errorf("%s: %s", text(task.ErrorCode), text(task.Error))
+	}
+}
+
+// A child is told that the lease is lost, and serves the next attempt.
+func TestChildIsToldThatTheLeaseIsLost(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.startChildren(worker.Command{}, childArgs{}, worker.Config{Heartbeat: 100 * time.Millisecond})
+	id := r.submit(do("wait"))
+	await(t, "the child's line", func() bool { return len(r.lines(id, "stdout")) == 1 })
+	r.exec(`delete from scheduler.workers`)
+	await(t, "a second attempt", func() bool { return r.task(id).Attempt >= 2 })
+	await(t, "its line", func() bool { return len(r.lines(id, "stdout")) >= 2 })
+	if pids := r.lines(id, "stdout"); pids[0] != pids[1] {
+		t.Errorf("children %q", pids)
+	}
+}
+
+func TestChildrenLeakNoDescriptors(t *testing.T) { // not parallel: it counts the descriptors of the process
+	const descriptors = "/proc/self/fd"
+	if _, err := os.Stat(descriptors); err != nil {
+		t.Skip("no " + descriptors + " here")
+	}
+	count := func() int {
+		list, err := os.ReadDir(descriptors)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	r := newRig(t)
+	r.startChildren(worker.Command{MaxTasks: 1}, childArgs{}, worker.Config{})
+	round := func() {
+		for range 20 {
+			r.pidOfChild()
+		}
+	}
+	round()
+	before := count()
+	round()
+	round()
+	await(t, "as many descriptors as before", func() bool { return count() <= before+4 }) // the pools may have grown
+}
+
+// The memory of children counts to their worker's.
+func TestChildrensMemoryIsCounted(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/proc/self/statm"); err != nil {
+		t.Skip("no /proc/self/statm here")
+	}
+	r := newRig(t)
+	r.startChildren(worker.Command{Procs: 2}, childArgs{}, worker.Config{Heartbeat: 500 * time.Millisecond})
+	r.final(r.submit(do("eat", "n", 300)))
+	await(t, "300 MB", func() bool {
+		return read[int64](r, `select coalesce(max(memory_bytes), 0) from scheduler.workers`) > 300<<20
+	})
+}
+
+// A checkpoint is answered once it is stored, however often the connection breaks.
+func TestChildSavesCheckpointsOverABadConnection(t *testing.T) {
+	t.Parallel()
+	for name, f := range map[string]fate{"lost": breakOff, "answer lost": loseAnswer} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, p := newProxiedRig(t, scheduler.Config{})
+			r.startChildren(worker.Command{}, childArgs{}, worker.Config{})
+			met := p.doom("checkpoint", 3, f)
+			task := r.final(r.submit(do("checkpoint", "frame", `{"step":3}`)))
+			if string(task.Result) != `{"found": {"step": 3}, "answer": "saved "}` || task.Attempt != 2 || met() != 3 {
+				t.Errorf("%s %s at attempt %d, %d broken: %s", task.State, task.Result, task.Attempt, met(), text(task.Error))
+			}
+		})
+	}
+}
+
+// Children that are killed, replaced and restarted all the time lose nothing, and no task fails for another.
+func TestChildrenUnderStress(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.startChildren(worker.Command{Procs: 3, MaxTasks: 7}, childArgs{Slots: 2}, worker.Config{})
+	var ids, dying []scheduler.TaskID
+	for i := range 150 {
+		switch {
+		case i%10 == 3:
+			new := do("kill first")
+			new.Backoff = []time.Duration{0}
+			dying = append(dying, r.submit(new))
+		default:
+			new := do("print", "n", 2)
+			new.Backoff = []time.Duration{0}
+			ids = append(ids, r.submit(new))
+		}
+	}
+	for _, id := range dying {
+		if task := r.final(id); task.State != scheduler.Completed || task.Attempt < 2 {
+			t.Errorf("%s at attempt %d: %s", task.State, task.Attempt, text(task.Error))
+		}
+	}
+	for _, id := range ids { // some were in a child that another one killed
+		if task := r.final(id); task.State != scheduler.Completed {
+			t.Errorf("%s at attempt %d with %d failures: %s", task.State, task.Attempt, task.Failures, text(task.Error))
+		}
+	}
+	if strings.Contains(r.logs.String(), "level=ERROR") {
+		t.Error("something was wrong")
+	}
+}
