@@ -89,7 +89,7 @@ func (s step) String() string {
 	var fields map[string]any
 	_ = json.Unmarshal(text, &fields)
 	for name, value := range fields {
-		if value == nil || value == "" || value == float64(0) {
+		if value == nil || value == "" || value == float64(0) && name != "exit" {
 			delete(fields, name)
 		}
 	}

@@ -60,6 +60,9 @@ func (p *play) run(c testCase) {
 			p.t.Fatalf("step %d, %s: %v", i+1, s, err)
 		}
 	}
+	if p.proxy != nil && !p.proxy.dropped() {
+		p.t.Error("the answer that was to be lost never came")
+	}
 }
 
 func (p *play) do(s step) error {

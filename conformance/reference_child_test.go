@@ -43,6 +43,7 @@ type frame struct {
 	Op     string   `json:"op"`
 	ID     string   `json:"id"`
 	Reason string   `json:"reason"`
+	Error  string   `json:"error"` // of saved: why it was not
 	Task   wireTask `json:"task"`
 }
 
@@ -73,7 +74,7 @@ type running struct {
 	id     string
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	saved  chan struct{}
+	saved  chan error
 }
 
 func (c *child) say(f map[string]any) error {
@@ -103,8 +104,12 @@ func (c *child) take(f frame) {
 	case f.Op == "cancel":
 		r.cancel(errors.New(f.Reason))
 	case f.Op == "saved":
+		var refused error
+		if f.Error != "" {
+			refused = errors.New(f.Error)
+		}
 		select {
-		case r.saved <- struct{}{}:
+		case r.saved <- refused:
 		case <-r.ctx.Done():
 		}
 	}
@@ -113,7 +118,7 @@ func (c *child) take(f frame) {
 // begin notes a task and returns what works on it.
 func (c *child) begin(task wireTask) func() {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	r := &running{child: c, id: task.ID, ctx: ctx, cancel: cancel, saved: make(chan struct{}, 1)}
+	r := &running{child: c, id: task.ID, ctx: ctx, cancel: cancel, saved: make(chan error, 1)}
 	c.mu.Lock()
 	if c.running == nil {
 		c.running = map[string]*running{}
@@ -167,8 +172,8 @@ func (r *running) checkpoint(value any) error {
 		return err
 	}
 	select {
-	case <-r.saved:
-		return nil
+	case err := <-r.saved:
+		return err
 	case <-r.ctx.Done():
 		return context.Cause(r.ctx)
 	}

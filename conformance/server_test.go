@@ -115,7 +115,28 @@ type proxy struct {
 	url string
 
 	mu   sync.Mutex
-	drop string // the end of the path whose next answer is lost
+	drop string // the verb whose next answer is lost
+}
+
+// doesKey is the key of what a request does.
+type doesKey struct{}
+
+// does returns the verbs of a request: lease, and those of a batch's items.
+func does(path string, body []byte) string {
+	verb := path[strings.LastIndex(path, "/")+1:]
+	switch {
+	case verb == "leases":
+		return "lease"
+	case verb != "batch":
+		return verb
+	}
+	var batch struct{ Items []struct{ Op string } }
+	_ = json.Unmarshal(body, &batch) // the server will say so
+	var verbs []string
+	for _, item := range batch.Items {
+		verbs = append(verbs, item.Op)
+	}
+	return strings.Join(verbs, " ")
 }
 
 var errDropped = errors.New("this answer is lost")
@@ -123,7 +144,7 @@ var errDropped = errors.New("this answer is lost")
 func newProxy(t *testing.T, to *server) *proxy {
 	t.Helper()
 	p := &proxy{}
-	front := httptest.NewUnstartedServer(&httputil.ReverseProxy{
+	pass := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host = "http", to.at()
 			if r.Out.URL.Host == "" {
@@ -134,7 +155,8 @@ func newProxy(t *testing.T, to *server) *proxy {
 		ModifyResponse: func(r *http.Response) error {
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			if p.drop != "" && strings.HasSuffix(r.Request.URL.Path, p.drop) && r.StatusCode < 300 {
+			does, _ := r.Request.Context().Value(doesKey{}).(string)
+			if p.drop != "" && strings.Contains(does, p.drop) && r.StatusCode < 300 {
 				p.drop = ""
 				return errDropped
 			}
@@ -142,7 +164,15 @@ func newProxy(t *testing.T, to *server) *proxy {
 		},
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }, // cuts the connection
 		ErrorLog:     log.New(io.Discard, "", 0),
-	})
+	}
+	front := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		pass.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), doesKey{}, does(r.URL.Path, body))))
+	}))
 	front.Config.ErrorLog = log.New(io.Discard, "", 0)
 	front.Start()
 	t.Cleanup(func() {
@@ -153,10 +183,10 @@ func newProxy(t *testing.T, to *server) *proxy {
 	return p
 }
 
-func (p *proxy) lose(path string) {
+func (p *proxy) lose(verb string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.drop = path
+	p.drop = verb
 }
 
 // dropped reports whether the answer was lost by now.

@@ -1,11 +1,14 @@
 package httpapi
 
 import (
+	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/pgscheduler/scheduler/internal/pgtest"
@@ -56,4 +59,65 @@ func BenchmarkDecode(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkLeases is what a task costs that four remote workers take and complete by the hundred, over HTTP.
+func BenchmarkLeases(b *testing.B) {
+	client, err := scheduler.Open(b.Context(), scheduler.Config{DatabaseURL: pgtest.DB(b)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer client.Close()
+	s, err := newServer(client, Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	web := httptest.NewServer(s)
+	defer web.Close()
+	tasks := make([]scheduler.NewTask, 1000)
+	for i := range tasks {
+		tasks[i] = scheduler.NewTask{Kind: "k", Payload: json.RawMessage(`{"report_id":42}`)}
+	}
+	for n := 0; n < b.N; n += len(tasks) {
+		if _, err := client.SubmitMany(b.Context(), tasks); err != nil {
+			b.Fatal(err)
+		}
+	}
+	caller := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	b.ResetTimer()
+	var workers sync.WaitGroup
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	for range 4 {
+		workers.Go(func() { // ends when all are done
+			id := scheduler.NewWorkerID().String()
+			for left.Load() > 0 {
+				got := postFor[Leases](b, caller, web.URL+"/v1/leases", `{"worker":{"id":"`+id+`"},"kinds":["k"],"max":100,"held":[]}`)
+				if len(got.Leases) == 0 {
+					return
+				}
+				items := make([]string, len(got.Leases))
+				for i, its := range got.Leases {
+					items[i] = `{"lease":"` + its.Lease + `","op":"complete","result":{"ok":true}}`
+				}
+				postFor[LeaseResults](b, caller, web.URL+"/v1/leases/batch", `{"items":[`+strings.Join(items, ",")+`]}`)
+				left.Add(-int64(len(items)))
+			}
+		})
+	}
+	workers.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "tasks/s")
+}
+
+func postFor[T any](b *testing.B, caller *http.Client, url, body string) (value T) {
+	response, err := caller.Post(url, mediaJSON, strings.NewReader(body))
+	if err != nil {
+		b.Error(err)
+		return value
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(&value); err != nil || response.StatusCode != http.StatusOK {
+		b.Errorf("status %d, %v", response.StatusCode, err)
+	}
+	return value
 }

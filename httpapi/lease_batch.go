@@ -192,7 +192,7 @@ func objectOf(list []member) []byte {
 	return []byte(b.String())
 }
 
-func (s *server) leaseResult(ctx context.Context, verb scheduler.Verb, a scheduler.Settlements) LeaseResult {
+func (s *server) leaseResult(ctx context.Context, verb scheduler.Verb, a scheduler.SettleResult) LeaseResult {
 	switch {
 	case a.Err != nil:
 		return s.problemResult(ctx, a.Err)

@@ -1,8 +1,10 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -198,6 +200,127 @@ func TestABatchIsAnsweredItemByItem(t *testing.T) {
 	for _, body := range []string{`{}`, `{"items":[]}`, `{"items":7}`, `{"items":[],"x":1}`, `[]`, `7`} {
 		if a := r.post("/v1/leases/batch", body); a.status != http.StatusUnprocessableEntity {
 			t.Errorf("%s: %d %s", body, a.status, a.body)
+		}
+	}
+}
+
+// A client that goes away while it waits is taken out.
+func TestAClientThatGoesAwayIsTakenOut(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Config{})
+	ctx, leave := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { // ends with ctx
+		defer close(ended)
+		request, _ := http.NewRequestWithContext(ctx, "POST", r.url+"/v1/leases", strings.NewReader(`{"kinds":["k"]}`))
+		request.Header.Set("Prefer", "wait=60")
+		if response, err := http.DefaultClient.Do(request); err == nil {
+			response.Body.Close()
+		}
+	}()
+	await(t, "it waits", func() bool { return r.client.Counts().Polls == 1 })
+	leave()
+	<-ended
+	await(t, "it is taken out", func() bool { return r.client.Counts().Polls == 0 })
+	r.submit(`{"kind":"k"}`)
+	if its := r.hand().one(); its.Task.Attempt != 1 {
+		t.Errorf("attempt %d", its.Task.Attempt)
+	}
+}
+
+func TestBadCallsOfRemoteWorkers(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Config{})
+	many := func(n int, what string) string {
+		return "[" + strings.TrimSuffix(strings.Repeat(what+",", n), ",") + "]"
+	}
+	some := scheduler.Lease{Task: scheduler.NewTaskID(), Queue: "q", Worker: scheduler.NewWorkerID(), Attempt: 1}.Token()
+	for _, test := range []struct {
+		path, body string
+		code       Code
+		where      string
+	}{
+		{"/v1/leases", ``, CodeMalformedJSON, ""},
+		{"/v1/leases", `{`, CodeMalformedJSON, ""},
+		{"/v1/leases", `{}`, CodeValidationFailed, "/kinds"},
+		{"/v1/leases", `{"kinds":[]}`, CodeValidationFailed, "/kinds"},
+		{"/v1/leases", `{"kinds":["a b"]}`, CodeValidationFailed, "/kinds/0"},
+		{"/v1/leases", `{"kinds":"a"}`, CodeValidationFailed, "/kinds"},
+		{"/v1/leases", `{"kinds":` + many(501, `"a"`) + `}`, CodeValidationFailed, "/kinds"},
+		{"/v1/leases", `{"kinds":["a"],"queues":[]}`, CodeValidationFailed, "/queues"},
+		{"/v1/leases", `{"kinds":["a"],"queues":["a","b c"]}`, CodeValidationFailed, "/queues/1"},
+		{"/v1/leases", `{"kinds":["a"],"queues":` + many(65, `"a"`) + `}`, CodeValidationFailed, "/queues"},
+		{"/v1/leases", `{"kinds":["a"],"max":0}`, CodeValidationFailed, "/max"},
+		{"/v1/leases", `{"kinds":["a"],"max":501}`, CodeValidationFailed, "/max"},
+		{"/v1/leases", `{"kinds":["a"],"ttl_ms":4999}`, CodeValidationFailed, "/ttl_ms"},
+		{"/v1/leases", `{"kinds":["a"],"ttl_ms":86400001}`, CodeValidationFailed, "/ttl_ms"},
+		{"/v1/leases", `{"kinds":["a"],"nope":1}`, CodeValidationFailed, "/nope"},
+		{"/v1/leases", `{"kinds":["a"],"worker":{"nope":1}}`, CodeValidationFailed, "/worker/nope"},
+		{"/v1/leases", `{"kinds":["a"],"worker":{"id":"x"}}`, CodeValidationFailed, "/worker/id"},
+		{"/v1/leases", `{"kinds":["a"],"worker":{"id":"00000000-0000-0000-0000-000000000000"}}`, CodeValidationFailed, "/worker/id"},
+		{"/v1/leases", `{"kinds":["a"],"worker":{"name":"\u0000"}}`, CodeMalformedJSON, "/worker"},
+		{"/v1/leases", `{"kinds":["a"],"held":["x"]}`, CodeValidationFailed, "/held/0"},
+		{"/v1/leases?wait=3", `{"kinds":["a"]}`, CodeValidationFailed, ""},
+		{"/v1/workers/x/heartbeat", `{}`, CodeValidationFailed, ""},
+		{"/v1/workers/" + scheduler.NewWorkerID().String() + "/heartbeat", `{"leases":["x"]}`, CodeValidationFailed, "/leases/0"},
+		{"/v1/workers/" + scheduler.NewWorkerID().String() + "/heartbeat", `{"memory_bytes":-1}`, CodeValidationFailed, "/memory_bytes"},
+		{"/v1/leases/x/complete", ``, CodeValidationFailed, ""},
+		{"/v1/leases/" + some + ".x/complete", ``, CodeValidationFailed, ""},
+		{"/v1/leases/" + some + "/dance", ``, CodeNotFound, ""},
+		{"/v1/leases/" + some + "/complete", `7`, CodeValidationFailed, ""},
+		{"/v1/leases/" + some + "/complete", `{"result":"\ud800"}`, CodeMalformedJSON, "/result"},
+		{"/v1/leases/" + some + "/complete", `{"result":"` + strings.Repeat("x", 300_000) + `"}`, CodeValidationFailed, "/result"},
+		{"/v1/leases/" + some + "/complete", `{"checkpoint":1}`, CodeValidationFailed, "/checkpoint"},
+		{"/v1/leases/" + some + "/heartbeat", `{"logs":` + many(1001, `"a"`) + `}`, CodeValidationFailed, "/logs"},
+		{"/v1/leases/" + some + "/heartbeat", `{"logs":[7]}`, CodeValidationFailed, "/logs/0"},
+		{"/v1/leases/" + some + "/heartbeat", `{"logs":[{"stream":"log"}]}`, CodeValidationFailed, "/logs/0"},
+		{"/v1/leases/" + some + "/heartbeat", `{"logs":[{"message":"m","stream":"x"}]}`, CodeValidationFailed, "/logs/0"},
+		{"/v1/leases/" + some + "/heartbeat", `{"progress":{"current":"1"}}`, CodeValidationFailed, "/progress/current"},
+		{"/v1/leases/" + some + "/heartbeat", `{"progress":{"data":"` + strings.Repeat("x", 300_000) + `"}}`, CodeValidationFailed, "/progress/data"},
+		{"/v1/leases/" + some + "/fail", `{"error":"x"}`, CodeValidationFailed, "/error"},
+		{"/v1/leases/" + some + "/fail", `{"retry_after_ms":-1}`, CodeValidationFailed, "/retry_after_ms"},
+		{"/v1/leases/" + some + "/release", `{"delay_ms":1e300}`, CodeValidationFailed, "/delay_ms"},
+		{"/v1/leases/batch", `{"items":` + many(501, `{}`) + `}`, CodeValidationFailed, "/items"},
+	} {
+		p := r.post(test.path, test.body).problem(test.code)
+		if test.where != "" && (len(p.Errors) == 0 || p.Errors[0].Pointer != test.where) {
+			t.Errorf("%s %.80s: %+v, want %s", test.path, test.body, p.Errors, test.where)
+		}
+	}
+	r.do("DELETE", "/v1/workers/x", "").problem(CodeValidationFailed)
+	for _, verb := range []string{"heartbeat", "complete", "fail", "release"} { // a stale lease
+		r.post("/v1/leases/"+some+"/"+verb, "").problem(CodeLeaseLost)
+	}
+}
+
+// Five hundred of all sorts in one call.
+func TestALargeMixedBatch(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Config{})
+	h := r.hand()
+	raw, _ := json.Marshal(slices.Repeat([]map[string]string{{"kind": "k"}}, 500))
+	r.post("/v1/tasks/batch", string(raw)).want(202)
+	leases := h.ask(`,"max":500,"held":[]`).Leases
+	if len(leases) != 500 {
+		t.Fatalf("%d leases", len(leases))
+	}
+	ops := []string{`"op":"complete","result":{"žluťoučký 🐎":"\n"}`, `"op":"fail","error":{"message":"no"},"retryable":false,"checkpoint":{"at":1}`, `"op":"fail","retry_after_ms":60000`,
+		`"op":"release","delay_ms":60000,"reason":"later"`, `"op":"heartbeat","progress":{"current":1,"total":2},"logs":["a","b"],"checkpoint":7`}
+	states := []string{"completed", "failed", "scheduled", "scheduled", "run"}
+	items := make([]string, len(leases))
+	for i, its := range leases {
+		items[i] = `{"lease":"` + its.Lease + `",` + ops[i%len(ops)] + `}`
+	}
+	for range 2 { // the second: as if the first answer had been lost
+		for i, result := range read[LeaseResults](r.post("/v1/leases/batch", `{"items":[`+strings.Join(items, ",")+`]}`).want(200)).Results {
+			if result.Status != 200 || result.State != states[i%len(ops)] {
+				t.Fatalf("%d: %+v", i, result)
+			}
+		}
+	}
+	for state, want := range map[string]bool{"completed": true, "failed": true, "scheduled": true, "running": true, "ready": false} {
+		if got := len(read[Page[Task]](r.get("/v1/tasks?state="+state).want(200)).Items) > 0; got != want {
+			t.Errorf("tasks that are %s: %v", state, got)
 		}
 	}
 }

@@ -27,6 +27,7 @@ type dispatcher struct {
 
 	mu      sync.Mutex
 	known   map[WorkerID]*remote
+	cleared time.Time // when known was last rid of those who come no more
 	lanes   map[Queue]*lane
 	waiters map[*waiter]struct{}
 	slots   chan struct{} // one for each lease statement

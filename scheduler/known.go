@@ -13,6 +13,7 @@ type remote struct {
 	info  WorkerInfo
 	state remoteState
 	at    time.Time // when it was renewed, by the local clock; zero: what is known of it is in doubt
+	asked time.Time // when that was asked for
 	swept time.Time // its lease rows
 
 	doubted time.Time // since when its state may have changed
@@ -62,16 +63,16 @@ func (c *Client) admit(ctx context.Context, p Poll) (remoteState, error) {
 
 // admitted notes a worker whose state was asked for at began. d.mu is held.
 func (d *dispatcher) admitted(info WorkerInfo, state remoteState, began time.Time) *remote {
-	const most = 10_000
-	if len(d.known) >= most {
-		maps.DeleteFunc(d.known, func(_ WorkerID, r *remote) bool { return time.Since(r.at) > trustMost })
+	if time.Since(d.cleared) > time.Minute {
+		d.cleared = time.Now()
+		maps.DeleteFunc(d.known, func(_ WorkerID, r *remote) bool { return time.Since(r.asked) > time.Minute })
 	}
 	r := d.known[info.ID]
 	if r == nil {
 		r = &remote{}
 		d.known[info.ID] = r
 	}
-	r.info = info
+	r.info, r.asked = info, time.Now()
 	r.take(state, began)
 	return r
 }

@@ -494,3 +494,34 @@ func TestRemoteOutcomesAreCounted(t *testing.T) {
 		t.Errorf("%+v", sum)
 	}
 }
+
+// Polls outlive a restart of the database, and are served by what is submitted after it.
+func TestPollsOutliveTheDatabase(t *testing.T) {
+	t.Parallel()
+	r, _, halt, restart := serverRig(t)
+	served := make(chan scheduler.Polled, 3)
+	for range 3 {
+		go func() { // received below
+			got, err := r.client.Poll(r.ctx, poll(scheduler.NewWorkerID(), time.Minute))
+			if err != nil {
+				t.Error(err)
+			}
+			served <- got
+		}()
+	}
+	await(t, "they wait", func() bool { return r.client.Counts().Polls == 3 && r.client.DispatchIdle() })
+	must(t, halt())
+	restart()
+	r.reconnect()
+	for range 3 {
+		await(t, "a submit", func() bool {
+			_, err := r.client.Submit(r.ctx, scheduler.NewTask{Kind: "k"})
+			return err == nil
+		})
+	}
+	for range 3 {
+		if got := <-served; len(got.Tasks) != 1 {
+			t.Errorf("%+v", got)
+		}
+	}
+}

@@ -70,15 +70,15 @@ func (c *Client) Settle(ctx context.Context, s Settling) (Settlement, error) {
 	return s.answer(out, err, beat)
 }
 
-// Settlements are the answers to several, each with an error of its own.
-type Settlements struct {
+// SettleResult is the answer to one of several, with an error of its own.
+type SettleResult struct {
 	Settlement
 	Err error
 }
 
 // SettleMany carries out several verbs in one transaction, and answers each as Settle does. What the database refuses, or has locked,
 // spoils only its own. Of several that end the same attempt the first counts.
-func (c *Client) SettleMany(ctx context.Context, list []Settling) ([]Settlements, error) {
+func (c *Client) SettleMany(ctx context.Context, list []Settling) ([]SettleResult, error) {
 	beats := map[WorkerID]remoteState{}
 	for _, s := range list {
 		if _, known := beats[s.Worker]; s.Verb != VerbHeartbeat || known {
@@ -90,7 +90,7 @@ func (c *Client) SettleMany(ctx context.Context, list []Settling) ([]Settlements
 		}
 		beats[s.Worker] = state
 	}
-	answers := make([]Settlements, len(list))
+	answers := make([]SettleResult, len(list))
 	for i, a := range c.settlings.together(list) {
 		answers[i].Settlement, answers[i].Err = list[i].answer(a.out, a.err, beats[list[i].Worker])
 	}

@@ -2,7 +2,7 @@
 export const derivedId: 'd1';
 
 /** The key of a server that has an API token and no SCHEDULER_WATCH_KEYS. Throws for a token of less than 16 bytes. */
-export function derive(apiToken: string): Buffer;
+export function derive(apiToken: string): Uint8Array;
 
 /** What a token shows besides how far the task is and how it ended. */
 export type WatchShow = 'lines' | 'result';

@@ -42,6 +42,7 @@ var rooms = map[string][]string{
 	"internal/house":     {},
 	"examples":           {"scheduler", "worker"}, // as a stranger would
 	"conformance":        {},
+	"clients":            {},
 	"docs":               {},
 }
 

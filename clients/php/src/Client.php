@@ -21,7 +21,7 @@ use PgScheduler\Http\Response;
  * Every method throws ApiException for a problem that the server answers with (its subclasses tell them apart),
  * ConnectionFailed when there is no answer, and CircuitOpen, a ConnectionFailed, when none came lately. Calls that may be
  * repeated are, when the connection breaks or the server can't serve, after waits of 0.1 s to 2 s; that is all of them but a
- * submitMany and a publish of which it is unknown whether they arrived.
+ * retry, and a submitMany without keys, of which it is unknown whether they arrived.
  */
 final class Client
 {
@@ -173,15 +173,17 @@ final class Client
     /**
      * Publishes to a topic: one task for each subscription that matches, and an event for who listens.
      *
-     * @param string $topic words with dots between them, as order.created
+     * @param string  $topic     words with dots between them, as order.created
+     * @param ?string $requestId X-Request-ID, the idempotency key. null: a random one, so that the call can be repeated
      *
-     * @return array<string, mixed> the server's answer
+     * @return array{id: string, topic: string, published_at: string, tasks: list<array{id: string, subscription: string, queue: string, kind: string}>}
      *
      * @throws \JsonException for a payload that JSON has no form for
      */
-    public function publish(string $topic, mixed $payload = new \stdClass()): array
+    public function publish(string $topic, mixed $payload = new \stdClass(), ?string $requestId = null): array
     {
-        return $this->call('POST', '/v1/topics/' . rawurlencode($topic) . '/publish', ['payload' => $payload], [], false)->json();
+        $headers = ['X-Request-ID' => $requestId ?? bin2hex(random_bytes(16))];
+        return $this->call('POST', '/v1/topics/' . rawurlencode($topic) . '/publish', ['payload' => $payload], $headers)->json();
     }
 
     /**

@@ -107,14 +107,17 @@ final class Database
     }
 
     /**
-     * Publishes to a topic in the transaction that is open: one task for each subscription that matches.
+     * Publishes to a topic in the transaction that is open, one task for each subscription that matches, and returns the id of the message.
+     *
+     * @param ?string $idempotencyKey the same request again publishes nothing and returns the first message
      *
      * @throws \PDOException
      * @throws \JsonException for a payload that JSON has no form for
      */
-    public function publish(string $topic, mixed $payload = new \stdClass()): void
+    public function publish(string $topic, mixed $payload = new \stdClass(), ?string $idempotencyKey = null): string
     {
-        $this->value('select scheduler.publish(?::text, ?::jsonb)', [$topic, Json::encode($payload)]);
+        $sql = 'select scheduler.publish(topic => ?::text, payload => ?::jsonb, idempotency_key => ?::text)';
+        return (string) $this->value($sql, [$topic, Json::encode($payload), $idempotencyKey]);
     }
 
     /** @param list<mixed> $values */

@@ -33,6 +33,9 @@ final class Task
     public readonly ?string $schedule;
     public readonly ?string $tickAt;
 
+    /** The topic of the message that made the task; null: none did. */
+    public readonly ?string $topic;
+
     /** W3C trace context; null: the task belongs to no trace. */
     public readonly ?string $traceparent;
 
@@ -55,6 +58,7 @@ final class Task
         $this->createdAt = (string) ($task->created_at ?? '');
         $this->schedule = $task->schedule ?? null;
         $this->tickAt = $task->tick_at ?? null;
+        $this->topic = $task->topic ?? null;
         $this->traceparent = $task->traceparent ?? null;
         $this->checkpoint = Json::arrays($task->checkpoint ?? null);
     }
@@ -93,6 +97,7 @@ final class Task
      * Stores where to go on after a crash or a failure, and returns once that is durable; the next attempt finds it in $checkpoint.
      *
      * @throws Cancelled       when this attempt no longer counts
+     * @throws Failure         when it is refused: more than 262144 bytes of JSON, say
      * @throws \JsonException for what JSON has no form for
      */
     public function checkpoint(mixed $value): void

@@ -4,6 +4,7 @@ declare(strict_types=1);
 
 namespace PgScheduler\Http;
 
+use PgScheduler\Clock;
 use PgScheduler\Exception\CircuitOpen;
 
 /** Spares a server that does not answer: after some failures in a row nothing is asked for a while, then one call is tried. */
@@ -23,7 +24,7 @@ final class Breaker
     /** @throws CircuitOpen */
     public function pass(): void
     {
-        $left = $this->until - microtime(true);
+        $left = $this->until - Clock::now();
         if ($left > 0) {
             throw new CircuitOpen($left);
         }
@@ -38,7 +39,7 @@ final class Breaker
     public function failed(): void
     {
         if (++$this->failures >= $this->most && $this->most > 0) {
-            $this->until = microtime(true) + $this->pause;
+            $this->until = Clock::now() + $this->pause;
         }
     }
 }

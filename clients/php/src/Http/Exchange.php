@@ -4,6 +4,7 @@ declare(strict_types=1);
 
 namespace PgScheduler\Http;
 
+use PgScheduler\Clock;
 use PgScheduler\Exception\ConnectionFailed;
 
 /** One request under way. */
@@ -26,7 +27,7 @@ final class Exchange
      */
     public function __construct(public readonly mixed $stream, private readonly float $timeout, private readonly \Closure $keep)
     {
-        $this->deadline = microtime(true) + $timeout;
+        $this->deadline = Clock::now() + $timeout;
     }
 
     /**
@@ -94,7 +95,7 @@ final class Exchange
 
     private function expired(): ?Response
     {
-        if (microtime(true) > $this->deadline) {
+        if (Clock::now() > $this->deadline) {
             throw new ConnectionFailed("no answer within $this->timeout s", true);
         }
         return null;

@@ -4,6 +4,7 @@ declare(strict_types=1);
 
 namespace PgScheduler\Http;
 
+use PgScheduler\Clock;
 use PgScheduler\Exception\ConnectionFailed;
 
 /**
@@ -81,7 +82,7 @@ final class Http
             $lines .= "$name: $value\r\n";
         }
         $exchange = new Exchange($this->connect(), $timeout, function ($stream): void {
-            $this->kept = [$stream, microtime(true)];
+            $this->kept = [$stream, Clock::now()];
         });
         $exchange->send("$lines\r\n" . ($body ?? ''));
         return $exchange;
@@ -92,7 +93,7 @@ final class Http
     {
         [$stream, $since] = $this->kept ?? [null, 0.0];
         $this->kept = null;
-        if ($stream !== null && microtime(true) - $since < self::IDLE) {
+        if ($stream !== null && Clock::now() - $since < self::IDLE) {
             $readable = [$stream];
             $none = null;
             if (@stream_select($readable, $none, $none, 0) === 0) { // readable: the server closed it

@@ -12,7 +12,7 @@ use PgScheduler\Task;
 
 /**
  * Runs handlers, one task at a time, for a parent that leases them: frames on stdin and on descriptor SCHEDULER_FD, see
- * docs/children.md. The parent is `scheduler worker --cmd`, or Supervisor.
+ * docs/child.md. The parent is `scheduler worker --cmd`, or Supervisor.
  *
  * @internal
  */
@@ -27,7 +27,8 @@ final class Child
     private array $given = [];      // tasks to run
     private ?string $open = null;   // id of the task that runs
     private ?string $cancel = null; // why it must end
-    private bool $saved = false;
+    private bool $saved = false;      // the last checkpoint was answered
+    private ?string $refusal = null;  // with this
     private bool $draining = false;
     private int $inside = 0;        // in code that no signal may leave by an exception
     private bool $handling = false; // in a handler
@@ -97,16 +98,22 @@ final class Child
         }
     }
 
-    /** @throws Cancelled when it can't be stored */
+    /** @throws Cancelled|Failure when it is not stored */
     public function save(string $id, mixed $value): void
     {
-        $this->saved = false;
+        if (getmypid() !== $this->pid) {
+            throw new \LogicException('a process that the handler forked can not wait for a checkpoint');
+        }
+        [$this->saved, $this->refusal] = [false, null];
         $this->say(['op' => 'checkpoint', 'id' => $id, 'checkpoint' => $value]);
         while (!$this->saved) {
             $this->guarded(fn () => $this->read(1.0));
             if ($this->cancel === 'lost' || $this->draining && !$this->saved && feof(STDIN)) {
                 throw new Cancelled('lost');
             }
+        }
+        if ($this->refusal !== null) {
+            throw new Failure("the checkpoint was not stored: $this->refusal", 'bad_checkpoint');
         }
     }
 
@@ -130,6 +137,7 @@ final class Child
         }
         if ($this->interrupt && $this->inside === 0) {
             $this->interrupt = $this->handling = false;
+            $this->draining = true;
             throw new Cancelled($this->cancel ?? 'cancelled');
         }
     }
@@ -151,6 +159,7 @@ final class Child
             $this->interrupt = true;
         } else {
             $this->handling = false; // once is enough: the next may come when this one is already being reported
+            $this->draining = true;  // who knows what the handler left half done: a new process is better
             throw new Cancelled($this->cancel);
         }
     }
@@ -158,6 +167,9 @@ final class Child
     /** Waits so many seconds for something to read, and does what it says. */
     private function read(float $seconds): void
     {
+        if (getmypid() !== $this->pid) { // stdin is for the process that a handler forked this one from
+            return;
+        }
         $read = [STDIN];
         $none = null;
         if (@stream_select($read, $none, $none, (int) $seconds, 0) !== 1) {
@@ -185,9 +197,14 @@ final class Child
                 if (($frame->id ?? null) === $this->open) {
                     $this->cancel = (string) ($frame->reason ?? 'cancelled');
                 }
+                foreach ($this->given as $task) { // told before it began
+                    $task->cancelled = $task->id === ($frame->id ?? null) ? (string) ($frame->reason ?? 'cancelled') : $task->cancelled ?? null;
+                }
                 break;
             case 'saved':
-                $this->saved = $this->saved || ($frame->id ?? null) === $this->open;
+                if (($frame->id ?? null) === $this->open) {
+                    [$this->saved, $this->refusal] = [true, $frame->error ?? null];
+                }
                 break;
             case 'drain':
                 $this->draining = true;
@@ -197,7 +214,7 @@ final class Child
 
     private function work(\stdClass $task): void
     {
-        [$this->open, $this->cancel, $this->interrupt] = [(string) $task->id, null, false];
+        [$this->open, $this->cancel, $this->interrupt] = [(string) $task->id, $task->cancelled ?? null, false];
         $buffers = ob_get_level();
         try {
             $handler = $this->handlers[$task->kind] ?? throw new Failure("no handler for $task->kind", 'unknown_kind');
@@ -268,23 +285,31 @@ final class Child
         }
     }
 
-    /** The process ends: says why, when that is in the middle of a task. */
+    /** The process ends: says why, when that is in the middle of a task, once all that others want at the end is done. */
     private function shutdown(): void
     {
         $this->reserve = null;
-        if ($this->open === null || getmypid() !== $this->pid) {
-            return;
+        if ($this->open !== null && getmypid() === $this->pid) {
+            register_shutdown_function($this->lastWords(...), error_get_last());
         }
-        $last = error_get_last();
-        $fatal = $last !== null && ($last['type'] & (E_ERROR | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_PARSE | E_RECOVERABLE_ERROR)) !== 0;
-        $message = $fatal ? Json::text(substr($last['message'], 0, 4000)) : 'the handler ended the process with exit or die';
+    }
+
+    /** @param ?array{type: int, message: string, file: string, line: int} $error the last one */
+    private function lastWords(?array $error): void
+    {
+        while (ob_get_level() > 0 && @ob_end_flush()) {
+        }
+        $fatal = $error !== null && ($error['type'] & (E_ERROR | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_PARSE | E_RECOVERABLE_ERROR)) !== 0;
+        $message = $fatal ? Json::text(substr($error['message'], 0, 4000)) : 'the handler ended the process with exit or die';
         $code = match (true) {
             !$fatal => 'exit',
             str_starts_with($message, 'Allowed memory size'), str_starts_with($message, 'Out of memory') => 'out_of_memory',
             default => 'fatal_error',
         };
-        $answer = ['op' => 'error', 'code' => $code, 'message' => $message, 'retryable' => true];
-        $this->finish($answer + ($fatal ? ['stack' => Json::text("{$last['file']}:{$last['line']}")] : []));
-        $this->open = null;
+        $answer = ['op' => 'error', 'code' => $code, 'message' => $message, 'retryable' => true, 'ends' => true];
+        $this->finish($answer + ($fatal ? ['stack' => Json::text("{$error['file']}:{$error['line']}")] : []));
+        if (function_exists('posix_kill')) {
+            posix_kill($this->pid, 9); // at once: or the parent sends the next task into this end
+        }
     }
 }

@@ -11,7 +11,7 @@ use PgScheduler\Http\Http;
 use PgScheduler\Http\Response;
 use PgScheduler\Json;
 
-/** The calls of a worker, see docs/leases.md. None is repeated here. @internal */
+/** The calls of a worker, see docs/guides/http-workers.md. None is repeated here. @internal */
 final class Leases
 {
     private const PATIENCE = 8.0; // seconds with one call
@@ -49,7 +49,7 @@ final class Leases
     /**
      * Objects stay objects: in a payload, {} and [] differ.
      *
-     * @throws ApiException
+     * @throws ApiException also for what is no answer of a scheduler
      */
     public static function answer(Response $response): \stdClass
     {
@@ -57,7 +57,10 @@ final class Leases
             throw ApiException::of($response);
         }
         $answer = json_decode($response->body);
-        return $answer instanceof \stdClass ? $answer : new \stdClass();
+        if (!$answer instanceof \stdClass) {
+            throw new ApiException('what answers is no scheduler: ' . substr($response->body, 0, 100), 'no_scheduler', $response->status);
+        }
+        return $answer;
     }
 
     /**

@@ -167,8 +167,8 @@ final class Process
         return $said;
     }
 
-    /** @return list<array{int, string}> what came without an end of line */
-    private function rest(): array
+    /** @return list<array{int, string}> output without an end of line */
+    public function rest(): array
     {
         $said = [];
         foreach ([1, 2] as $n) {

@@ -4,6 +4,7 @@ declare(strict_types=1);
 
 namespace PgScheduler\Worker;
 
+use PgScheduler\Clock;
 use PgScheduler\Exception\ApiException;
 use PgScheduler\Exception\ConnectionFailed;
 use PgScheduler\Exception\LeaseLost;
@@ -38,7 +39,7 @@ final class Run
     private int $signals = 0;
     private bool $over = false;
 
-    /** @param float $renewed when the lease was renewed last, as microtime(true) */
+    /** @param float $renewed when the lease was renewed last, by Clock */
     public function __construct(
         private readonly Leases $leases,
         private readonly Process $child,
@@ -49,7 +50,7 @@ final class Run
         public float $renewed,
     ) {
         $this->id = (string) $task->id;
-        $this->deadline = isset($task->timeout_ms) ? microtime(true) + $task->timeout_ms / 1000 : INF;
+        $this->deadline = isset($task->timeout_ms) ? Clock::now() + $task->timeout_ms / 1000 : INF;
         $child->send(['op' => 'task', 'task' => $task]);
     }
 
@@ -112,7 +113,7 @@ final class Run
         $this->cancelled = $reason;
         if ($this->outcome === null) {
             $this->child->send(['op' => 'cancel', 'id' => $this->id, 'reason' => $reason]);
-            $this->escalate = microtime(true) + self::GRACE;
+            $this->escalate = Clock::now() + self::GRACE;
         }
     }
 
@@ -214,7 +215,7 @@ final class Run
             $this->over = $this->outcome !== null;
         } catch (ConnectionFailed $e) {
             ($this->note)($e->getMessage());
-            $this->retryAt = microtime(true) + 0.5 + lcg_value();
+            $this->retryAt = Clock::now() + 0.5 + lcg_value();
         } catch (ApiException $e) {
             $this->refused($e);
         }
@@ -225,19 +226,18 @@ final class Run
     {
         ($this->note)("task $this->id: {$e->getMessage()} ({$e->getCode()})");
         if (!$e instanceof ValidationFailed) {
-            $this->retryAt = microtime(true) + max(0.5 + lcg_value(), min(5.0, $e->retryAfter ?? 0.0));
+            $this->retryAt = Clock::now() + max(0.5 + lcg_value(), min(5.0, $e->retryAfter ?? 0.0));
+        } elseif ($this->progress !== null) {
+            $this->progress = null; // then it is the rest, or it is not
         } elseif ($this->outcome === null) {
-            $this->progress = null;
             $this->logs = [];
-            if ($this->save) { // the handler waits for it in vain
+            if ($this->save) {
                 $this->save = false;
-                $this->child->send(['op' => 'cancel', 'id' => $this->id, 'reason' => 'lost']);
-                $this->failed('bad_checkpoint', $e->getMessage(), null, false);
+                $this->child->send(['op' => 'saved', 'id' => $this->id, 'error' => $e->getMessage()]);
             }
         } elseif ($this->outcome[0] === 'fail' && $this->outcome[1]['error']['code'] === 'bad_result') {
             $this->over = true; // not even that
         } else {
-            $this->progress = null;
             $this->logs = [];
             $this->failed('bad_result', 'what the handler returned or reported was not taken: ' . $e->getMessage(), null, false);
         }

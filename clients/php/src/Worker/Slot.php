@@ -121,7 +121,11 @@ final class Slot
     /** Seconds until tick() has something to do by itself. */
     public function due(float $now): float
     {
-        $own = $this->child === null ? ($this->drained ? INF : $this->startAt - $now) : $this->killAt - $now;
+        $own = match (true) {
+            $this->child === null => $this->drained ? INF : $this->startAt - $now,
+            $this->child->streams() === [] => 0.02, // it is about to end
+            default => $this->killAt - $now,
+        };
         return max(0.0, min($own, $this->run?->due($now) ?? INF));
     }
 
@@ -134,7 +138,13 @@ final class Slot
             } elseif (($frame->op ?? '') === 'ready') {
                 [$this->ready, $this->killAt, $this->boots] = [true, INF, 0];
             } else {
+                if (in_array($frame->op ?? '', ['result', 'error', 'snooze'], true)) { // what was printed without an end of line is the task's too
+                    foreach ($this->child?->rest() ?? [] as [$from, $words]) {
+                        $this->said($from, $words);
+                    }
+                }
                 $this->run?->frame($frame);
+                $this->draining = $this->draining || ($frame->ends ?? false); // no task for one that is about to end
             }
             return;
         }

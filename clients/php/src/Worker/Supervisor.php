@@ -4,6 +4,7 @@ declare(strict_types=1);
 
 namespace PgScheduler\Worker;
 
+use PgScheduler\Clock;
 use PgScheduler\Exception\ApiException;
 use PgScheduler\Exception\SchedulerException;
 use PgScheduler\Exception\Unauthorized;
@@ -27,8 +28,13 @@ final class Supervisor
 
     /** @var list<Slot> */
     private array $slots = [];
+
+    /** @var array<string, array{\stdClass, float}> tasks without a child yet, and since when, by lease */
+    private array $given = [];
     private ?Exchange $poll = null;
     private float $pollAt = 0.0;
+    private float $polledAt = 0.0;
+    private float $shortUntil = 0.0; // polls end early: the next one tells which leases never came here
     private int $troubles = 0;
     private float $beatAt = 0.0;
     private string $state = 'run'; // what the server wants: run, quiet or stop
@@ -61,6 +67,7 @@ final class Supervisor
         $this->signals();
         while (!$this->draining || !$this->idle()) {
             $this->hearAll();
+            $this->assign(Clock::now());
             $this->poll();
             $this->beat();
             $this->watch();
@@ -69,8 +76,8 @@ final class Supervisor
         $this->poll = null; // a task in an answer that nobody reads is handed back with the rest
         while (array_filter($this->slots, static fn (Slot $slot): bool => !$slot->gone()) !== []) {
             foreach ($this->slots as $slot) {
-                $slot->drain(microtime(true));
-                $slot->tick(microtime(true));
+                $slot->drain(Clock::now());
+                $slot->tick(Clock::now());
             }
             $this->wait();
         }
@@ -86,7 +93,7 @@ final class Supervisor
         pcntl_async_signals(true);
         foreach ([SIGTERM, SIGINT, SIGQUIT] as $signal) {
             pcntl_signal($signal, function (): void { // the second time, no more patience
-                $this->drainBy = $this->draining && $this->drainBy < INF ? 0.0 : microtime(true) + $this->options->drainSeconds;
+                $this->drainBy = $this->draining && $this->drainBy < INF ? 0.0 : Clock::now() + $this->options->drainSeconds;
                 $this->draining = true;
             });
         }
@@ -99,17 +106,17 @@ final class Supervisor
         return $this->held() === [];
     }
 
-    /** @return list<string> the leases that run */
+    /** @return list<string> the leases that run, or are about to */
     private function held(): array
     {
         $runs = array_filter(array_map(static fn (Slot $slot): ?Run => $slot->run, $this->slots));
-        return array_values(array_map(static fn (Run $run): string => $run->lease, $runs));
+        return [...array_map(static fn (Run $run): string => $run->lease, array_values($runs)), ...array_map(strval(...), array_keys($this->given))];
     }
 
     private function hearAll(): void
     {
         foreach ($this->slots as $slot) {
-            $slot->tick(microtime(true));
+            $slot->tick(Clock::now());
             if ($slot->failures() >= self::BOOTS) {
                 $this->note('no child comes up; see above why');
                 [$this->draining, $this->code] = [true, 1];
@@ -120,7 +127,7 @@ final class Supervisor
     /** Asks for as many tasks as there are free children, or reads the answer. */
     private function poll(): void
     {
-        $now = microtime(true);
+        $now = Clock::now();
         try {
             if ($this->poll !== null) {
                 $response = $this->poll->pump();
@@ -130,12 +137,14 @@ final class Supervisor
                 }
                 return;
             }
-            $free = count(array_filter($this->slots, static fn (Slot $slot): bool => $slot->free()));
-            if ($free === 0 || $this->draining || $this->paused || $now < $this->pollAt) {
+            $free = count(array_filter($this->slots, static fn (Slot $slot): bool => $slot->free())) - count($this->given);
+            if ($free <= 0 || $this->draining || $this->paused || $now < $this->pollAt) {
                 return;
             }
             $queues = $this->queues($now);
-            $this->poll = $this->leases->poll($queues, $free, $this->held(), $this->all() ? min(5, $this->options->waitSeconds) : $this->options->waitSeconds);
+            $this->polledAt = $now;
+            $wait = $this->all() || $now < $this->shortUntil ? min((int) self::LOOK, $this->options->waitSeconds) : $this->options->waitSeconds;
+            $this->poll = $this->leases->poll($queues, $free, $this->held(), $wait);
         } catch (SchedulerException $e) {
             $this->poll = null;
             $this->trouble($e, $now);
@@ -147,26 +156,43 @@ final class Supervisor
         $this->troubles = 0;
         $this->noted = '';
         $this->told($answer->worker->state ?? 'run');
-        foreach ($answer->leases ?? [] as $lease) {
-            $free = array_values(array_filter($this->slots, static fn (Slot $slot): bool => $slot->free()));
-            if ($free === [] || $this->draining) { // its child ended meanwhile
-                try {
-                    $this->leases->report($lease->lease, 'release', []);
-                } catch (SchedulerException) { // its lease runs out
-                }
-                continue;
-            }
-            $free[0]->take($this->leases, $lease->lease, $lease->task, $now);
+        if (($answer->leases ?? []) === []) {
+            $this->pollAt = $now + max(0.0, 0.25 - ($now - $this->polledAt)); // some proxies do not wait
         }
+        foreach ($answer->leases ?? [] as $lease) {
+            $this->given[$lease->lease] = [$lease->task, $now];
+        }
+        $this->assign($now);
         if ($this->state === 'quiet') {
             $this->pollAt = $now + min(5.0, $this->options->ttlMs / 3000);
+        }
+    }
+
+    /** Gives tasks to free children. One whose child ended meanwhile waits for the next, not for long. */
+    private function assign(float $now): void
+    {
+        foreach ($this->given as $lease => [$task, $since]) {
+            foreach ($this->slots as $slot) {
+                if ($slot->free()) {
+                    $slot->take($this->leases, $lease, $task, $since);
+                    unset($this->given[$lease]);
+                    continue 2;
+                }
+            }
+            if ($this->draining || $now > $since + self::LOOK / 2) {
+                unset($this->given[$lease]);
+                try {
+                    $this->leases->report($lease, 'release', []);
+                } catch (SchedulerException) { // it runs out by itself
+                }
+            }
         }
     }
 
     /** Keeps the leases that run; while none does, polls are enough. */
     private function beat(): void
     {
-        $now = microtime(true);
+        $now = Clock::now();
         $held = $this->held();
         if ($now < $this->beatAt || $held === [] && !$this->paused) {
             return;
@@ -177,7 +203,7 @@ final class Supervisor
             $answer = $this->leases->heartbeat($held, (int) $memory);
         } catch (SchedulerException $e) {
             $this->note($e->getMessage());
-            $this->beatAt = microtime(true) + 1.0;
+            $this->beatAt = Clock::now() + 1.0;
             return;
         }
         $this->told($answer->state ?? 'run');
@@ -202,7 +228,7 @@ final class Supervisor
     /** Hands back what still runs when the patience with a drain is over. */
     private function watch(): void
     {
-        if ($this->draining && microtime(true) >= $this->drainBy) {
+        if ($this->draining && Clock::now() >= $this->drainBy) {
             foreach ($this->slots as $slot) {
                 $slot->run?->cancel('shutdown');
             }
@@ -211,7 +237,7 @@ final class Supervisor
 
     private function wait(): void
     {
-        $now = microtime(true);
+        $now = Clock::now();
         $read = $this->poll === null ? [] : [$this->poll->stream];
         $until = min($this->beatAt > $now ? $this->beatAt - $now : 1.0, $this->pollAt > $now ? $this->pollAt - $now : 1.0, 1.0);
         foreach ($this->slots as $slot) {
@@ -263,6 +289,7 @@ final class Supervisor
         if ($e instanceof Unauthorized || $e instanceof ValidationFailed) { // will not get better
             [$this->draining, $this->code] = [true, 1];
         }
+        $this->shortUntil = $now + 20.0;
         $wait = min(5.0, 0.25 * 2 ** min($this->troubles++, 6));
         $this->pollAt = $now + max($wait * (0.5 + lcg_value() / 2), min(30.0, $e instanceof ApiException ? $e->retryAfter ?? 0.0 : 0.0));
     }

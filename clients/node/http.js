@@ -1,0 +1,92 @@
+// One way to the server: requests, problems, repetitions.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ConnectionError, ProblemError } from './errors.js';
+
+const longestPause = 5000;
+// Nothing can have been sent.
+const unsent = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT']);
+
+export class Transport {
+  constructor({ url = process.env.SCHEDULER_URL, token = process.env.SCHEDULER_TOKEN, timeoutMs = 30_000, retries = 4 } = {}) {
+    if (!url) throw new TypeError('url: the address of the server is needed, here or as SCHEDULER_URL');
+    this.base = new URL(url).href.replace(/\/+$/, '');
+    this.headers = token ? { authorization: `Bearer ${token}` } : {};
+    this.timeoutMs = timeoutMs;
+    this.retries = retries;
+  }
+
+  /**
+   * The body of the answer, parsed; null where there is none. What is repeatable is sent again when no answer came or the server can't
+   * serve now; all else only when nothing can have been sent. retries: Infinity goes on until signal ends it.
+   */
+  async call(method, path, { body, headers, wait = 0, signal, repeatable = method === 'GET', retries = this.retries } = {}) {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await this.#once(method, path, body, { ...headers, ...(wait > 0 && { prefer: `wait=${Math.ceil(wait)}` }) }, wait, signal);
+      } catch (error) {
+        if (signal?.aborted || attempt >= retries || !worthwhile(error, repeatable)) throw error;
+        const pause = error.retryAfterMs ?? Math.min(longestPause, 100 * 2 ** Math.min(attempt, 10)) * (0.5 + Math.random() / 2);
+        await sleep(pause, undefined, { signal, ref: true });
+      }
+    }
+  }
+
+  async #once(method, path, body, headers, wait, signal) {
+    const stop = new AbortController(); // of its own: what AbortSignal.any makes lives as long as the caller's signal
+    const onAbort = () => stop.abort(signal.reason);
+    signal?.throwIfAborted();
+    signal?.addEventListener('abort', onAbort);
+    const late = setTimeout(() => stop.abort(new Error('no answer in time')), this.timeoutMs + 1000 * wait);
+    let response, text;
+    try {
+      response = await this.open(method, path, { body, headers, signal: stop.signal });
+      text = await response.text();
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw error instanceof ConnectionError ? error : new ConnectionError(`${method} ${path}: the answer broke off: ${reason(error)}`, true, error);
+    } finally {
+      clearTimeout(late);
+      signal?.removeEventListener('abort', onAbort);
+    }
+    if (!response.ok) throw problem(response, text);
+    try {
+      return text === '' ? null : JSON.parse(text);
+    } catch (error) {
+      throw new ConnectionError(`${method} ${path}: the answer is no JSON: ${error.message}`, true, error);
+    }
+  }
+
+  /** The answer as fetch has it. Throws a ConnectionError when none comes. */
+  async open(method, path, { body, headers, signal }) {
+    const content = body === undefined ? {} : { 'content-type': 'application/json' };
+    try {
+      return await fetch(this.base + path, {
+        method, signal, redirect: 'error', headers: { ...this.headers, ...content, ...headers }, body: body === undefined ? undefined : JSON.stringify(body),
+      });
+    } catch (error) {
+      if (error instanceof TypeError && !error.cause) throw error; // a bad header or body, the caller's fault
+      throw new ConnectionError(`${method} ${path}: ${reason(error)}`, !unsent.has(error.cause?.code), error);
+    }
+  }
+}
+
+/** The error that an answer stands for. */
+export function problem(response, text) {
+  let fields = {};
+  try {
+    fields = JSON.parse(text) ?? {};
+  } catch {
+    fields = { detail: text.trim().slice(0, 500) || undefined }; // from a proxy in between
+  }
+  const error = new ProblemError(response.status, fields);
+  const after = Number(response.headers.get('retry-after'));
+  if (after > 0) error.retryAfterMs = Math.min(after, 60) * 1000;
+  return error;
+}
+
+function worthwhile(error, repeatable) {
+  if (error instanceof ConnectionError) return repeatable || !error.sent;
+  return error instanceof ProblemError && repeatable && [408, 425, 429, 502, 503, 504].includes(error.status);
+}
+
+const reason = (error) => error.cause?.message || error.cause?.code || error.message;

@@ -1,0 +1,203 @@
+// A worker that takes leases over HTTP. See docs/guides/http-workers.md.
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Task, perform } from './attempt.js';
+import { ProblemError } from './errors.js';
+import { Transport } from './http.js';
+import { Outbox } from './outbox.js';
+
+const reportEvery = 250; // ms
+const mostLines = 1000; // of one request
+const mostPending = 10_000; // lines of an attempt that the server has not taken yet
+
+/** Runs tasks until stop is called or the server says stop. */
+export class Leases {
+  #options;
+  #http;
+  #id = randomUUID(); // fresh for each run of the process
+  #held = new Map(); // by lease: {task, lines, progress, ended}
+  #busy = 0; // handlers that run, whatever became of their leases
+  #renewed = performance.now(); // when the last call was sent that kept the leases alive
+  #draining = new AbortController();
+  #gone = new AbortController(); // no time is left to deliver anything
+  #free; // tells the loop of a free slot
+  #outbox;
+
+  constructor(options) {
+    this.#options = options;
+    this.#http = new Transport(options);
+    this.#outbox = new Outbox(this.#http, this.#gone.signal);
+  }
+
+  async run() {
+    const beats = setInterval(() => void this.#beat(), this.#options.ttlMs / 3);
+    const reports = setInterval(() => this.#report(), reportEvery);
+    try {
+      while (!this.#draining.signal.aborted) await this.#take();
+    } finally {
+      await this.#drain();
+      clearInterval(beats);
+      clearInterval(reports);
+      await this.#http.call('DELETE', `/v1/workers/${this.#id}`, { repeatable: true, retries: 2 }).catch((error) => this.#warn('deregister', error));
+    }
+  }
+
+  stop() {
+    this.#draining.abort();
+    this.#free?.();
+  }
+
+  /** Ends what runs and hands it back. */
+  abort() {
+    for (const { task } of this.#held.values()) Task.stop(task, 'shutdown');
+  }
+
+  async #take() {
+    const { concurrency, handlers, name, version, queues, ttlMs, waitSeconds } = this.#options;
+    if (this.#busy >= concurrency) {
+      await new Promise((resolve) => (this.#free = resolve));
+      return;
+    }
+    const body = {
+      worker: { id: this.#id, name, version, host: hostname(), pid: process.pid, language: `node ${process.versions.node}`, slots: concurrency },
+      queues, kinds: [...handlers.keys()], max: Math.min(500, concurrency - this.#busy), ttl_ms: ttlMs, held: [...this.#held.keys()],
+    };
+    const sent = performance.now();
+    let answer;
+    try {
+      answer = await this.#http.call('POST', '/v1/leases', { body, wait: waitSeconds, signal: this.#draining.signal, repeatable: true, retries: 20 });
+    } catch (error) {
+      if (this.#draining.signal.aborted) return;
+      if (error instanceof ProblemError && error.status < 500) throw error; // it will not get better
+      this.#warn('lease', error);
+      await this.#pause(1000);
+      return;
+    }
+    this.#renewed = Math.max(this.#renewed, sent);
+    for (const { lease, task } of answer.leases) void this.#begin(lease, task);
+    await this.#obey(answer.worker.state, true);
+  }
+
+  async #obey(state, idle) {
+    if (state === 'stop') this.stop();
+    else if (state === 'quiet' && idle) await this.#pause(this.#options.ttlMs / 3);
+  }
+
+  #pause(milliseconds) {
+    return sleep(milliseconds, undefined, { signal: this.#draining.signal }).catch(() => {});
+  }
+
+  async #begin(lease, fields) {
+    const held = { lines: [], progress: undefined };
+    held.task = new Task(fields, {
+      progress: (progress) => (held.progress = progress),
+      log: (message) => held.lines.length < mostPending && held.lines.push({ message }),
+      checkpoint: (checkpoint) => this.#checkpoint(lease, held, checkpoint),
+    });
+    this.#held.set(lease, held);
+    this.#busy++;
+    const { outcome, over } = perform(held.task, this.#options.handlers.get(fields.kind), { alone: true });
+    const told = outcome.then((it) => this.#end(lease, held, it));
+    await over;
+    await told;
+    this.#busy--;
+    this.#free?.();
+  }
+
+  async #end(lease, held, { op, ...fields }) {
+    held.ended = true; // its reports go with the outcome
+    try {
+      if (op !== 'lost') {
+        while (held.lines.length > mostLines) await this.#outbox.send(lease, 'heartbeat', news(held));
+        await this.#outbox.send(lease, op, { ...fields, ...news(held) });
+      }
+    } catch (error) {
+      await this.#refused(lease, held.task, error);
+    } finally {
+      this.#held.delete(lease);
+      this.#free?.();
+    }
+  }
+
+  /** An outcome that the server does not take is a failure, unless nothing counts any more. */
+  async #refused(lease, task, error) {
+    this.#warn(`end task ${task.id}`, error);
+    if (!(error instanceof ProblemError) || error.code === 'lease_lost') return;
+    const fields = { error: { code: 'bad_result', message: error.message, stack: '' }, retryable: false };
+    await this.#outbox.send(lease, 'fail', fields).catch((again) => this.#warn(`fail task ${task.id}`, again));
+  }
+
+  async #checkpoint(lease, held, checkpoint) {
+    try {
+      this.#heard(held, await this.#outbox.send(lease, 'heartbeat', { checkpoint, ...news(held) }));
+    } catch (error) {
+      if (error.code === 'lease_lost') Task.stop(held.task, 'lost');
+      held.task.signal.throwIfAborted();
+      throw error;
+    }
+  }
+
+  /** Sends what handlers said since the last time. */
+  #report() {
+    for (const [lease, held] of this.#held) {
+      if (held.ended || (held.lines.length === 0 && held.progress === undefined) || held.reporting) continue;
+      held.reporting = true;
+      this.#outbox.send(lease, 'heartbeat', news(held)).then((answer) => this.#heard(held, answer), (error) => {
+        if (error.code === 'lease_lost') Task.stop(held.task, 'lost');
+        else this.#warn(`report task ${held.task.id}`, error);
+      }).finally(() => (held.reporting = false));
+    }
+  }
+
+  #heard(held, { state, cancelled }) {
+    if (cancelled) Task.stop(held.task, 'cancelled');
+    void this.#obey(state, false);
+  }
+
+  /** One heartbeat for all leases. Without one for the whole of their time they are somebody else's. */
+  async #beat() {
+    if (this.#held.size === 0) return;
+    const { ttlMs } = this.#options;
+    const sent = performance.now();
+    const late = AbortSignal.timeout(Math.ceil(ttlMs / 3));
+    try {
+      const body = { leases: [...this.#held.keys()], memory_bytes: process.memoryUsage.rss() };
+      const answer = await this.#http.call('POST', `/v1/workers/${this.#id}/heartbeat`, { body, repeatable: true, signal: late });
+      this.#renewed = Math.max(this.#renewed, sent);
+      for (const lease of answer.cancelled) this.#stop(lease, 'cancelled');
+      for (const lease of answer.lost) this.#stop(lease, 'lost');
+      await this.#obey(answer.state, false);
+    } catch (error) {
+      this.#warn('heartbeat', error);
+      if (performance.now() - this.#renewed > ttlMs * 0.9) for (const lease of this.#held.keys()) this.#stop(lease, 'lost');
+    }
+  }
+
+  #stop(lease, code) {
+    const held = this.#held.get(lease);
+    if (held && !held.ended) Task.stop(held.task, code);
+  }
+
+  /** Lets what runs finish, for a while. */
+  async #drain() {
+    this.#draining.abort();
+    const late = setTimeout(() => this.abort(), this.#options.drainTimeoutMs);
+    const hopeless = setTimeout(() => this.#gone.abort(new Error('the worker ends')), this.#options.drainTimeoutMs + 10_000);
+    while (this.#held.size > 0) await new Promise((resolve) => (this.#free = resolve));
+    await this.#outbox.empty();
+    clearTimeout(late);
+    clearTimeout(hopeless);
+  }
+
+  #warn(verb, error) {
+    this.#options.logger.error(`${verb}: ${error.message}`);
+  }
+}
+
+/** What was said and not sent, as fields of a request. */
+function news(held) {
+  const fields = { ...(held.progress !== undefined && { progress: held.progress }), ...(held.lines.length > 0 && { logs: held.lines.splice(0, mostLines) }) };
+  held.progress = undefined;
+  return fields;
+}

@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { Worker } from '../index.js';
+import { deferred, fake, quiet } from './fake.js';
+
+delete process.env.SCHEDULER_FD;
+
+const task = (n, more = {}) => ({ lease: `l${n}`, expires_at: '2030-01-01T00:00:00Z', task: { id: `t${n}`, kind: 'x', payload: n, attempt: 1, timeout_ms: null, checkpoint: null, ...more } });
+
+/** A server with leases to give; it hands on what is said about them. */
+async function serverOf(t, given, say = () => undefined) {
+  let stopped = false;
+  const polls = [];
+  const server = await fake(t, (request, n) => {
+    const { method, path, body } = request;
+    const said = say(request, n);
+    if (said) return said;
+    if (method === 'DELETE') return { status: 204 };
+    if (path === '/v1/leases') {
+      polls.push(body);
+      const leases = given.splice(0, body.max);
+      if (leases.length === 0 && !stopped) return 'later';
+      return { body: { worker: { id: body.worker.id, state: 'run' }, leases } };
+    }
+    if (path.startsWith('/v1/workers/')) return { body: { state: 'run', expires_at: 'x', cancelled: [], lost: [] } };
+    if (path === '/v1/leases/batch') return { body: { results: body.items.map(() => ({ status: 200, state: 'completed', cancelled: false })) } };
+    return { body: { state: path.endsWith('/heartbeat') ? 'run' : 'completed', cancelled: false } };
+  });
+  return { ...server, polls, stop: () => (stopped = true) };
+}
+
+const make = (url, more) => new Worker({ url, signals: false, logger: quiet, ...more });
+const outcomes = (requests) => requests.flatMap(({ path, body }) => {
+  if (path === '/v1/leases/batch') return body.items;
+  const [, lease, op] = /^\/v1\/leases\/(l\d+)\/(\w+)$/.exec(path) ?? [];
+  return lease ? [{ lease, op, ...body }] : [];
+});
+
+test('many at once share requests, each ends once', async (t) => {
+  const { url, requests, polls } = await serverOf(t, Array.from({ length: 40 }, (_, i) => task(i)));
+  const worker = make(url, { concurrency: 20 });
+  let running = 0, most = 0, left = 40;
+  worker.handle('x', async (it) => {
+    most = Math.max(most, ++running);
+    await new Promise(setImmediate);
+    running--;
+    if (--left === 0) worker.stop();
+    return it.payload;
+  });
+  await worker.run();
+  assert.ok(most > 1 && most <= 20, `${most} at once`);
+  const ended = outcomes(requests);
+  assert.deepEqual(ended.map((it) => it.result).sort((a, b) => a - b), Array.from({ length: 40 }, (_, i) => i));
+  assert.ok(requests.some((r) => r.path === '/v1/leases/batch'));
+  assert.deepEqual(polls[0].held, []);
+  assert.deepEqual([polls[0].max, polls[0].kinds, polls[0].queues, polls[0].worker.slots], [20, ['x'], ['default'], 20]);
+  assert.match(polls[0].worker.id, /^[0-9a-f]{8}-/);
+  assert.equal(requests.at(-1).method, 'DELETE');
+});
+
+test('what is said goes with the outcome', async (t) => {
+  const { url, requests } = await serverOf(t, [task(1)]);
+  const worker = make(url);
+  worker.handle('x', (it) => {
+    for (let i = 0; i < 2500; i++) it.log(`line ${i} \0 \ud800`);
+    it.progress(1.4, 3, 'half', { k: 1 });
+    worker.stop();
+  });
+  await worker.run();
+  const said = outcomes(requests);
+  assert.deepEqual(said.map((it) => [it.op, it.logs?.length]), [['heartbeat', 1000], ['heartbeat', 1000], ['complete', 500]]);
+  assert.equal(said[0].logs[0].message, 'line 0 \ufffd \ufffd');
+  assert.deepEqual(said[0].progress, { current: 1, total: 3, message: 'half', data: { k: 1 } });
+  assert.equal(said[2].result, null);
+});
+
+test('a bad item does not spoil the others, and a bad result fails for good', async (t) => {
+  const { url, requests } = await serverOf(t, [task(1), task(2)], ({ path, body }) => {
+    if (path === '/v1/leases/batch') return { status: 422, body: { code: 'validation_failed' } };
+    if (path === '/v1/leases/l1/complete') return { status: 422, body: { code: 'validation_failed', detail: 'too large' } };
+    return body === undefined && undefined;
+  });
+  const worker = make(url, { concurrency: 2 });
+  let left = 2;
+  worker.handle('x', (it) => {
+    if (--left === 0) worker.stop();
+    return it.payload;
+  });
+  await worker.run();
+  const alone = outcomes(requests.filter((r) => r.path !== '/v1/leases/batch'));
+  assert.deepEqual(alone.map(({ lease, op, error, retryable }) => [lease, op, error?.code, retryable]).sort(),
+    [['l1', 'complete', undefined, undefined], ['l1', 'fail', 'bad_result', false], ['l2', 'complete', undefined, undefined]]);
+});
+
+test('what is no JSON fails for good', async (t) => {
+  const { url, requests } = await serverOf(t, [task(1), task(2), task(3)]);
+  const worker = make(url, { concurrency: 3 });
+  const circle = {};
+  circle.circle = circle;
+  const results = [1n, circle, () => {}];
+  worker.handle('x', (it) => {
+    if (it.payload === 3) worker.stop();
+    return results[it.payload - 1];
+  });
+  await worker.run();
+  assert.deepEqual(outcomes(requests).map(({ op, error, retryable }) => [op, error?.code, retryable]), Array(3).fill(['fail', 'bad_result', false]));
+});
+
+test('a lost lease stops its task and nothing more is said of it', async (t) => {
+  const lost = deferred();
+  const { url, requests } = await serverOf(t, [task(1)], ({ path }) => {
+    if (path.endsWith('/heartbeat') && path.startsWith('/v1/leases/')) return { status: 409, body: { code: 'lease_lost' } };
+    return undefined;
+  });
+  const worker = make(url);
+  worker.handle('x', async (it) => {
+    it.progress(1);
+    it.signal.addEventListener('abort', () => lost.resolve(it.signal.reason.code));
+    await assert.rejects(it.saveCheckpoint({ step: 1 }), { code: 'lost' });
+    worker.stop();
+    return 'too late';
+  });
+  await worker.run();
+  assert.equal(await lost.promise, 'lost');
+  assert.ok(outcomes(requests).every((it) => it.op === 'heartbeat'));
+});
+
+test('a second signal hands back what runs', async (t) => {
+  const { url, requests } = await serverOf(t, [task(1)]);
+  const worker = make(url, { signals: true });
+  worker.handle('x', (it) => new Promise((_, reject) => {
+    it.signal.addEventListener('abort', () => reject(it.signal.reason));
+    process.emit('SIGTERM');
+    process.emit('SIGTERM');
+  }));
+  await worker.run();
+  assert.deepEqual(outcomes(requests), [{ lease: 'l1', op: 'release', reason: 'shutdown' }]);
+  assert.equal(process.listenerCount('SIGTERM'), 0);
+});
+
+test('a timeout ends with its code', async (t) => {
+  const { url, requests } = await serverOf(t, [task(1, { timeout_ms: 5 })]);
+  const worker = make(url);
+  worker.handle('x', async (it) => {
+    await new Promise((resolve) => it.signal.addEventListener('abort', resolve));
+    worker.stop();
+    throw new Error('as told');
+  });
+  await worker.run();
+  const [{ op, error, retryable }] = outcomes(requests);
+  assert.deepEqual([op, error.code, error.message, retryable], ['fail', 'timeout', 'as told', true]);
+});
+
+test('a refusal ends the worker with its problem', async (t) => {
+  const { url } = await fake(t, () => ({ status: 401, body: { code: 'unauthorized' } }));
+  const worker = make(url).handle('x', () => {});
+  await assert.rejects(worker.run(), { code: 'unauthorized' });
+});
+
+test('stop of the server', async (t) => {
+  const { url, requests } = await fake(t, ({ method }) => (method === 'DELETE' ? { status: 204 } : { body: { worker: { state: 'stop' }, leases: [] } }));
+  await make(url).handle('x', () => {}).run();
+  assert.deepEqual(requests.map((r) => r.method), ['POST', 'DELETE']);
+});
+
+test('bad options', async () => {
+  for (const bad of [{ concurrency: 0 }, { concurrency: 1.5 }, { ttlMs: 100 }, { queues: [] }, { queues: 'mail' }]) {
+    assert.throws(() => new Worker({ url: 'http://x', ...bad }));
+  }
+  const worker = new Worker({ url: 'http://x' });
+  await assert.rejects(worker.run(), /no handlers/);
+  assert.throws(() => worker.handle('x', 'no function'), TypeError);
+  worker.handle('x', () => {});
+  assert.throws(() => worker.handle('x', () => {}), TypeError);
+});

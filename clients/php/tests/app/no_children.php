@@ -1,0 +1,5 @@
+<?php
+
+if (getenv('SCHEDULER_FD') !== false) {
+    exit(9);
+}

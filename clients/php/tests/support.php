@@ -1,0 +1,151 @@
+<?php
+
+// What the tests of this folder share. A test is a script that ends with done(); the Go test beside runs each against a server
+// (SCHEDULER_URL, SCHEDULER_TOKEN) on a database of its own (TEST_DSN, of PDO), with the scheduler's program in TEST_SCHEDULER.
+
+declare(strict_types=1);
+
+require __DIR__ . '/../src/autoload.php';
+
+use PgScheduler\Client;
+use PgScheduler\NewTask;
+use PgScheduler\TaskInfo;
+
+$checks = $failures = 0;
+
+/** Compares; says so when they differ. */
+function check(string $name, mixed $got, mixed $want): void
+{
+    global $checks, $failures;
+    $checks++;
+    if ($got !== $want) {
+        $failures++;
+        echo "$name: got ", var_export($got, true), ', want ', var_export($want, true), "\n";
+    }
+}
+
+/** The exception that is thrown, of the class that is wanted. */
+function thrown(string $name, string $class, Closure $f): ?Throwable
+{
+    try {
+        $f();
+    } catch (Throwable $e) {
+        check("$name throws", $e instanceof $class ? $class : $e::class . ': ' . $e->getMessage(), $class);
+        return $e;
+    }
+    check("$name throws", 'nothing', $class);
+    return null;
+}
+
+/** Polls until it is true, and returns that; gives up after a minute. */
+function until(string $name, Closure $f): mixed
+{
+    for ($limit = microtime(true) + 60; microtime(true) < $limit; usleep(20_000)) {
+        if ($value = $f()) {
+            return $value;
+        }
+    }
+    check("$name: it came true", false, true);
+    throw new RuntimeException("never: $name");
+}
+
+/** A program that runs, in a process group of its own; killed when the test ends. */
+final class Program
+{
+    public readonly int $pid;
+    private $process;
+
+    /** @param array<string, string> $env */
+    public function __construct(array $command, array $env = [])
+    {
+        $this->process = proc_open(['setsid', ...$command], [['file', '/dev/null', 'r'], ['file', $this->log(), 'a'], ['file', $this->log(), 'a']], $pipes, __DIR__, $env + getenv());
+        $this->pid = proc_get_status($this->process)['pid'];
+    }
+
+    public function signal(int $signal): void
+    {
+        posix_kill($this->pid, $signal);
+    }
+
+    /** Waits for the end and returns the exit code; -1: a signal. */
+    public function exit(): int
+    {
+        $status = until('a program ends', fn () => ($s = proc_get_status($this->process))['running'] ? null : $s);
+        return $status['exitcode'];
+    }
+
+    public function __destruct()
+    {
+        posix_kill(-$this->pid, SIGKILL);
+        posix_kill($this->pid, SIGKILL);
+    }
+
+    public static function log(): string
+    {
+        return sys_get_temp_dir() . '/scheduler-php-test-' . getmypid() . '.log';
+    }
+}
+
+/** The worker of these tests on a queue. */
+function worker(string $queue, array $env = [], array $options = []): Program
+{
+    return new Program([PHP_BINARY, ...$options, __DIR__ . '/app/worker.php'], ['QUEUES' => $queue] + $env);
+}
+
+/** The same below scheduler worker --cmd. */
+function children(string $queue, array $flags = [], string $script = 'app/worker.php', array $env = []): Program
+{
+    return new Program([getenv('TEST_SCHEDULER'), 'worker', '--queue', $queue, '--cmd', PHP_BINARY . ' ' . __DIR__ . "/$script", ...$flags],
+        ['SCHEDULER_DATABASE_URL' => getenv('TEST_DATABASE_URL'), 'SCHEDULER_URL' => getenv('SCHEDULER_URL')] + $env);
+}
+
+function client(): Client
+{
+    static $client;
+    return $client ??= Client::fromEnvironment();
+}
+
+function submit(string $queue, string $kind, mixed $payload = [], mixed ...$more): TaskInfo
+{
+    return client()->submit(new NewTask($kind, $payload, $queue, ...$more));
+}
+
+/** Waits until the task is done. */
+function ended(string $id): TaskInfo
+{
+    return until("task $id is done", function () use ($id): ?TaskInfo {
+        $task = client()->task($id, waitSeconds: 10);
+        return $task->done ? $task : null;
+    });
+}
+
+/** Waits until the task is in a state. */
+function in_state(string $id, string $state): TaskInfo
+{
+    return until("task $id is $state", function () use ($id, $state): ?TaskInfo {
+        $task = client()->task($id);
+        return $task->state === $state ? $task : null;
+    });
+}
+
+/** @return list<string> the task's log */
+function messages(string $id): array
+{
+    return array_column(client()->logs($id, 0, 1000), 'message');
+}
+
+function pdo(): PDO
+{
+    return new PDO(getenv('TEST_DSN'), null, null, [PDO::ATTR_ERRMODE => PDO::ERRMODE_EXCEPTION]);
+}
+
+function done(int $least): never
+{
+    global $checks, $failures;
+    echo "$checks checks, $failures failures\n";
+    if ($failures > 0 && is_file(Program::log())) {
+        echo "what programs said:\n", file_get_contents(Program::log());
+    }
+    @unlink(Program::log());
+    exit($failures > 0 || $checks < $least ? 1 : 0);
+}

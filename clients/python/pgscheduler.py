@@ -1,0 +1,890 @@
+"""Client and worker of scheduler, a durable task scheduler on PostgreSQL. One file, Python 3.9 and newer, no dependencies.
+
+    from pgscheduler import Client, Worker
+
+    Client().submit("mail.send", {"to": "ada@example.org"})
+
+    worker = Worker(queues=["default"])
+
+    @worker.handle("mail.send")
+    def send(task):
+        task.progress(1, 2, "connected")
+        return {"sent": task.payload["to"]}
+
+    worker.run()
+
+A worker speaks frames below `scheduler worker --cmd "python3 worker.py"`, and takes leases over HTTP otherwise. README.md says more.
+"""
+
+import collections
+import http.client
+import json
+import os
+import platform
+import queue
+import random
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+import urllib.parse
+import uuid
+
+__all__ = ["Client", "ConnectionFailed", "PermanentError", "ProblemError", "RetryAfter", "Snooze", "Stopped", "Task", "Worker",
+           "publish_tx", "submit_tx"]
+__version__ = "0.1.0"
+
+
+# Errors
+
+
+class ProblemError(Exception):
+    """The server refused, or could not do what was asked for. Decide by code: docs/problems.md has them all."""
+
+    def __init__(self, status, problem):
+        super().__init__(problem.get("detail") or problem.get("title") or "the server answered %d" % status)
+        self.status = status
+        self.code = problem.get("code", "unknown")
+        self.errors = problem.get("errors", [])
+        self.task_id = problem.get("task_id")
+        self.state = problem.get("state")
+        self.request_id = problem.get("request_id")
+        self.retry_after = None  # seconds
+
+
+class ConnectionFailed(Exception):
+    """No answer came. Whether the server did what was asked for is not known, unless sent is false."""
+
+    def __init__(self, message, sent):
+        super().__init__(message)
+        self.sent = sent
+
+
+class PermanentError(Exception):
+    """Raised by a handler: the attempt fails, and the task is not tried again."""
+
+    def __init__(self, message, code="permanent"):
+        super().__init__(message)
+        self.code = code
+
+
+class RetryAfter(Exception):
+    """Raised by a handler: the attempt fails, and the next one comes after so many milliseconds instead of the task's backoff."""
+
+    def __init__(self, milliseconds, message="to be tried again later", code="retry_after"):
+        super().__init__(message)
+        self.milliseconds = max(0, int(milliseconds))
+        self.code = code
+
+
+class Snooze(Exception):
+    """Raised by a handler: run the task again after so many milliseconds. It counts as no failure."""
+
+    def __init__(self, milliseconds, reason=""):
+        super().__init__(reason or "snoozed")
+        self.milliseconds = max(0, int(milliseconds))
+        self.reason = reason
+
+
+class Stopped(Exception):
+    """The task was told to stop. code: cancelled, timeout, lost (another attempt may be running) or shutdown."""
+
+    REASONS = {"cancelled": "the task was cancelled", "timeout": "the attempt took longer than timeout_ms",
+               "lost": "the lease is lost: another attempt may be running", "shutdown": "the worker is shutting down"}
+
+    def __init__(self, code):
+        super().__init__(self.REASONS.get(code, "the task was told to stop: %s" % code))
+        self.code = code
+
+
+# Producers
+
+
+class Client:
+    """Submits tasks over HTTP, reads and controls them, follows them. It may be shared by threads."""
+
+    def __init__(self, url=None, token=None, timeout=30, retries=4):
+        """url and token default to SCHEDULER_URL and SCHEDULER_TOKEN; timeout, seconds, is for one request, beside what it waits."""
+        self._http = _HTTP(url, token, timeout, retries)
+
+    def close(self):
+        """Closes idle connections. The client may be used again."""
+        self._http.close()
+
+    def submit(self, kind, payload=None, *, wait=0, request_id=None, traceparent=None, **more):
+        """Submits a task and returns it once it is durable; with wait, seconds, as it is when it is done or they are over.
+
+        more are the members of docs/reference/http.md: queue, priority, run_at, delay_ms, idempotency_key, … It is sent again after a lost
+        answer only with an idempotency_key or a request_id."""
+        headers = {"X-Request-ID": request_id, "traceparent": traceparent}
+        body = {"kind": kind, "payload": {} if payload is None else payload, **more}
+        repeatable = bool(request_id or more.get("idempotency_key"))
+        return self._http.call("POST", "/v1/tasks", body, headers, wait=min(wait, 60), repeatable=repeatable)
+
+    def submit_many(self, tasks):
+        """Submits up to 10,000 tasks, dicts with kind, payload, …, all or none; returns what became of each, in order."""
+        if not tasks:
+            return []
+        repeatable = all(task.get("idempotency_key") for task in tasks)
+        return self._http.call("POST", "/v1/tasks/batch", list(tasks), repeatable=repeatable)["items"]
+
+    def task(self, id):
+        return self._http.call("GET", _path(id))
+
+    def wait(self, id, timeout=None):
+        """The task once it is done, or as it is after timeout seconds."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = 30 if end is None else min(30, end - time.monotonic())
+            task = self._http.call("GET", _path(id), wait=left)
+            if task["done"] or end is not None and time.monotonic() >= end:
+                return task
+
+    def cancel(self, id, reason=None):
+        """Cancels it; one that runs is asked to stop."""
+        return self._http.call("POST", _path(id, "/cancel"), {"reason": reason} if reason else {})
+
+    def retry(self, id):
+        """Brings a failed or cancelled task back."""
+        return self._http.call("POST", _path(id, "/retry"), {})
+
+    def why(self, id):
+        """Why it does not run: dicts with code, reason and fix, the reason to mend first on top."""
+        return self._http.call("GET", _path(id, "/why"))["items"]
+
+    def attempts(self, id):
+        """Every start of it."""
+        return self._http.call("GET", _path(id, "/attempts"))["items"]
+
+    def logs(self, id, after=0, limit=200):
+        """Up to limit lines of its log, those behind the line after."""
+        return self._http.call("GET", _path(id, "/logs?after=%d&limit=%d" % (after, limit)))["items"]
+
+    def publish(self, topic, payload=None, **more):
+        """Publishes to a topic: a task for each subscription that matches."""
+        path = "/v1/topics/%s/publish" % urllib.parse.quote(topic, safe="")
+        return self._http.call("POST", path, {"payload": {} if payload is None else payload, **more})
+
+    def watch(self, id, after=None, logs=True):
+        """Follows a task live: yields (event, data) until it is done. Connections that break are opened again where they broke."""
+        fruitless = 0
+        while True:
+            try:
+                for name, event_id, data in self._http.events(_path(id, "/events" + ("" if logs else "?logs=false")), after):
+                    fruitless, after = 0, event_id or after
+                    if name == "end":
+                        return
+                    yield name, json.loads(data)
+                    after = event_id or after
+            except _Finished:
+                return
+            except (ConnectionFailed, ProblemError) as error:
+                fruitless += 1
+                if fruitless > 10 or isinstance(error, ProblemError) and error.status < 500 and error.status != 429:
+                    raise
+            time.sleep(2 * random.uniform(0.75, 1.25))
+
+
+_TYPES = {"kind": "text", "payload": "jsonb", "queue": "text", "priority": "integer", "run_at": "timestamptz", "delay_ms": "bigint",
+          "max_attempts": "integer", "timeout_ms": "bigint", "expires_at": "timestamptz", "unique_key": "text", "idempotency_key": "text",
+          "backoff_ms": "bigint[]", "tags": "text[]"}
+
+
+def submit_tx(cursor, kind, payload=None, **more):
+    """Submits a task in the transaction of a cursor (psycopg, or any with %s for arguments); returns its id."""
+    given = {"kind": kind, "payload": json.dumps({} if payload is None else payload)}
+    given.update((name, value) for name, value in more.items() if value is not None)
+    for name in given:
+        if name not in _TYPES:
+            raise TypeError("%s: no argument of scheduler.submit, which has %s" % (name, ", ".join(_TYPES)))
+    arguments = ", ".join("%s => %%s::%s" % (name, _TYPES[name]) for name in given)
+    cursor.execute("select scheduler.submit(%s)" % arguments, list(given.values()))
+    return str(cursor.fetchone()[0])
+
+
+def publish_tx(cursor, topic, payload=None):
+    """Publishes to a topic in the transaction of a cursor."""
+    cursor.execute("select scheduler.publish(%s::text, %s::jsonb)", [topic, json.dumps({} if payload is None else payload)])
+    return cursor.fetchone()[0]
+
+
+def _path(id, verb=""):
+    return "/v1/tasks/%s%s" % (urllib.parse.quote(str(id), safe=""), verb)
+
+
+# HTTP
+
+
+class _Finished(Exception):
+    """A stream has no more to say."""
+
+
+class _HTTP:
+    """The way to the server: requests, problems, repetitions. Connections are kept for what may be repeated."""
+
+    MOST_IDLE = 8
+
+    def __init__(self, url, token, timeout, retries):
+        url = url or os.environ.get("SCHEDULER_URL")
+        if not url:
+            raise TypeError("url: the address of the server is needed, here or as SCHEDULER_URL")
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("url: %s is no address of a server" % url)
+        self._tls, self._host, self._port, self._prefix = parts.scheme == "https", parts.hostname, parts.port, parts.path.rstrip("/")
+        token = token or os.environ.get("SCHEDULER_TOKEN")
+        self._headers = {"Authorization": "Bearer " + token} if token else {}
+        self._timeout, self._retries, self._idle = timeout, retries, collections.deque()
+
+    def close(self):
+        while self._idle:
+            self._idle.pop().close()
+
+    def connection(self, timeout):
+        make = http.client.HTTPSConnection if self._tls else http.client.HTTPConnection
+        return make(self._host, self._port, timeout=timeout)
+
+    def call(self, method, path, body=None, headers=None, wait=0, repeatable=None, retries=None, stop=None, using=None):
+        """The body of the answer, parsed. stop: an Event that ends the repetitions; using: called with the connection that waits."""
+        repeatable = method == "GET" if repeatable is None else repeatable
+        text = None if body is None else _encode(body)
+        headers = {name: value for name, value in (headers or {}).items() if value}
+        if wait > 0:
+            headers["Prefer"] = "wait=%d" % max(1, round(wait))
+        attempt = 0
+        while True:
+            try:
+                return self._once(method, path, text, headers, self._timeout + max(0, wait), repeatable, using)
+            except (ConnectionFailed, ProblemError) as error:
+                attempt += 1
+                if attempt > (self._retries if retries is None else retries) or not _worthwhile(error, repeatable) or stop and stop.is_set():
+                    raise
+                pause = getattr(error, "retry_after", None) or min(5, 0.1 * 2 ** min(attempt, 10)) * random.uniform(0.5, 1)
+            if stop:
+                stop.wait(pause)
+            else:
+                time.sleep(pause)
+
+    def _once(self, method, path, text, headers, timeout, repeatable, using):
+        try:
+            connection, kept = self._idle.pop() if repeatable else None, True
+        except IndexError:
+            connection = None
+        if connection is None:
+            connection, kept = self.connection(timeout), False
+        else:
+            connection.sock.settimeout(timeout)
+        try:
+            if using:
+                using(connection)
+            status, fields, answer, more = self._exchange(connection, method, path, text, headers)
+        except ConnectionFailed as error:
+            connection.close()
+            if kept and error.sent:
+                return self._once(method, path, text, headers, timeout, repeatable, using)  # it may have been closed while idle
+            raise
+        if repeatable and more and len(self._idle) < self.MOST_IDLE:
+            self._idle.append(connection)
+        else:
+            connection.close()
+        if status >= 300:
+            raise _problem(status, fields, answer)
+        try:
+            return json.loads(answer) if answer else None
+        except ValueError as error:
+            raise ConnectionFailed("%s %s: the answer is no JSON: %s" % (method, path, error), True) from error
+
+    def _exchange(self, connection, method, path, text, headers):
+        response = self._begin(connection, method, path, text, headers)
+        try:
+            answer = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise ConnectionFailed("%s %s: the answer broke off: %s" % (method, path, error), True) from error
+        return response.status, response.headers, answer, not response.will_close
+
+    def _begin(self, connection, method, path, text, headers):
+        sent = connection.sock is not None
+        try:
+            if not sent:
+                connection.connect()
+                connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sent = True
+            content = {} if text is None else {"Content-Type": "application/json"}
+            connection.request(method, self._prefix + path, text, {**self._headers, **content, **headers})
+            return connection.getresponse()
+        except (OSError, http.client.HTTPException) as error:
+            raise ConnectionFailed("%s %s: %s" % (method, path, error or type(error).__name__), sent) from error
+
+    def events(self, path, after):
+        """Yields (event, id, data) of one connection."""
+        connection = self.connection(45)  # the server says something every 15 s
+        try:
+            headers = {"Accept": "text/event-stream", **({"Last-Event-ID": after} if after else {})}
+            response = self._begin(connection, "GET", path, None, headers)
+            if response.status == 204:
+                raise _Finished
+            if response.status != 200:
+                raise _problem(response.status, response.headers, response.read())
+            frame = {}
+            for line in response:
+                name, _, value = line.decode().rstrip("\n").partition(": ")
+                if name in ("event", "id", "data"):
+                    frame[name] = value
+                elif not name and "event" in frame:
+                    yield frame["event"], frame.get("id"), frame.get("data")
+                    frame = {}
+        except (OSError, http.client.HTTPException) as error:
+            raise ConnectionFailed("the stream broke off: %s" % error, True) from error
+        finally:
+            connection.close()
+
+
+def _encode(value):
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which the server will refuse
+        return json.dumps(value, allow_nan=False).encode()
+
+
+def _problem(status, headers, answer):
+    try:
+        fields = json.loads(answer)
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict):
+        fields = {"detail": answer[:500].decode(errors="replace").strip()}  # from a proxy in between
+    error = ProblemError(status, fields)
+    after = headers.get("Retry-After") or ""
+    error.retry_after = min(60, int(after)) if after.isdigit() else None
+    return error
+
+
+def _worthwhile(error, repeatable):
+    if isinstance(error, ConnectionFailed):
+        return repeatable or not error.sent
+    return repeatable and error.status in (408, 425, 429, 502, 503, 504)
+
+
+def _storable(text):
+    """A text that PostgreSQL can store."""
+    return str(text).encode(errors="replace").decode().replace("\0", "\ufffd")
+
+
+# Workers
+
+
+class Task:
+    """What a handler is given: the leased task's fields, as the wire names them, and what it may say."""
+
+    id = queue = kind = payload = checkpoint = schedule = tick_at = traceparent = timeout_ms = run_at = created_at = None
+    attempt = failures = max_attempts = priority = 0
+
+    def __init__(self, fields, tell):
+        self.__dict__.update(fields)
+        self.stopping = threading.Event()
+        self._tell = tell
+        self._stopped = None
+
+    def progress(self, current, total=None, message=None, data=None):
+        """Reports how far it is; the last report counts. Raises Stopped once the task was told to stop."""
+        self.check()
+        report = {"current": round(current), "total": None if total is None else round(total),
+                  "message": None if message is None else _storable(message), "data": data}
+        self._tell("progress", {name: value for name, value in report.items() if value is not None})
+
+    def log(self, message):
+        """Writes a line to the task's log."""
+        self._tell("log", _storable(message))
+
+    def save_checkpoint(self, value):
+        """Stores where the work has got to; the next attempt finds it as task.checkpoint. Returns once it is stored."""
+        self.check()
+        self._tell("checkpoint", value)
+        self.checkpoint = value
+
+    def check(self):
+        """Raises Stopped once the task was told to stop: cancelled, out of time, lost, or at the end of a shutdown."""
+        if self._stopped:
+            raise self._stopped
+
+    def sleep(self, seconds):
+        """Sleeps, or raises Stopped as soon as the task is told to stop."""
+        self.stopping.wait(seconds)
+        self.check()
+
+    def _stop(self, code):
+        if not self._stopped:
+            self._stopped = Stopped(code)
+            self.stopping.set()
+
+
+class Worker:
+    """Runs tasks: as a child of scheduler worker --cmd, or with leases over HTTP."""
+
+    def __init__(self, url=None, token=None, queues=("default",), concurrency=1, ttl_ms=60_000, drain_timeout=30, wait=20, name=None,
+                 version="", log=None):
+        """concurrency: threads that run tasks. ttl_ms: of silence until the server gives its tasks to others, 5,000 to 86,400,000.
+        drain_timeout, seconds: how long what runs may take to finish at a shutdown. log: called with lines about the worker itself."""
+        if not 1 <= concurrency <= 500:
+            raise ValueError("concurrency: 1 to 500 tasks at once")
+        if not 5000 <= ttl_ms <= 86_400_000:
+            raise ValueError("ttl_ms: 5000 to 86400000")
+        if isinstance(queues, str) or not queues:
+            raise ValueError("queues: a list of names")
+        self._handlers = {}
+        self._options = {"url": url, "token": token, "queues": list(queues), "concurrency": concurrency, "ttl_ms": ttl_ms, "wait": wait,
+                         "drain_timeout": drain_timeout, "version": version, "log": log or (lambda line: print(line, file=sys.stderr)),
+                         "name": name or "%s:%d" % (socket.gethostname(), os.getpid())}
+        self._door = None
+
+    def handle(self, kind, handler=None):
+        """Says what runs the tasks of a kind; as a decorator, or with the function. What it returns is the result."""
+        if handler is None:
+            return lambda function: self.handle(kind, function)
+        if kind in self._handlers:
+            raise ValueError("%s: there is a handler already" % kind)
+        self._handlers[kind] = handler
+        return handler
+
+    def run(self):
+        """Works until SIGTERM, SIGINT or stop(), or until the server or the parent says so; then lets running tasks finish."""
+        if not self._handlers:
+            raise ValueError("there are no handlers")
+        door = _Frames if os.environ.get("SCHEDULER_FD") else _Leases
+        self._door = door(self._handlers, self._options)
+        before = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                before[number] = signal.signal(number, self._on_signal)
+        try:
+            self._door.run()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def stop(self):
+        """Takes nothing more and lets run() return once what runs is done."""
+        if self._door:
+            self._door.stop()
+
+    def _on_signal(self, *_):
+        if self._door.draining.is_set():
+            self._door.abort()
+        self._door.stop()
+
+
+def _perform(task, handlers):
+    """Runs the handler and returns how it ended: an op and its fields."""
+    try:
+        handler = handlers.get(task.kind)
+        if handler is None:
+            raise _Unknown("this worker has no handler for %s" % task.kind)
+        result = handler(task)
+        try:
+            _encode(result)
+        except (TypeError, ValueError, RecursionError) as error:
+            return "fail", {"error": {"code": "bad_result", "message": _storable(error), "stack": ""}, "retryable": False}
+        return "complete", {"result": result}
+    except BaseException as error:  # SystemExit of a handler is a failure of its task
+        return _failure(error, task._stopped, traceback.format_exc())
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                pass
+
+
+class _Unknown(Exception):
+    code = "unknown_kind"
+
+
+def _failure(error, stopped, stack):
+    if stopped and stopped.code == "lost":
+        return "lost", {}
+    if stopped and stopped.code == "shutdown":
+        return "release", {"reason": "shutdown"}
+    if isinstance(error, Snooze) and not stopped:
+        return "release", {"delay_ms": error.milliseconds, "reason": _storable(error.reason)}
+    code = stopped.code if stopped else getattr(error, "code", None)
+    if not isinstance(code, str) or not code:
+        code = type(error).__name__
+    fields = {"error": {"code": _storable(code), "message": _storable(error) or type(error).__name__, "stack": _storable(stack)},
+              "retryable": not isinstance(error, PermanentError)}
+    if isinstance(error, RetryAfter):
+        fields["retry_after_ms"] = error.milliseconds
+    return "fail", fields
+
+
+class _Frames:
+    """A child of scheduler worker --cmd: frames on stdin, frames on the descriptor SCHEDULER_FD. See docs/child.md."""
+
+    def __init__(self, handlers, options):
+        self._handlers, self._slots, self._log = handlers, options["concurrency"], options["log"]
+        self._out = os.fdopen(int(os.environ["SCHEDULER_FD"]), "wb", buffering=0)
+        self._speaking = threading.Lock()
+        self._running = {}  # tasks by id
+        self._saved = {}  # queues of answers to checkpoints
+        self._tasks = queue.SimpleQueue()
+        self.draining = threading.Event()
+
+    def run(self):
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(encoding="utf-8", errors="replace", line_buffering=True)
+        self._say({"op": "ready", "v": 1, "kinds": list(self._handlers), "slots": self._slots, "language": "python " + platform.python_version()})
+        threading.Thread(target=self._listen, daemon=True).start()
+        threads = [threading.Thread(target=self._work) for _ in range(self._slots)]
+        for thread in threads:
+            thread.start()
+        self.draining.wait()
+        for _ in threads:
+            self._tasks.put(None)
+        for thread in threads:
+            thread.join()
+
+    def stop(self):
+        self.draining.set()
+
+    def abort(self):
+        """Ends what runs; the parent hands it back."""
+        for task in list(self._running.values()):
+            task._stop("shutdown")
+
+    def _listen(self):
+        rest = []
+        while True:
+            chunk = os.read(0, 1 << 16)  # not sys.stdin: its lock would be held when the interpreter ends
+            if not chunk:
+                return self.stop()
+            first, *lines = chunk.split(b"\n")
+            rest.append(first)
+            for line in lines:
+                self._hear(b"".join(rest))
+                rest = [line]
+
+    def _hear(self, line):
+        try:
+            self._obey(json.loads(line))
+        except Exception as error:  # the next line may be better
+            self._log("a frame that can't be understood: %s" % error)
+
+    def _obey(self, frame):
+        op, id = frame.get("op"), frame.get("id")
+        if op == "drain":
+            self.stop()
+        elif op == "task":
+            fields = frame["task"]
+            self._running[fields["id"]] = task = Task(fields, lambda verb, what: self._tell(task, verb, what))
+            self._tasks.put(task)
+        elif op == "cancel" and id in self._running:
+            self._running[id]._stop(frame.get("reason") or "cancelled")
+            if id in self._saved:
+                self._saved[id].put(self._running[id]._stopped)
+        elif op == "saved" and id in self._saved:
+            self._saved[id].put(ValueError("the checkpoint was refused: %s" % (frame["error"],)) if frame.get("error") else True)
+
+    def _work(self):
+        while True:
+            task = self._tasks.get()
+            if task is None:
+                return
+            op, fields = _perform(task, self._handlers)
+            self._running.pop(task.id, None)
+            self._saved.pop(task.id, None)
+            self._say(self._outcome(task.id, op, fields))
+
+    @staticmethod
+    def _outcome(id, op, fields):
+        if op == "complete":
+            return {"op": "result", "id": id, **fields}
+        if op == "release" and "delay_ms" in fields:
+            return {"op": "snooze", "id": id, **fields}
+        if op == "fail":
+            more = {name: fields[name] for name in ("retryable", "retry_after_ms") if name in fields}
+            return {"op": "error", "id": id, **fields["error"], **more, "permanent": not fields["retryable"]}
+        return {"op": "error", "id": id, "code": "lost" if op == "lost" else "shutdown", "message": fields.get("reason", op)}
+
+    def _tell(self, task, verb, what):
+        if verb == "progress":
+            self._say({"op": "progress", "id": task.id, **what})
+        elif verb == "log":
+            self._say({"op": "log", "id": task.id, "message": what})
+        else:
+            answers = self._saved.setdefault(task.id, queue.SimpleQueue())
+            self._say({"op": "checkpoint", "id": task.id, "checkpoint": what})
+            answer = task._stopped or answers.get()
+            if answer is not True:
+                raise answer
+
+    def _say(self, frame):
+        line = memoryview(_encode(frame) + b"\n")
+        with self._speaking:
+            try:
+                while line:
+                    line = line[self._out.write(line):]
+            except BrokenPipeError:
+                os._exit(1)  # the parent is gone
+
+
+class _Leases:
+    """A worker that takes leases over HTTP. See docs/guides/http-workers.md."""
+
+    GRACE = 5  # seconds that a handler has to end once it was told to
+    MOST_LINES = 1000  # of one request
+    MOST_PENDING = 10_000  # lines of an attempt that the server has not taken yet
+
+    def __init__(self, handlers, options):
+        self._handlers, self._options, self._log = handlers, options, options["log"]
+        self._http = _HTTP(options["url"], options["token"], 30, 4)
+        self._id = str(uuid.uuid4())  # fresh for each run of the process
+        self._ttl = options["ttl_ms"] / 1000
+        self._held = {}  # attempts by lease
+        self._changed = threading.Condition()
+        self._busy = 0  # threads that run handlers, whatever became of their leases
+        self._renewed = time.monotonic()  # when the last call was sent that kept the leases alive
+        self._polling = None  # the connection that waits
+        self._failed = None
+        self._gone = threading.Event()  # no time is left to deliver anything
+        self._over = threading.Event()
+        self.draining = threading.Event()
+
+    def run(self):
+        for loop in (self._take, self._beat, self._watch):
+            threading.Thread(target=loop, daemon=True).start()
+        while not self.draining.wait(1):  # in slices, for signals
+            pass
+        self._drain()
+        self._over.set()
+        try:
+            self._http.call("DELETE", "/v1/workers/" + self._id, repeatable=True, retries=2)
+        except (ConnectionFailed, ProblemError) as error:
+            self._log("deregister: %s" % error)
+        self._http.close()
+        if self._failed:
+            raise self._failed
+
+    def stop(self):
+        self.draining.set()
+        polling = self._polling
+        try:
+            if polling and polling.sock:
+                polling.sock.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits
+        except OSError:
+            pass
+
+    def abort(self):
+        """Ends what runs and hands it back."""
+        for attempt in list(self._held.values()):
+            attempt.task._stop("shutdown")
+
+    def _drain(self):
+        end = time.monotonic() + self._options["drain_timeout"]
+        aborted = False
+        while self._held:
+            with self._changed:
+                self._changed.wait(0.2)
+            if time.monotonic() > end and not aborted:
+                aborted = True
+                self.abort()
+            if time.monotonic() > end + 2 * self.GRACE:
+                self._gone.set()
+                return
+
+    def _take(self):
+        options = self._options
+        while not self.draining.is_set():
+            with self._changed:
+                while self._busy >= options["concurrency"]:
+                    self._changed.wait()
+                free = options["concurrency"] - self._busy
+            body = {"worker": {"id": self._id, "name": options["name"], "version": options["version"], "host": socket.gethostname(),
+                               "pid": os.getpid(), "language": "python " + platform.python_version(), "slots": options["concurrency"]},
+                    "queues": options["queues"], "kinds": list(self._handlers), "max": min(500, free), "ttl_ms": options["ttl_ms"],
+                    "held": list(self._held)}
+            sent = time.monotonic()
+            try:
+                answer = self._http.call("POST", "/v1/leases", body, wait=options["wait"], repeatable=True, stop=self.draining,
+                                         retries=20, using=self._poll)
+            except (ConnectionFailed, ProblemError) as error:
+                if self.draining.is_set():
+                    return
+                if isinstance(error, ProblemError) and error.status < 500:
+                    self._failed = error  # it will not get better
+                    return self.stop()
+                self._log("lease: %s" % error)
+                self.draining.wait(1)
+                continue
+            finally:
+                self._polling = None
+            self._renewed = max(self._renewed, sent)
+            for leased in answer["leases"]:
+                attempt = _Attempt(self, leased["lease"], leased["task"])
+                self._held[leased["lease"]] = attempt
+                with self._changed:
+                    self._busy += 1
+                threading.Thread(target=attempt.run, daemon=True).start()
+            if answer["worker"]["state"] == "quiet":
+                self.draining.wait(self._ttl / 3)
+            self._obey(answer["worker"]["state"])
+
+    def _poll(self, connection):
+        self._polling = connection
+        if self.draining.is_set():
+            raise ConnectionFailed("the worker ends", False)
+
+    def _obey(self, state):
+        if state == "stop":
+            self.stop()
+
+    def _beat(self):
+        """One heartbeat for all leases. Without one for the whole of their time they are somebody else's."""
+        while not self._over.wait(self._ttl / 3):
+            held = dict(self._held)
+            if not held:
+                continue
+            sent = time.monotonic()
+            try:
+                answer = self._http.call("POST", "/v1/workers/%s/heartbeat" % self._id, {"leases": list(held), **_memory()}, repeatable=True, retries=1)
+            except (ConnectionFailed, ProblemError) as error:
+                self._log("heartbeat: %s" % error)
+                if time.monotonic() - self._renewed > self._ttl * 0.9:
+                    for attempt in held.values():
+                        attempt.task._stop("lost")
+                continue
+            self._renewed = max(self._renewed, sent)
+            for code in ("cancelled", "lost"):
+                for lease in answer[code]:
+                    if lease in held:
+                        held[lease].task._stop(code)
+            self._obey(answer["state"])
+
+    def _watch(self):
+        """Sends what handlers said, ends what takes too long, and speaks for handlers that are deaf."""
+        while not self._over.wait(0.25):
+            for attempt in list(self._held.values()):
+                attempt.look()
+
+    def send(self, lease, op, fields):
+        return self._http.call("POST", "/v1/leases/%s/%s" % (lease, op), fields, repeatable=True, retries=sys.maxsize, stop=self._gone)
+
+    def freed(self, lease, thread_ended):
+        self._held.pop(lease, None)
+        with self._changed:
+            self._busy -= thread_ended
+            self._changed.notify_all()
+
+
+class _Attempt:
+    """A lease and the thread that works on it."""
+
+    def __init__(self, door, lease, fields):
+        self._door, self._lease = door, lease
+        self.task = Task(fields, self._tell)
+        self._saying = threading.RLock()  # one request at a time
+        self._noting = threading.Lock()  # guards the next two
+        self._lines, self._progress = [], None
+        self._ended = False
+        self._stopped_at = None
+        limit = fields.get("timeout_ms")
+        self._until = time.monotonic() + limit / 1000 if limit else None
+
+    def run(self):
+        try:
+            op, fields = _perform(self.task, self._door._handlers)
+            self._end(op, fields)
+        finally:
+            self._door.freed(self._lease, True)
+
+    def look(self):
+        now = time.monotonic()
+        if self._until and now > self._until:
+            self.task._stop("timeout")
+        if self.task._stopped and not self._ended:
+            self._stopped_at = self._stopped_at or now
+            if now > self._stopped_at + self._door.GRACE:
+                threading.Thread(target=self._give_up, daemon=True).start()
+                return
+        if (self._lines or self._progress) and not self._ended and self._saying.acquire(blocking=False):
+            try:
+                if not self._ended:
+                    self._report({})
+            finally:
+                self._saying.release()
+
+    def _give_up(self):
+        stopped = self.task._stopped
+        self._end(*_failure(stopped, stopped, ""))
+        self._door.freed(self._lease, False)
+
+    def _tell(self, verb, what):
+        if verb == "checkpoint":
+            with self._saying:
+                self._send("heartbeat", {"checkpoint": what, **self._news()})
+            self.task.check()
+            return
+        with self._noting:
+            if verb == "progress":
+                self._progress = what
+            elif len(self._lines) < self._door.MOST_PENDING:
+                self._lines.append({"message": what})
+
+    def _news(self):
+        """What was said and not sent, as fields of a request."""
+        with self._noting:
+            lines, self._lines = self._lines[:self._door.MOST_LINES], self._lines[self._door.MOST_LINES:]
+            progress, self._progress = self._progress, None
+        return {**({"logs": lines} if lines else {}), **({"progress": progress} if progress else {})}
+
+    def _report(self, fields):
+        try:
+            self._send("heartbeat", {**fields, **self._news()})
+        except (ConnectionFailed, ProblemError) as error:
+            if not self.task._stopped:
+                self._door._log("report task %s: %s" % (self.task.id, error))
+
+    def _send(self, op, fields):
+        try:
+            answer = self._door.send(self._lease, op, fields)
+        except ProblemError as error:
+            if error.code == "lease_lost":
+                self.task._stop("lost")
+            raise
+        if op == "heartbeat":
+            if answer["cancelled"]:
+                self.task._stop("cancelled")
+            self._door._obey(answer["state"])
+
+    def _end(self, op, fields):
+        with self._saying:
+            if self._ended:
+                return
+            self._ended = True
+            if op == "lost":
+                return
+            try:
+                while len(self._lines) > self._door.MOST_LINES:
+                    self._send("heartbeat", self._news())
+                self._send(op, {**fields, **self._news()})
+            except (ConnectionFailed, ProblemError) as error:
+                self._refused(error)
+
+    def _refused(self, error):
+        """An outcome that the server does not take is a failure, unless nothing counts any more."""
+        self._door._log("end task %s: %s" % (self.task.id, error))
+        if not isinstance(error, ProblemError) or error.code == "lease_lost":
+            return
+        try:
+            self._send("fail", {"error": {"code": "bad_result", "message": _storable(error), "stack": ""}, "retryable": False})
+        except (ConnectionFailed, ProblemError) as again:
+            self._door._log("fail task %s: %s" % (self.task.id, again))
+
+
+def _memory():
+    try:
+        with open("/proc/self/statm") as file:
+            return {"memory_bytes": int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")}
+    except (OSError, ValueError, IndexError):
+        return {}

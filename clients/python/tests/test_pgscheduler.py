@@ -1,0 +1,299 @@
+import http.server
+import json
+import os
+import pathlib
+import socket
+import sys
+import threading
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+import pgscheduler  # noqa: E402
+from pgscheduler import Client, ConnectionFailed, PermanentError, ProblemError, RetryAfter, Snooze, Stopped, Worker, publish_tx, submit_tx  # noqa: E402
+
+ID = "01a1fbef-233c-7042-95b8-43300d35ff2a"
+CUT = object()  # an answer: none, the connection is cut
+
+
+class Fake:
+    """A server that answers as a test says, and keeps what it was asked."""
+
+    def __init__(self, test, answer):
+        self.requests = requests = []
+        lock = threading.Lock()
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def serve(self):
+                text = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                request = {"method": self.command, "path": self.path, "headers": self.headers, "body": json.loads(text) if text else None}
+                with lock:
+                    requests.append(request)
+                    n = len(requests)
+                given = answer(request, n)
+                if given is CUT:
+                    self.connection.shutdown(socket.SHUT_RDWR)
+                    return
+                status, body, headers = (given + ({},))[:3]
+                content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+                self.send_response(status)
+                for name, value in {"Content-Length": str(len(content)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(content)
+                if "Connection" in headers:
+                    self.close_connection = True
+
+            do_GET = do_POST = do_DELETE = serve
+
+            def log_message(self, *_):
+                pass
+
+        class Server(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, *_):
+                pass
+
+        server = Server(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        test.addCleanup(thread.join)
+        test.addCleanup(server.server_close)
+        test.addCleanup(server.shutdown)
+        self.url = "http://127.0.0.1:%d" % server.server_port
+
+
+class ClientTest(unittest.TestCase):
+    def client(self, answer, **more):
+        fake = Fake(self, answer)
+        client = Client(fake.url + "/", "secret", **more)
+        self.addCleanup(client.close)
+        return client, fake.requests
+
+    def test_submit_sends_what_it_is_told(self):
+        client, requests = self.client(lambda *_: (202, {"id": ID}))
+        self.assertEqual(client.submit("mail.send", {"to": "žluť 🐎"}, queue="mail", request_id="r-1", wait=99, traceparent="00-x"), {"id": ID})
+        self.assertEqual(client.submit("nothing", None), {"id": ID})
+        first, second = requests
+        self.assertEqual(first["body"], {"kind": "mail.send", "payload": {"to": "žluť 🐎"}, "queue": "mail"})
+        headers = first["headers"]
+        self.assertEqual((first["method"], first["path"], headers["Authorization"], headers["X-Request-ID"], headers["Prefer"], headers["traceparent"]),
+                         ("POST", "/v1/tasks", "Bearer secret", "r-1", "wait=60", "00-x"))
+        self.assertEqual((second["body"]["payload"], second["headers"]["Prefer"]), ({}, None))
+
+    def test_a_submit_with_a_key_is_repeated_one_without_is_not(self):
+        answers = [CUT, (503, {"code": "database_unavailable"}), (202, {"id": ID})]
+        client, requests = self.client(lambda _, n: answers[n - 1])
+        self.assertEqual(client.submit("x", idempotency_key="k")["id"], ID)
+        self.assertEqual(len(requests), 3)
+        client, requests = self.client(lambda *_: CUT)
+        with self.assertRaises(ConnectionFailed) as caught:
+            client.submit("x")
+        self.assertEqual((caught.exception.sent, len(requests)), (True, 1))
+        client, requests = self.client(lambda *_: (503, {}))
+        with self.assertRaises(ProblemError):
+            client.submit("x")
+        self.assertEqual(len(requests), 1)
+
+    def test_nobody_listens(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            with self.assertRaises(ConnectionFailed) as caught:
+                Client("http://127.0.0.1:%d" % taken.getsockname()[1], retries=1).submit("x")
+        self.assertFalse(caught.exception.sent)
+
+    def test_problems(self):
+        problem = {"code": "validation_failed", "detail": "/kind: needed", "errors": [{"pointer": "/kind"}], "request_id": "R", "task_id": ID, "state": "running"}
+        client, _ = self.client(lambda _, n: [(422, problem), (502, b"<html>")][n - 1], retries=0)
+        with self.assertRaises(ProblemError) as caught:
+            client.submit("")
+        it = caught.exception
+        self.assertEqual((it.status, it.code, str(it), it.errors, it.request_id, it.task_id, it.state),
+                         (422, "validation_failed", "/kind: needed", [{"pointer": "/kind"}], "R", ID, "running"))
+        with self.assertRaises(ProblemError) as caught:
+            client.task(ID)
+        self.assertEqual((caught.exception.code, str(caught.exception)), ("unknown", "<html>"))
+
+    def test_an_idle_connection_that_was_closed(self):
+        client, requests = self.client(lambda _, n: (200, {"n": n}) if n != 2 else CUT, retries=0)
+        self.assertEqual(client.task(ID), {"n": 1})
+        self.assertEqual(client.task(ID), {"n": 3})
+
+    def test_wait(self):
+        client, requests = self.client(lambda _, n: (200, {"done": n == 3}))
+        self.assertTrue(client.wait(ID)["done"])
+        self.assertEqual([r["headers"]["Prefer"] for r in requests], ["wait=30"] * 3)
+        self.assertFalse(client.wait(ID, timeout=0)["done"])
+
+    def test_other_verbs(self):
+        client, requests = self.client(lambda *_: (200, {"items": [1]}))
+        self.assertEqual(client.submit_many([{"kind": "a"}]), [1])
+        self.assertEqual(client.submit_many([]), [])
+        client.cancel("a/b", "no")
+        client.retry(ID)
+        self.assertEqual((client.why(ID), client.attempts(ID), client.logs(ID, after=5)), ([1], [1], [1]))
+        client.publish("order.paid/x", {"order": 7})
+        self.assertEqual([(r["method"], r["path"], r["body"]) for r in requests], [
+            ("POST", "/v1/tasks/batch", [{"kind": "a"}]), ("POST", "/v1/tasks/a%2Fb/cancel", {"reason": "no"}), ("POST", "/v1/tasks/%s/retry" % ID, {}),
+            ("GET", "/v1/tasks/%s/why" % ID, None), ("GET", "/v1/tasks/%s/attempts" % ID, None), ("GET", "/v1/tasks/%s/logs?after=5&limit=200" % ID, None),
+            ("POST", "/v1/topics/order.paid%2Fx/publish", {"payload": {"order": 7}})])
+
+    def test_bad_addresses(self):
+        for url, error in ((None, TypeError), ("localhost:8080", ValueError), ("ftp://x", ValueError)):
+            with self.assertRaises(error):
+                Client(url)
+
+    def test_watch_goes_on_where_the_stream_broke_off(self):
+        def event(name, cursor, data):
+            return ("event: %s\nid: %s\ndata: %s\n\n" % (name, cursor, json.dumps(data))).encode()
+
+        def answer(_, n):
+            if n == 1:
+                return 200, b"retry: 2000\n\n: hb\n\n" + event("task", "3", {"state": "running"}) + event("log", "3.1", {"message": "ž"}), {"Connection": "close"}
+            return 200, event("task", "4.1", {"state": "completed"}) + event("end", "4.1", {}), {"Connection": "close"}
+
+        client, requests = self.client(answer)
+        self.assertEqual(list(client.watch(ID, after="2")), [("task", {"state": "running"}), ("log", {"message": "ž"}), ("task", {"state": "completed"})])
+        self.assertEqual([r["headers"]["Last-Event-ID"] for r in requests], ["2", "3.1"])
+
+    def test_watch_ends(self):
+        client, _ = self.client(lambda _, n: [(204, None), (404, {"code": "not_found"})][n - 1])
+        self.assertEqual(list(client.watch(ID)), [])
+        with self.assertRaises(ProblemError):
+            next(client.watch(ID, logs=False))
+
+
+class Cursor:
+    def execute(self, sql, values):
+        self.sql, self.values = sql, values
+
+    def fetchone(self):
+        return [ID]
+
+
+class TransactionTest(unittest.TestCase):
+    def test_submit(self):
+        cursor = Cursor()
+        self.assertEqual(submit_tx(cursor, "a", {"b": [1]}, queue=None, delay_ms=5, tags=["x"]), ID)
+        self.assertEqual(cursor.sql, "select scheduler.submit(kind => %s::text, payload => %s::jsonb, delay_ms => %s::bigint, tags => %s::text[])")
+        self.assertEqual(cursor.values, ["a", '{"b": [1]}', 5, ["x"]])
+        with self.assertRaises(TypeError):
+            submit_tx(cursor, "a", **{"queue) as id; drop table x; --": 1})
+        self.assertEqual(publish_tx(cursor, "order.paid", {"order": 7}), ID)
+        self.assertEqual(cursor.values, ["order.paid", '{"order": 7}'])
+
+
+def leased(n, **more):
+    return {"lease": "l%d" % n, "task": {"id": "t%d" % n, "kind": "x", "payload": n, "attempt": 1, "timeout_ms": None, "checkpoint": None, **more}}
+
+
+class LeasesTest(unittest.TestCase):
+    def work(self, given, handler, say=lambda request: None, **options):
+        """Runs a worker until it has no more to do; returns what it said of its leases."""
+        lines = []
+
+        def answer(request, _):
+            said = say(request)
+            if said:
+                return said
+            if request["method"] == "DELETE":
+                return 204, None
+            if request["path"] == "/v1/leases":
+                leases = [given.pop(0) for _ in range(min(len(given), request["body"]["max"]))]
+                return 200, {"worker": {"state": "run" if leases else "stop"}, "leases": leases}
+            if request["path"].startswith("/v1/workers/"):
+                return 200, {"state": "run", "expires_at": "x", "cancelled": [], "lost": []}
+            return 200, {"state": "run", "cancelled": False}
+
+        fake = Fake(self, answer)
+        worker = Worker(fake.url, log=lines.append, **options)
+        worker.handle("x", handler)
+        worker.run()
+        self.requests = fake.requests
+        return [(r["path"].split("/")[3], r["path"].split("/")[4], r["body"]) for r in fake.requests if r["path"].startswith("/v1/leases/")]
+
+    def test_each_ends_once(self):
+        said = self.work([leased(i) for i in range(20)], lambda task: task.payload, concurrency=4)
+        self.assertEqual(sorted(body["result"] for _, op, body in said if op == "complete"), list(range(20)))
+        self.assertEqual(self.requests[-1]["method"], "DELETE")
+        body = self.requests[0]["body"]
+        self.assertEqual((body["max"], body["kinds"], body["queues"], body["held"], body["worker"]["slots"]), (4, ["x"], ["default"], [], 4))
+
+    def test_what_is_said_goes_with_the_outcome(self):
+        def handler(task):
+            task._stop = lambda _: None
+            for i in range(2500):
+                task.log("line \0 \ud800")
+            task.progress(1.4, 3, "half", {"k": 1})
+
+        said = self.work([leased(1)], handler)
+        self.assertEqual(sum(len(body.get("logs", [])) for _, _, body in said), 2500)
+        self.assertEqual([body["progress"] for _, _, body in said if "progress" in body], [{"current": 1, "total": 3, "message": "half", "data": {"k": 1}}])
+        self.assertEqual((said[-1][1], said[-1][2]["result"]), ("complete", None))
+        self.assertEqual(said[0][2]["logs"][0], {"message": "line \ufffd ?"})
+
+    def test_how_attempts_end(self):
+        def handler(task):
+            raise [PermanentError("never", code="bad"), RetryAfter(5, "later"), Snooze(7, "not yet"), KeyError("k"), SystemExit(3)][task.payload]
+
+        said = self.work([leased(i) for i in range(5)], handler)
+        ended = {lease: (op, body.get("retryable"), body.get("retry_after_ms"), body.get("delay_ms"), body.get("error", {}).get("code")) for lease, op, body in said}
+        self.assertEqual(ended, {"l0": ("fail", False, None, None, "bad"), "l1": ("fail", True, 5, None, "retry_after"), "l2": ("release", None, None, 7, None),
+                                 "l3": ("fail", True, None, None, "KeyError"), "l4": ("fail", True, None, None, "SystemExit")})
+
+    def test_bad_results_fail_for_good(self):
+        circle = []
+        circle.append(circle)
+        results = [float("nan"), {1, 2}, circle, "too large"]
+        said = self.work([leased(i) for i in range(4)], lambda task: results[task.payload],
+                         lambda request: (422, {"code": "validation_failed"}) if request["path"] == "/v1/leases/l3/complete" else None)
+        self.assertEqual([(op, body["error"]["code"], body["retryable"]) for _, op, body in said if op == "fail"], [("fail", "bad_result", False)] * 4)
+
+    def test_a_lost_lease(self):
+        caught = []
+
+        def handler(task):
+            try:
+                task.save_checkpoint({"step": 1})
+            except ProblemError as error:
+                caught.append(error.code)
+            task.check()
+
+        said = self.work([leased(1)], handler, lambda request: (409, {"code": "lease_lost"}) if request["path"].endswith("/heartbeat") else None)
+        self.assertEqual((caught, [op for _, op, _ in said]), (["lease_lost"], ["heartbeat"]))
+
+    def test_a_timeout(self):
+        said = self.work([leased(1, timeout_ms=5)], lambda task: task.sleep(60))
+        self.assertEqual([(op, body["error"]["code"]) for _, op, body in said], [("fail", "timeout")])
+
+    def test_a_refusal_ends_the_worker(self):
+        with self.assertRaises(ProblemError):
+            self.work([], lambda task: None, lambda request: (401, {"code": "unauthorized"}))
+
+    def test_bad_options(self):
+        for bad in ({"concurrency": 0}, {"ttl_ms": 100}, {"queues": []}, {"queues": "mail"}):
+            with self.assertRaises(ValueError):
+                Worker("http://x", **bad)
+        worker = Worker("http://x")
+        with self.assertRaises(ValueError):
+            worker.run()
+        worker.handle("x", print)
+        with self.assertRaises(ValueError):
+            worker.handle("x", print)
+
+    def test_stopped(self):
+        task = pgscheduler.Task({"id": "t"}, None)
+        task.check()
+        task._stop("cancelled")
+        task._stop("timeout")
+        with self.assertRaises(Stopped) as caught:
+            task.progress(1)
+        self.assertEqual(caught.exception.code, "cancelled")
+
+
+os.environ.pop("SCHEDULER_FD", None)
+
+if __name__ == "__main__":
+    unittest.main()
