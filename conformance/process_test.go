@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -32,18 +33,26 @@ func start(t *testing.T, argv []string, env []string, stdin io.Reader, more ...*
 	p := &process{t: t, cmd: exec.Command(argv[0], argv[1:]...), done: make(chan struct{}), stdout: &output{}, stderr: &output{}}
 	p.cmd.Env = append(environment(), env...)
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr, p.cmd.ExtraFiles = stdin, p.stdout, p.stderr, more
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.SysProcAttr = ownGroup()
 	p.cmd.WaitDelay = 5 * time.Second
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	started := make(chan error)
+	go func() { // waited for by the cleanup
+		runtime.LockOSThread() // the process dies with the thread
+		defer runtime.UnlockOSThread()
+		defer close(p.done)
+		err := p.cmd.Start()
+		started <- err
+		if err == nil {
+			_ = p.cmd.Wait() // how it ended is in ProcessState
+		}
+	}()
+	err := <-started
 	for _, file := range more {
 		_ = file.Close() // it is the child's
 	}
-	go func() { // waited for by the cleanup
-		defer close(p.done)
-		_ = p.cmd.Wait() // how it ended is in ProcessState
-	}()
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,11 +40,6 @@ func (h *hand) one() Leased {
 		h.t.Fatalf("%d leases, want 1", len(got.Leases))
 	}
 	return got.Leases[0]
-}
-
-func (h *hand) say(lease, verb, body string) answer {
-	h.t.Helper()
-	return h.post("/v1/leases/"+lease+"/"+verb, body)
 }
 
 func (h *hand) beat(leases ...string) Beat {
@@ -322,5 +318,119 @@ func TestALargeMixedBatch(t *testing.T) {
 		if got := len(read[Page[Task]](r.get("/v1/tasks?state="+state).want(200)).Items) > 0; got != want {
 			t.Errorf("tasks that are %s: %v", state, got)
 		}
+	}
+}
+
+// A worker that was silent for too long has lost its lease: each verb says so, and somebody else has the task.
+func TestASilentWorkerHasLostItsLease(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Config{})
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	var duties sync.WaitGroup
+	duties.Go(func() { _ = r.client.Maintain(ctx) }) // ends with ctx; the cleanup waits
+	t.Cleanup(func() { stop(); duties.Wait() })
+	h := r.hand()
+	task := r.submit(`{"kind":"k"}`)
+	its := h.one()
+	r.say(its.Lease, "heartbeat", `{"checkpoint":{"page":3}}`).want(200)
+	r.exec(`update scheduler.workers set seen_at = now() - interval '2 min'`)
+	other := r.hand()
+	got := other.ask("", "Prefer", "wait=60").Leases
+	if len(got) != 1 || got[0].Task.ID != task.ID || got[0].Task.Attempt != 2 || !strings.Contains(string(got[0].Task.Checkpoint), "3") {
+		t.Fatalf("%+v", got)
+	}
+	for _, verb := range []string{"heartbeat", "complete", "fail", "release"} {
+		r.say(its.Lease, verb, `{"logs":["too late"],"progress":{"current":99}}`).problem(CodeLeaseLost)
+	}
+	if b := h.beat(its.Lease); b.ExpiresAt != nil || len(b.Lost) != 1 || b.Lost[0] != its.Lease {
+		t.Errorf("%+v", b)
+	}
+	if again := h.ask(`,"held":["` + its.Lease + `"]`); again.Worker.State != "run" || len(again.Leases) != 0 {
+		t.Errorf("%+v", again)
+	}
+	if b := h.beat(its.Lease); b.ExpiresAt == nil || len(b.Lost) != 1 {
+		t.Errorf("%+v", b)
+	}
+	after := r.get(task.Links.Self).task()
+	if after.Progress != nil || after.State != "running" || after.Worker.ID != other.id || after.Crashes != 1 {
+		t.Errorf("%+v", after)
+	}
+	if lines := read[Page[LogLine]](r.get(task.Links.Logs)); len(lines.Items) != 0 {
+		t.Errorf("%+v", lines.Items)
+	}
+	r.say(got[0].Lease, "complete", "").want(200)
+}
+
+// say is what a worker says of a lease; it need not say who it is.
+func (r *rig) say(lease, verb, body string) answer {
+	r.t.Helper()
+	return r.post("/v1/leases/"+lease+"/"+verb, body)
+}
+
+func TestACancelReachesARemoteWorker(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Config{})
+	for _, test := range []struct{ verb, body, state string }{
+		{"fail", `{"error":{"code":"cancelled","message":"told to"}}`, "cancelled"},
+		{"release", ``, "cancelled"}, {"release", `{"delay_ms":5}`, "cancelled"}, {"complete", ``, "completed"},
+	} {
+		h := r.hand()
+		task := r.submit(`{"kind":"k"}`)
+		its := h.one()
+		if b := h.beat(its.Lease); len(b.Cancelled) != 0 || len(b.Lost) != 0 {
+			t.Errorf("%+v", b)
+		}
+		r.post(task.Links.Cancel, "").want(202)
+		if b := h.beat(its.Lease); len(b.Cancelled) != 1 || b.Cancelled[0] != its.Lease {
+			t.Errorf("%+v", b)
+		}
+		if b := read[LeaseHeartbeat](h.say(its.Lease, "heartbeat", "").want(200)); !b.Cancelled {
+			t.Errorf("%+v", b)
+		}
+		for range 2 {
+			if got := read[Settled](h.say(its.Lease, test.verb, test.body).want(200)); got.State != test.state {
+				t.Errorf("%s: %s, want %s", test.verb, got.State, test.state)
+			}
+		}
+	}
+}
+
+func TestRemoteWorkersAreWorkersLikeOthers(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Config{})
+	h := r.hand()
+	task := r.submit(`{"kind":"k"}`)
+	its := h.one()
+	h.beat(its.Lease)
+	list := read[Page[Worker]](r.get("/v1/workers").want(200)).Items
+	if len(list) != 1 || list[0].ID != h.id || list[0].Name != "hand" || list[0].Language != "test" || list[0].Running != 1 || !list[0].Live || *list[0].MemoryBytes != 123 {
+		t.Errorf("%+v", list)
+	}
+	why := string(r.get(task.Links.Why).want(200).body)
+	if !strings.Contains(why, "running") {
+		t.Error(why)
+	}
+	for _, command := range []string{"quiet", "run", "stop"} {
+		r.post("/v1/workers/"+h.id+"/"+command, "").want(202)
+		if b := h.beat(its.Lease); b.State != command {
+			t.Errorf("told %s: %+v", command, b)
+		}
+		if b := read[LeaseHeartbeat](h.say(its.Lease, "heartbeat", "").want(200)); b.State != command {
+			t.Errorf("told %s: %+v", command, b)
+		}
+	}
+	other := r.submit(`{"kind":"k"}`)
+	if got := h.ask(`,"held":["`+its.Lease+`"]`, "Prefer", "wait=60"); got.Worker.State != "stop" || len(got.Leases) != 0 {
+		t.Errorf("%+v", got)
+	}
+	r.do("DELETE", "/v1/workers/"+h.id, "").want(204)
+	for _, id := range []string{task.Links.Self, other.Links.Self} {
+		if got := r.get(id).task().State; got != "ready" {
+			t.Errorf("it is %s", got)
+		}
+	}
+	h.say(its.Lease, "complete", "").problem(CodeLeaseLost)
+	if list := read[Page[Worker]](r.get("/v1/workers").want(200)).Items; len(list) != 0 {
+		t.Errorf("%+v", list)
 	}
 }

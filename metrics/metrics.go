@@ -82,6 +82,8 @@ func (p process) Collect(to chan<- prometheus.Metric) {
 	send.count(publishMade, float64(counts.PublishMade))
 	send.gauge(followers, float64(counts.Followers))
 	send.count(messageReads, float64(counts.MessageReads))
+	send.gauge(polls, float64(counts.Polls))
+	send.count(polled, float64(counts.Leased))
 	for name, pool := range counts.Pools {
 		send.gauge(poolConns, float64(pool.InUse), name, "in_use")
 		send.gauge(poolConns, float64(pool.Idle), name, "idle")

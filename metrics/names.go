@@ -29,6 +29,8 @@ var (
 	publishMade  = declare(&ofProcess, "scheduler_messages_tasks_total", "Tasks that were made of them.")
 	followers    = declare(&ofProcess, "scheduler_topic_followers", "Those who follow topics through this process.")
 	messageReads = declare(&ofProcess, "scheduler_message_reads_total", "Round trips that read messages for them.")
+	polls        = declare(&ofProcess, "scheduler_polls", "Remote workers that wait for tasks at this process.")
+	polled       = declare(&ofProcess, "scheduler_polled_tasks_total", "Tasks that remote workers took from this process.")
 	poolConns    = declare(&ofProcess, "scheduler_pool_connections", "Connections of a pool: in_use or idle.", "pool", "state")
 	poolMost     = declare(&ofProcess, "scheduler_pool_connections_limit", "Connections that a pool may open.", "pool")
 	poolAcquires = declare(&ofProcess, "scheduler_pool_acquires_total", "Connections taken from a pool.", "pool")

@@ -140,7 +140,7 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 	c.failures.run, c.failures.size = c.failMany, failed.size
 	c.snoozes.run, c.snoozes.size = c.snoozeMany, func(s snoozed) int { return 0 } // a reason is short
 	c.renewals.run, c.renewals.size = c.renewMany, func(renewal) int { return 0 }
-	c.settlings.run, c.settlings.size = c.settleMany, Settling.size
+	c.settlings.run, c.settlings.size, c.settlings.sizes = c.settleMany, Settling.size, NewHistogram(groupBounds)
 	c.dispatch.open(c)
 	if err := c.CheckSchema(ctx); err != nil {
 		c.Close()

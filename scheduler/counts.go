@@ -10,7 +10,7 @@ import (
 // Counts is what a Client did since it was opened, and what it holds now. Only what this process did: other processes have
 // counts of their own.
 type Counts struct {
-	Groups map[string]Buckets // how many calls went in one statement, by verb: submit, complete, fail, snooze
+	Groups map[string]Buckets // how many calls went in one statement, by verb: submit, complete, fail, snooze, settle
 
 	Promotions uint64 // scheduled tasks that were made ready at their time
 	Expired    uint64 // tasks that were cancelled because they had not started in time
@@ -66,7 +66,7 @@ func (c *Client) Counts() Counts {
 	n := &c.counters
 	counts := Counts{
 		Groups: map[string]Buckets{"submit": c.submits.sizes.Read(), "complete": c.completions.sizes.Read(), "fail": c.failures.sizes.Read(),
-			"snooze": c.snoozes.sizes.Read()},
+			"snooze": c.snoozes.sizes.Read(), "settle": c.settlings.sizes.Read()},
 		Promotions: n.promotions.Load(), Expired: n.expired.Load(), Rescues: n.rescues.Load(), Fires: n.fires.Load(),
 		FireLag: n.fireLag.Read(), NotifyLag: n.notifyLag.Read(), Hearing: c.Hearing(),
 		Pools: map[string]PoolCounts{"hot": countPool(c.hot), "control": countPool(c.pool), "read": countPool(c.reads),

@@ -68,9 +68,10 @@ export class Client {
     return (await this.#http.call('GET', at(id, `/logs?after=${Number(after)}&limit=${Number(limit)}`), { signal })).items;
   }
 
-  /** Publishes to a topic: a task for each subscription that matches. more: further members of the request. */
-  async publish(topic, payload, { signal, ...more } = {}) {
-    return this.#http.call('POST', `/v1/topics/${encodeURIComponent(topic)}/publish`, { body: { payload, ...more }, signal });
+  /** Publishes to a topic: a task for each subscription that matches. Returns the message and its tasks. */
+  async publish(topic, payload = {}, { idempotency_key, signal } = {}) {
+    const body = { payload, ...(idempotency_key && { idempotency_key }) };
+    return this.#http.call('POST', `/v1/topics/${encodeURIComponent(topic)}/publish`, { body, signal, repeatable: Boolean(idempotency_key) });
   }
 
   /**

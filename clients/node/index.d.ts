@@ -103,6 +103,14 @@ export interface Submitted {
   watch?: string;
 }
 
+/** A message and the tasks that were made of it. */
+export interface Published {
+  id: string;
+  topic: string;
+  published_at: string;
+  tasks: { id: string; subscription: string; queue: string; kind: string }[];
+}
+
 export interface Reason {
   code: string;
   reason: string;
@@ -152,7 +160,7 @@ export class Client {
   attempts(id: string, options?: CallOptions): Promise<Attempt[]>;
   logs(id: string, options?: CallOptions & { after?: number; limit?: number }): Promise<LogLine[]>;
   /** Publishes to a topic: a task for each subscription that matches. */
-  publish(topic: string, payload?: unknown, options?: CallOptions & { [member: string]: unknown }): Promise<{ [member: string]: unknown }>;
+  publish(topic: string, payload?: unknown, options?: CallOptions & { idempotency_key?: string }): Promise<Published>;
   /** Follows one task, or up to 100, live, until all are done. */
   watch<Payload = unknown, Result = unknown>(ids: string | string[], options?: CallOptions & { after?: string; logs?: boolean }): AsyncGenerator<Change<Payload, Result>, void, void>;
 }
@@ -164,8 +172,8 @@ export interface Queryable {
 
 /** Submits a task in the transaction that db is in; returns its id. */
 export function submitTx(db: Queryable, task: NewTask): Promise<string>;
-/** Publishes to a topic in the transaction that db is in. */
-export function publishTx(db: Queryable, topic: string, payload?: unknown): Promise<unknown>;
+/** Publishes to a topic in the transaction that db is in; returns the message's id. */
+export function publishTx(db: Queryable, topic: string, payload?: unknown, options?: { idempotency_key?: string }): Promise<string>;
 
 /** What a handler is given. */
 export interface Task<Payload = any, Checkpoint = any> {

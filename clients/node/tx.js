@@ -19,9 +19,10 @@ export async function submitTx(db, task) {
   return first(await db.query(`select scheduler.submit(${names.join(', ')}) as id`, values)).id;
 }
 
-/** Publishes to a topic in the transaction that db is in. */
-export async function publishTx(db, topic, payload = {}) {
-  return first(await db.query('select scheduler.publish($1::text, $2::jsonb) as published', [topic, JSON.stringify(payload)])).published;
+/** Publishes to a topic in the transaction that db is in, and returns the message's id. */
+export async function publishTx(db, topic, payload = {}, { idempotency_key = null } = {}) {
+  const text = 'select scheduler.publish($1::text, $2::jsonb, $3::text)::text as id';
+  return first(await db.query(text, [topic, JSON.stringify(payload), idempotency_key])).id;
 }
 
 const first = (answer) => (answer.rows ?? answer)[0];

@@ -162,10 +162,11 @@ class Client:
         """Up to limit lines of its log, those behind the line after."""
         return self._http.call("GET", _path(id, "/logs?after=%d&limit=%d" % (after, limit)))["items"]
 
-    def publish(self, topic, payload=None, **more):
-        """Publishes to a topic: a task for each subscription that matches."""
+    def publish(self, topic, payload=None, idempotency_key=None):
+        """Publishes to a topic: a task for each subscription that matches. Returns the message and its tasks."""
         path = "/v1/topics/%s/publish" % urllib.parse.quote(topic, safe="")
-        return self._http.call("POST", path, {"payload": {} if payload is None else payload, **more})
+        body = {"payload": {} if payload is None else payload, **({"idempotency_key": idempotency_key} if idempotency_key else {})}
+        return self._http.call("POST", path, body, repeatable=bool(idempotency_key))
 
     def watch(self, id, after=None, logs=True):
         """Follows a task live: yields (event, data) until it is done. Connections that break are opened again where they broke."""
@@ -204,10 +205,10 @@ def submit_tx(cursor, kind, payload=None, **more):
     return str(cursor.fetchone()[0])
 
 
-def publish_tx(cursor, topic, payload=None):
-    """Publishes to a topic in the transaction of a cursor."""
-    cursor.execute("select scheduler.publish(%s::text, %s::jsonb)", [topic, json.dumps({} if payload is None else payload)])
-    return cursor.fetchone()[0]
+def publish_tx(cursor, topic, payload=None, idempotency_key=None):
+    """Publishes to a topic in the transaction of a cursor; returns the message's id."""
+    cursor.execute("select scheduler.publish(%s::text, %s::jsonb, %s::text)", [topic, json.dumps({} if payload is None else payload), idempotency_key])
+    return str(cursor.fetchone()[0])
 
 
 def _path(id, verb=""):

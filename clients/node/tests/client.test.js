@@ -100,11 +100,11 @@ test('the other verbs', async (t) => {
   assert.deepEqual(await client.why(id), [1]);
   assert.deepEqual(await client.attempts(id), [1]);
   assert.deepEqual(await client.logs(id, { after: 5 }), [1]);
-  await client.publish('order.paid/x', { order: 7 });
+  await client.publish('order.paid/x', { order: 7 }, { idempotency_key: 'k' });
   assert.deepEqual(requests.map((r) => `${r.method} ${r.path} ${JSON.stringify(r.body)}`), [
     'POST /v1/tasks/batch [{"kind":"a"}]', 'POST /v1/tasks/a%2Fb/cancel {"reason":"no"}', `POST /v1/tasks/${id}/retry {}`,
     `GET /v1/tasks/${id}/why undefined`, `GET /v1/tasks/${id}/attempts undefined`, `GET /v1/tasks/${id}/logs?after=5&limit=200 undefined`,
-    'POST /v1/topics/order.paid%2Fx/publish {"payload":{"order":7}}']);
+    'POST /v1/topics/order.paid%2Fx/publish {"payload":{"order":7},"idempotency_key":"k"}']);
   for (const bad of [undefined, '', 7]) await assert.rejects(client.task(bad), TypeError);
   assert.throws(() => new Client({ url: '' }), TypeError);
   assert.throws(() => new Client({ url: 'no url' }), TypeError);

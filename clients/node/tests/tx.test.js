@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { publishTx, submitTx } from '../index.js';
 
-const db = { async query(text, values) { return { rows: [{ id: 'the id', published: 2, text, values }] }; } };
+const db = { async query(text, values) { return { rows: [{ id: 'the id', text, values }] }; } };
 const last = { async query(text, values) { Object.assign(last, { text, values }); return [{ id: 'the id' }]; } };
 
 test('submitTx names the arguments that it has', async () => {
@@ -23,4 +23,7 @@ test('a name that is no argument never reaches the database', async () => {
   await assert.rejects(submitTx(db, { kind: 'a', toString: 1 }), TypeError);
 });
 
-test('publishTx', async () => assert.equal(await publishTx(db, 'order.paid', { order: 7 }), 2));
+test('publishTx', async () => {
+  assert.equal(await publishTx(last, 'order.paid', { order: 7 }, { idempotency_key: 'k' }), 'the id');
+  assert.deepEqual([last.text, last.values], ['select scheduler.publish($1::text, $2::jsonb, $3::text)::text as id', ['order.paid', '{"order":7}', 'k']]);
+});

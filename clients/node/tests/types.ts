@@ -21,7 +21,7 @@ export async function produce(db: { query(text: string, values: unknown[]): Prom
     else if (change.event === 'log') console.log(change.data.message);
   }
   const [first] = await client.submitMany([{ kind: 'a' }, { kind: 'b', payload: 1 }]);
-  console.log(first.replayed, (await client.why(task.id))[0].fix, (await client.publish('order.paid', { a: 1 })).tasks);
+  console.log(first.replayed, (await client.why(task.id))[0].fix, (await client.publish('order.paid', { a: 1 })).tasks[0].subscription);
   await publishTx(db, 'order.paid', {});
   // @ts-expect-error: only HTTP makes watch URLs
   await submitTx(db, { kind: 'a', watch: true });

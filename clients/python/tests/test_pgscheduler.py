@@ -134,11 +134,11 @@ class ClientTest(unittest.TestCase):
         client.cancel("a/b", "no")
         client.retry(ID)
         self.assertEqual((client.why(ID), client.attempts(ID), client.logs(ID, after=5)), ([1], [1], [1]))
-        client.publish("order.paid/x", {"order": 7})
+        client.publish("order.paid/x", {"order": 7}, idempotency_key="k")
         self.assertEqual([(r["method"], r["path"], r["body"]) for r in requests], [
             ("POST", "/v1/tasks/batch", [{"kind": "a"}]), ("POST", "/v1/tasks/a%2Fb/cancel", {"reason": "no"}), ("POST", "/v1/tasks/%s/retry" % ID, {}),
             ("GET", "/v1/tasks/%s/why" % ID, None), ("GET", "/v1/tasks/%s/attempts" % ID, None), ("GET", "/v1/tasks/%s/logs?after=5&limit=200" % ID, None),
-            ("POST", "/v1/topics/order.paid%2Fx/publish", {"payload": {"order": 7}})])
+            ("POST", "/v1/topics/order.paid%2Fx/publish", {"payload": {"order": 7}, "idempotency_key": "k"})])
 
     def test_bad_addresses(self):
         for url, error in ((None, TypeError), ("localhost:8080", ValueError), ("ftp://x", ValueError)):
@@ -182,7 +182,7 @@ class TransactionTest(unittest.TestCase):
         with self.assertRaises(TypeError):
             submit_tx(cursor, "a", **{"queue) as id; drop table x; --": 1})
         self.assertEqual(publish_tx(cursor, "order.paid", {"order": 7}), ID)
-        self.assertEqual(cursor.values, ["order.paid", '{"order": 7}'])
+        self.assertEqual(cursor.values, ["order.paid", '{"order": 7}', None])
 
 
 def leased(n, **more):
