@@ -68,6 +68,8 @@ type LeasedTask struct {
 	Schedule    *string         `json:"schedule"`
 	TickAt      *time.Time      `json:"tick_at"`
 	TraceParent *string         `json:"traceparent" doc:"The trace that it belongs to (W3C Trace Context)."`
+	Topic       *string         `json:"topic" doc:"Of the message that it was made of. null: of none."`
+	MessageID   *string         `json:"message_id" doc:"That message."`
 	Checkpoint  json.RawMessage `json:"checkpoint" doc:"What an earlier attempt stored. null: nothing."`
 }
 
@@ -96,6 +98,10 @@ func NewLeasedTask(t scheduler.LeasedTask) LeasedTask {
 	}
 	if t.TraceParent != "" {
 		task.TraceParent = &t.TraceParent
+	}
+	if t.Topic != "" {
+		message := strconv.FormatInt(t.MessageID, 10)
+		task.Topic, task.MessageID = &t.Topic, &message
 	}
 	return task
 }
