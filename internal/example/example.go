@@ -37,27 +37,14 @@ type Example struct {
 	output   *output
 }
 
-// packages are what Debian calls the package of a program that is not called like it.
-var packages = map[string]string{"php": "php-cli", "node": "nodejs"}
+// packages are what Debian calls the package of a program, or of an extension of PHP, that is not called like it.
+var packages = map[string]string{"php": "php-cli", "php pdo_pgsql": "php-pgsql", "php pcntl": "php-cli", "node": "nodejs"}
 
 // Run starts the example in the test's folder and waits until its API and, if it has some, its pages answer. It ends with the
-// test. env is NAME=value for its processes; programs are what it needs besides.
+// test. env is NAME=value for its processes; programs are what it needs besides, "php pdo_pgsql" being an extension of PHP.
 func Run(t testing.TB, programs []string, env ...string) *Example {
 	t.Helper()
-	for _, program := range programs {
-		if _, err := exec.LookPath(program); err == nil {
-			continue
-		}
-		pack := program
-		if packages[program] != "" {
-			pack = packages[program]
-		}
-		if message := fmt.Sprintf("there is no %s; on Debian: apt-get install %s", program, pack); os.Getenv("CI") == "true" {
-			t.Fatal(message)
-		} else {
-			t.Skip(message)
-		}
-	}
+	Need(t, programs...)
 	api, page := freePort(t), freePort(t)
 	e := &Example{t: t, API: "http://127.0.0.1:" + api, Page: "http://127.0.0.1:" + page, Database: pgtest.DB(t), output: &output{}}
 	e.cmd = exec.Command("make", "--no-print-directory", "run")
@@ -85,6 +72,34 @@ func Run(t testing.TB, programs []string, env ...string) *Example {
 	return e
 }
 
+// Need skips the test when one of the programs is missing; with CI=true that is a failure.
+func Need(t testing.TB, programs ...string) {
+	t.Helper()
+	for _, program := range programs {
+		if there(program) {
+			continue
+		}
+		pack := program
+		if packages[program] != "" {
+			pack = packages[program]
+		}
+		if message := fmt.Sprintf("there is no %s; on Debian: apt-get install %s", program, pack); os.Getenv("CI") == "true" {
+			t.Fatal(message)
+		} else {
+			t.Skip(message)
+		}
+	}
+}
+
+func there(program string) bool {
+	if extension, found := strings.CutPrefix(program, "php "); found {
+		modules, err := exec.Command("php", "-m").Output()
+		return err == nil && bytes.Contains(modules, []byte("\n"+extension+"\n"))
+	}
+	_, err := exec.LookPath(program)
+	return err == nil
+}
+
 // AwaitPage waits until the example's pages answer.
 func (e *Example) AwaitPage() {
 	e.t.Helper()
@@ -93,13 +108,16 @@ func (e *Example) AwaitPage() {
 
 // stop ends make as Ctrl-C would, and what is left of it by force.
 func (e *Example) stop(ended <-chan struct{}) {
+	started := e.Processes()
 	_ = syscall.Kill(-e.cmd.Process.Pid, syscall.SIGINT)
 	select {
 	case <-ended:
 	case <-time.After(30 * time.Second):
 		e.t.Errorf("make run did not end:\n%s", e.output)
 	}
-	_ = syscall.Kill(-e.cmd.Process.Pid, syscall.SIGKILL)
+	for _, pid := range append(started, e.cmd.Process.Pid) {
+		_ = syscall.Kill(pid, syscall.SIGKILL) // as a rule it is gone
+	}
 	<-ended
 	if e.t.Failed() {
 		e.t.Logf("make run:\n%s", e.output)
@@ -171,6 +189,21 @@ func descends(pid, from int, parents map[int]int) bool {
 		}
 	}
 	return false
+}
+
+// Do sends a request with a body of JSON, "" being none; headers are "Name: value".
+func (e *Example) Do(method, url, body string, headers ...string) (status int, answer string) {
+	e.t.Helper()
+	request, err := http.NewRequestWithContext(context.WithoutCancel(e.t.Context()), method, url, strings.NewReader(body))
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	for _, header := range headers {
+		name, value, _ := strings.Cut(header, ": ")
+		request.Header.Set(name, value)
+	}
+	response, err := http.DefaultClient.Do(request)
+	return e.read(response, err)
 }
 
 // Get returns the status and body of a page; a request that fails ends the test.

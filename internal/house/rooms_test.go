@@ -48,7 +48,7 @@ var rooms = map[string][]string{
 
 // owners tells who alone may import a foreign package.
 var owners = map[string][]string{
-	"net/http":                    {"httpapi", "metrics", "cmd/scheduler", "examples"},
+	"net/http":                    {"httpapi", "metrics", "cmd/scheduler", "examples", "internal/example"},
 	"database/sql":                {"migrations"},
 	"github.com/pressly/goose":    {"migrations"},
 	"github.com/robfig/cron":      {"scheduler"},

@@ -21,7 +21,9 @@ class Resque_Worker
     public function work($interval = Resque::DEFAULT_INTERVAL, $processes = 1, $verbose = false): never
     {
         $queues = is_array($this->queues) ? array_values($this->queues) : [$this->queues];
-        $worker = new Worker(queues: $queues, processes: (int) $processes, waitSeconds: max(1, min(60, (int) $interval)), echo: (bool) $verbose);
+        $name = substr(gethostname() . ':' . getmypid() . ':' . implode(',', $queues), 0, 200); // as Resque calls its workers
+        $worker = new Worker(queues: $queues, processes: (int) $processes, name: $name, waitSeconds: max(1, min(60, (int) $interval)),
+            echo: (bool) $verbose);
         exit($worker->handle(Handler::KIND, new Handler())->run());
     }
 }
