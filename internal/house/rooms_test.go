@@ -42,7 +42,6 @@ var rooms = map[string][]string{
 	"internal/house":     {},
 	"examples":           {"scheduler", "worker"}, // as a stranger would
 	"conformance":        {},
-	"clients":            {},
 	"docs":               {},
 }
 
