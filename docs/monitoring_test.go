@@ -20,6 +20,7 @@ import (
 	"github.com/pgscheduler/scheduler/metrics"
 	"github.com/pgscheduler/scheduler/scheduler"
 	"github.com/pgscheduler/scheduler/worker"
+	"github.com/pgscheduler/scheduler/worker/push"
 )
 
 // exposition is what /metrics answers in a process that has done a task.
@@ -48,8 +49,23 @@ func exposition(t *testing.T) string {
 	if _, err := client.Wait(ctx, task.ID); err != nil {
 		t.Fatal(err)
 	}
+	pusher, err := push.New(client, push.Config{Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := client.SetEndpoint(ctx, scheduler.NewEndpoint{Name: "shop", URL: "https://shop.example/", Kinds: []string{"pushed"}}); err != nil {
+		t.Fatal(err)
+	}
+	pushing := make(chan error, 1)
+	go func() { pushing <- pusher.Run(ctx) }()
+	defer func() { stop(); <-pushing }()
+	for tick := time.NewTicker(5 * time.Millisecond); len(pusher.Counts()) == 0; <-tick.C {
+		if ctx.Err() != nil {
+			t.Fatal("the endpoint is not delivered to")
+		}
+	}
 	answer := httptest.NewRecorder()
-	metrics.New(metrics.Config{Client: client, Worker: w}).ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
+	metrics.New(metrics.Config{Client: client, Worker: w, Pusher: pusher}).ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
 	return answer.Body.String()
 }
 

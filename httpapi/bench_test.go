@@ -61,8 +61,13 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
-// BenchmarkLeases is what a task costs that four remote workers take and complete by the hundred, over HTTP.
+// BenchmarkLeases is what a task costs that remote workers take and complete over HTTP: four by the hundred, and 32 one by one.
 func BenchmarkLeases(b *testing.B) {
+	b.Run("by-hundred", func(b *testing.B) { benchLeases(b, 4, 100) })
+	b.Run("one-by-one", func(b *testing.B) { benchLeases(b, 32, 1) })
+}
+
+func benchLeases(b *testing.B, workers, most int) {
 	client, err := scheduler.Open(b.Context(), scheduler.Config{DatabaseURL: pgtest.DB(b)})
 	if err != nil {
 		b.Fatal(err)
@@ -85,14 +90,14 @@ func BenchmarkLeases(b *testing.B) {
 	}
 	caller := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	b.ResetTimer()
-	var workers sync.WaitGroup
+	var ended sync.WaitGroup
 	var left atomic.Int64
 	left.Store(int64(b.N))
-	for range 4 {
-		workers.Go(func() { // ends when all are done
+	for range workers {
+		ended.Go(func() { // ends when all are done
 			id := scheduler.NewWorkerID().String()
 			for left.Load() > 0 {
-				got := postFor[Leases](b, caller, web.URL+"/v1/leases", `{"worker":{"id":"`+id+`"},"kinds":["k"],"max":100,"held":[]}`)
+				got := postFor[Leases](b, caller, web.URL+"/v1/leases", `{"worker":{"id":"`+id+`"},"kinds":["k"],"max":`+itoa(most)+`,"held":[]}`)
 				if len(got.Leases) == 0 {
 					return
 				}
@@ -105,12 +110,19 @@ func BenchmarkLeases(b *testing.B) {
 			}
 		})
 	}
-	workers.Wait()
+	ended.Wait()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "tasks/s")
 }
 
 func postFor[T any](b *testing.B, caller *http.Client, url, body string) (value T) {
-	response, err := caller.Post(url, mediaJSON, strings.NewReader(body))
+	request, err := http.NewRequest(http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		b.Error(err)
+		return value
+	}
+	request.Header.Set("Content-Type", mediaJSON)
+	request.Header.Set("Prefer", "wait=1")
+	response, err := caller.Do(request)
 	if err != nil {
 		b.Error(err)
 		return value

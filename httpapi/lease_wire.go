@@ -68,8 +68,8 @@ type LeasedTask struct {
 	Schedule    *string         `json:"schedule"`
 	TickAt      *time.Time      `json:"tick_at"`
 	TraceParent *string         `json:"traceparent" doc:"The trace that it belongs to (W3C Trace Context)."`
-	Topic       *string         `json:"topic" doc:"Of the message that it was made of. null: of none."`
-	MessageID   *string         `json:"message_id" doc:"That message."`
+	Topic       *string         `json:"topic" doc:"It was published under. null: it was submitted."`
+	MessageID   *string         `json:"message_id" doc:"Of the message that made it. null: none did."`
 	Checkpoint  json.RawMessage `json:"checkpoint" doc:"What an earlier attempt stored. null: nothing."`
 }
 

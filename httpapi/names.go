@@ -8,6 +8,7 @@ type (
 	queueName    string
 	kindName     string
 	scheduleName string
+	endpointName string
 	tagName      string
 	topicName    string
 	patternName  string
@@ -27,6 +28,9 @@ func (kindName) Schema(huma.Registry) *huma.Schema {
 func (scheduleName) Schema(huma.Registry) *huma.Schema {
 	return nameSchema(`^[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}$`, "1 to 128 letters, digits and _ . : / - (a slash as %2F), not starting with punctuation")
 }
+
+// Schema is the rule of scheduler.NewEndpoint.
+func (endpointName) Schema(r huma.Registry) *huma.Schema { return scheduleName("").Schema(r) }
 
 // Schema is the rule of scheduler.ValidTag.
 func (tagName) Schema(huma.Registry) *huma.Schema {

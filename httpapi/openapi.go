@@ -43,10 +43,10 @@ func (s *server) register() (err error) {
 	registry := api.OpenAPI().Components.Schemas
 	s.submits, s.cancels, s.plans = newDecoder[SubmitRequest](registry), newDecoder[CancelRequest](registry), newDecoder[ScheduleRequest](registry)
 	s.watches = newDecoder[WatchRequest](registry)
+	s.posts, s.subs = newDecoder[PublishRequest](registry), newDecoder[SubscriptionRequest](registry)
 	s.leaseBody, s.beatBody = newDecoder[LeaseRequest](registry), newDecoder[BeatRequest](registry)
 	s.heartbeats, s.completes = newDecoder[LeaseHeartbeatRequest](registry), newDecoder[CompleteRequest](registry)
 	s.fails, s.releases = newDecoder[FailRequest](registry), newDecoder[ReleaseRequest](registry)
-	s.posts, s.subs = newDecoder[PublishRequest](registry), newDecoder[SubscriptionRequest](registry)
 	s.edits, s.bulkBody = newDecoder[EditRequest](registry), newDecoder[BulkRequest](registry)
 	s.registerTasks(api)
 	s.registerQueues(api)
@@ -54,6 +54,7 @@ func (s *server) register() (err error) {
 	s.registerLeases(api)
 	s.registerSchedules(api)
 	s.registerTopics(api)
+	s.registerEndpoints(api)
 	s.registerBulk(api)
 	s.registerDead(api)
 	s.registerStats(api)
@@ -256,8 +257,8 @@ func asProblem(ctx huma.Context, _ string, v any) (any, error) {
 func finish(registry huma.Registry) {
 	schemas := registry.Map()
 	for _, name := range []string{"SubmitRequest", "CancelRequest", "EditRequest", "BulkRequest", "TaskFilter", "ScheduleRequest", "WatchRequest",
-		"LeaseRequest", "RemoteWorker", "BeatRequest", "LeaseHeartbeatRequest", "CompleteRequest", "FailRequest", "ReleaseRequest", "ProgressReport", "LeaseError",
-		"LeaseBatchRequest", "LeaseItem", "PublishRequest", "SubscriptionRequest"} {
+		"PublishRequest", "SubscriptionRequest", "LeaseRequest", "RemoteWorker", "BeatRequest", "LeaseHeartbeatRequest", "CompleteRequest", "FailRequest",
+		"ReleaseRequest", "ProgressReport", "LeaseError", "LeaseBatchRequest", "LeaseItem", "EndpointRequest"} {
 		body := schemas[name]
 		body.AdditionalProperties = false
 		for field, rule := range map[string]*huma.Schema{"kind": kindName("").Schema(nil), "queue": queueName("").Schema(nil), "pattern": patternName("").Schema(nil)} {
@@ -283,7 +284,7 @@ func finish(registry huma.Registry) {
 			backoff.Items.PrecomputeMessages()
 		}
 	}
-	for _, object := range []reflect.Type{reflect.TypeFor[Task](), reflect.TypeFor[Attempt](), reflect.TypeFor[WatchedTask]()} {
+	for _, object := range []reflect.Type{reflect.TypeFor[Task](), reflect.TypeFor[Attempt](), reflect.TypeFor[WatchedTask](), reflect.TypeFor[Endpoint]()} {
 		for i := range object.NumField() {
 			field := object.Field(i)
 			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")

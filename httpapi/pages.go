@@ -18,6 +18,7 @@ func (s *server) addPages(token string) (err error) {
 			Queue:    func(v scheduler.QueueStatus) any { return NewQueue(v) },
 			Worker:   func(v scheduler.Worker) any { return NewWorker(v) },
 			Audit:    func(v scheduler.Audit) any { return NewAudit(v) },
+			Endpoint: func(v scheduler.Endpoint) any { return NewEndpoint(v) },
 			Schedule: func(v scheduler.Schedule) any { return NewSchedule(v) },
 
 			Subscription: func(v scheduler.Subscription) any { return NewSubscription(v) },

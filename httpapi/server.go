@@ -54,14 +54,15 @@ type server struct {
 	bulkBody   decoder[BulkRequest]
 	plans      decoder[ScheduleRequest]
 	watches    decoder[WatchRequest]
+	targets    decoder[EndpointRequest]
+	posts      decoder[PublishRequest]
+	subs       decoder[SubscriptionRequest]
 	leaseBody  decoder[LeaseRequest]
 	beatBody   decoder[BeatRequest]
 	heartbeats decoder[LeaseHeartbeatRequest]
 	completes  decoder[CompleteRequest]
 	fails      decoder[FailRequest]
 	releases   decoder[ReleaseRequest]
-	posts      decoder[PublishRequest]
-	subs       decoder[SubscriptionRequest]
 	keys       watchKeys
 	clock      func() time.Time // of watch URLs
 	document   []byte           // OpenAPI

@@ -14,12 +14,14 @@ import (
 
 	"github.com/pgscheduler/scheduler/scheduler"
 	"github.com/pgscheduler/scheduler/worker"
+	"github.com/pgscheduler/scheduler/worker/push"
 )
 
 // Config says what is shown.
 type Config struct {
 	Client   *scheduler.Client // of the process; needed
 	Worker   *worker.Worker    // of the process; nil: none
+	Pusher   *push.Pusher      // of the process; nil: none
 	Version  string            // of the program. "": unknown
 	Revision string            // of its source. "": unknown
 	Logger   *slog.Logger      // gets surveys that fail. nil: slog.Default()
@@ -48,6 +50,9 @@ func newRegistry(config Config) *prometheus.Registry {
 		process{config.Client, config.Version, config.Revision}, newSurveys(config))
 	if config.Worker != nil {
 		registry.MustRegister(newAttempts(config.Worker))
+	}
+	if config.Pusher != nil {
+		registry.MustRegister(&pushes{pusher: config.Pusher})
 	}
 	return registry
 }

@@ -46,7 +46,7 @@ var (
 	waitTime     = declare(&ofWorker, "scheduler_task_wait_seconds", "From due to started, of attempts of this worker.", "queue", "kind")
 	runTime      = declare(&ofWorker, "scheduler_task_run_seconds", "How long handlers of this worker ran.", "queue", "kind")
 	attemptsDone = declare(&ofWorker, "scheduler_attempts_total",
-		"Attempts of this worker that ended: completed, retried (failed, runs again), failed (failed for good), cancelled, snoozed, released, lost.",
+		"Attempts of this worker that ended: completed, retried (failed, runs again), failed (failed for good), cancelled, snoozed, released, lost, elsewhere (by another program).",
 		"queue", "kind", "outcome")
 	leasesLost = declare(&ofWorker, "scheduler_leases_lost_total", "Attempts that could write no outcome, because the lease was lost.")
 	deaths     = declare(&ofWorker, "scheduler_worker_deaths_total", "Times that this worker was declared dead and began anew.")
@@ -54,6 +54,12 @@ var (
 	running    = declare(&ofWorker, "scheduler_worker_running", "Handlers of this worker that run now.")
 	settling   = declare(&ofWorker, "scheduler_worker_settling", "Attempts of this worker whose outcome is being written now.")
 )
+
+// What its deliveries to endpoints came to.
+var ofPusher []*prometheus.Desc
+
+var deliveries = declare(&ofPusher, "scheduler_deliveries_total",
+	"Deliveries of this process to endpoints: delivered, accepted (by 202), later (429, 503), refused (for good), failed (tried again).", "endpoint", "outcome")
 
 // What all processes together look like.
 var ofSurvey []*prometheus.Desc
@@ -74,6 +80,9 @@ var (
 	promotionLate  = declare(&ofSurvey, "scheduler_promotion_overdue_seconds", "How long the most overdue scheduled task has been due. 0: none is.")
 	scheduleLate   = declare(&ofSurvey, "scheduler_schedule_overdue_seconds", "How long the most overdue tick of a schedule has been due. 0: none is.")
 	broken         = declare(&ofSurvey, "scheduler_schedules_broken", "Schedules that never fire until they are mended.")
+	breakerState   = declare(&ofSurvey, "scheduler_endpoint_breaker", "1: the state that the breaker of an endpoint is in: closed, open or half_open.", "endpoint", "state")
+	endpointPaused = declare(&ofSurvey, "scheduler_endpoint_paused", "1: nothing is delivered to the endpoint on request.", "endpoint")
+	endpointBusy   = declare(&ofSurvey, "scheduler_endpoint_in_flight", "Tasks in the hands of an endpoint.", "endpoint")
 	snapshotAge    = declare(&ofSurvey, "scheduler_oldest_snapshot_seconds", "Age of the oldest transaction that keeps dead rows from being removed.")
 	notifyQueue    = declare(&ofSurvey, "scheduler_notification_queue_ratio", "How full PostgreSQL's queue of notifications is, 0 to 1.")
 	deadRows       = declare(&ofSurvey, "scheduler_tasks_dead_rows", "Dead rows of scheduler.tasks, as the statistics have it.")

@@ -21,6 +21,7 @@ type surveys struct {
 	client *scheduler.Client
 	logger *slog.Logger
 	queues labels
+	places labels // endpoints
 
 	mu       sync.Mutex
 	most     int // to which was counted
@@ -61,6 +62,16 @@ func (s *surveys) Collect(to chan<- prometheus.Metric) {
 	send.gauge(notifyQueue, s.survey.NotificationQueue)
 	send.gauge(deadRows, float64(s.survey.DeadRows))
 	send.gauge(clockAhead, time.Until(s.client.Now()).Seconds())
+	for _, e := range s.survey.Endpoints {
+		if s.places.admit(e.Name) != e.Name || e.Name == labelOther { // the states of several do not add up
+			continue
+		}
+		for _, state := range []scheduler.Breaker{scheduler.BreakerClosed, scheduler.BreakerOpen, scheduler.BreakerHalfOpen} {
+			send.gauge(breakerState, truth(e.State == state), e.Name, string(state))
+		}
+		send.gauge(endpointPaused, truth(e.PausedAt != nil), e.Name)
+		send.gauge(endpointBusy, float64(e.InFlight), e.Name)
+	}
 	for _, q := range s.merge(s.survey.Queues) {
 		sendQueue(send, q)
 	}

@@ -103,7 +103,7 @@ func (d *dispatcher) fly(its *lane) {
 		for i, w := range chosen {
 			wishes[i] = wish{Ask: Ask{its.queue, w.max}, worker: w.worker, kinds: l.kinds}
 		}
-		got, err := d.client.leaseRemote(life, wishes)
+		got, err := d.client.leaseRemote(context.WithoutCancel(life), wishes) // not cut off: what is leased must be known
 		<-d.slots
 		d.hand(l, chosen, got, err)
 		if err == nil {

@@ -105,6 +105,46 @@ func TestExplain(t *testing.T) {
 			must(r.t, second(r.client.PauseQueue(r.ctx, "q")))
 			return r.submit(scheduler.NewTask{Queue: "q", Delay: time.Hour})
 		}, []reason{{"not_due", ""}, {"queue_paused", ""}, {"no_worker_for_queue", ""}}},
+		"endpoint nobody serves": {func(r *rig) scheduler.TaskID {
+			r.endpoint(scheduler.NewEndpoint{})
+			return r.submit(scheduler.NewTask{})
+		}, []reason{{"endpoint_unserved", "Endpoint shop takes such tasks"}}},
+		"endpoint paused": {func(r *rig) scheduler.TaskID {
+			r.endpoint(scheduler.NewEndpoint{})
+			r.turn(scheduler.Deliveries{Worker: r.worker()})
+			must(r.t, r.client.PauseEndpoint(r.ctx, "shop"))
+			return r.submit(scheduler.NewTask{})
+		}, []reason{{"endpoint_paused", "Endpoint shop is paused since"}}},
+		"endpoint open": {func(r *rig) scheduler.TaskID {
+			r.endpoint(scheduler.NewEndpoint{BreakerFailures: 1})
+			r.turn(scheduler.Deliveries{Worker: r.worker(), Generation: 1, Failures: 1, LastError: "503 Service Unavailable"})
+			return r.submit(scheduler.NewTask{})
+		}, []reason{{"endpoint_open", "1 times in a row (503 Service Unavailable); the next probe is due in 00:00:"}}},
+		"endpoint half open": {func(r *rig) scheduler.TaskID {
+			r.endpoint(scheduler.NewEndpoint{BreakerFailures: 1})
+			w := r.worker()
+			r.turn(scheduler.Deliveries{Worker: w, Generation: 1, Failures: 1, LastError: "no"})
+			must(r.t, r.client.ResumeEndpoint(r.ctx, "shop"))
+			r.turn(scheduler.Deliveries{Worker: w, More: 1})
+			return r.submit(scheduler.NewTask{})
+		}, []reason{{"endpoint_open", "a probe is under way"}}},
+		"endpoint busy": {func(r *rig) scheduler.TaskID {
+			r.endpoint(scheduler.NewEndpoint{Concurrency: 2})
+			r.turn(scheduler.Deliveries{Worker: r.worker(), More: 5})
+			r.turn(scheduler.Deliveries{Worker: r.worker(), More: 5})
+			return r.submit(scheduler.NewTask{})
+		}, []reason{{"endpoint_busy", "all the 2 tasks in hand"}}},
+		"endpoint open beside a worker": {func(r *rig) scheduler.TaskID {
+			r.endpoint(scheduler.NewEndpoint{BreakerFailures: 1})
+			r.turn(scheduler.Deliveries{Worker: r.worker(), Generation: 1, Failures: 1, LastError: "no"})
+			r.worker()
+			return r.submit(scheduler.NewTask{})
+		}, []reason{{"endpoint_open", "(no)"}, {"ready", "at any moment"}}},
+		"endpoint that delivers": {func(r *rig) scheduler.TaskID {
+			r.endpoint(scheduler.NewEndpoint{})
+			r.turn(scheduler.Deliveries{Worker: r.worker()})
+			return r.submit(scheduler.NewTask{})
+		}, []reason{{"ready", "at any moment"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

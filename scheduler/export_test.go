@@ -78,6 +78,20 @@ func (c *Client) WatchReads() int {
 	return c.watches.reads
 }
 
+// TopicMatches reports whether a pattern matches a topic, in this process.
+func TopicMatches(text, topic string) bool { return newPattern(text).matches(newPattern(topic)) }
+
+// PruneMessages does once what Maintain does with messages.
+func (c *Client) PruneMessages(ctx context.Context) error {
+	var batch pgx.Batch
+	then := c.askMessages(&batch)
+	if err := c.hot.SendBatch(ctx, &batch).Close(); err != nil {
+		return err
+	}
+	_, err := then(ctx)
+	return err
+}
+
 // DispatchIdle reports whether no lease for a poll is under way or about to be.
 func (c *Client) DispatchIdle() bool {
 	d := &c.dispatch
@@ -106,19 +120,5 @@ func (c *Client) ForgetRemotes() {
 // TimeOutOnce looks once for attempts of remote workers whose time is over.
 func (c *Client) TimeOutOnce(ctx context.Context) error {
 	_, err := c.once(ctx, c.askTimeOut)
-	return err
-}
-
-// TopicMatches reports whether a pattern matches a topic, in this process.
-func TopicMatches(text, topic string) bool { return newPattern(text).matches(newPattern(topic)) }
-
-// PruneMessages does once what Maintain does with messages.
-func (c *Client) PruneMessages(ctx context.Context) error {
-	var batch pgx.Batch
-	then := c.askMessages(&batch)
-	if err := c.hot.SendBatch(ctx, &batch).Close(); err != nil {
-		return err
-	}
-	_, err := then(ctx)
 	return err
 }

@@ -61,6 +61,7 @@ func (c *Client) Poll(ctx context.Context, p Poll) (Polled, error) {
 // takeFirst looks into the lines where nobody stands before the poll, in order. Afterwards, with wait, it waits in all of
 // them, unless it got something or failed.
 func (c *Client) takeFirst(ctx context.Context, w *waiter, mine []*line, wait bool) (tasks []LeasedTask, err error) {
+	ctx = context.WithoutCancel(ctx) // what is leased must be known, to be handed back
 	if len(mine) > 1 {
 		mine, err = c.withTasks(ctx, mine)
 	}
@@ -106,6 +107,8 @@ func (c *Client) takeFirst(ctx context.Context, w *waiter, mine []*line, wait bo
 
 // withTasks returns those of the lines whose queues have ready tasks.
 func (c *Client) withTasks(ctx context.Context, lines []*line) ([]*line, error) {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
 	ready, err := c.readyQueues(ctx)
 	if err != nil || len(ready) == readyMost {
 		return lines, err

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -524,4 +526,75 @@ func TestPollsOutliveTheDatabase(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	}
+}
+
+func TestAPollThatIsToStopIsAnswered(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	stop := make(chan struct{})
+	p := poll(scheduler.NewWorkerID(), time.Minute)
+	p.Stop = stop
+	served := make(chan error, 1)
+	go func() { // received below
+		got, err := r.client.Poll(r.ctx, p)
+		if len(got.Tasks) != 0 || got.ExpiresAt.IsZero() {
+			t.Errorf("%+v", got)
+		}
+		served <- err
+	}()
+	await(t, "it waits", func() bool { return r.client.Counts().Polls == 1 })
+	close(stop)
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
+// Polls that come, give up and are served at any moment lose no task and leave none running that nobody knows of.
+func TestPollsThatComeAndGoLoseNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	const tasks, workers = 1500, 60
+	clients := []*scheduler.Client{r.client, r.open(scheduler.Config{})}
+	var left atomic.Int64
+	left.Store(tasks)
+	var done sync.WaitGroup
+	for i := range workers {
+		done.Go(func() { // ends when all tasks are done
+			client := clients[i%2]
+			p := poll(scheduler.NewWorkerID(), time.Second)
+			p.Max = 1 + i%3
+			p.Worker.Queues = [][]scheduler.Queue{{"a"}, {"a", "b"}, {"b", "a"}}[i%3]
+			if i%5 == 0 {
+				p.Worker.Kinds = []string{"k", "other"}
+			}
+			for left.Load() > 0 {
+				ctx, cancel := context.WithTimeout(r.ctx, time.Duration(rand.IntN(40_000))*time.Microsecond)
+				got, err := client.Poll(ctx, p)
+				cancel()
+				if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+					t.Error(err)
+				}
+				for _, task := range got.Tasks {
+					if _, err := client.Settle(r.ctx, scheduler.Settling{Lease: task.Lease, Verb: scheduler.VerbComplete}); err != nil {
+						t.Error(err)
+					}
+					left.Add(-1)
+				}
+			}
+		})
+	}
+	for i := range tasks / 50 {
+		r.submitN(50, scheduler.NewTask{Queue: []scheduler.Queue{"a", "b"}[i%2]})
+	}
+	await(t, "all are done", func() bool { return left.Load() <= 0 })
+	done.Wait()
+	if n := read[int](r, `select count(*) from scheduler.tasks where state = 'completed'`); n != tasks || left.Load() != 0 {
+		t.Errorf("%d of %d are completed, %d left", n, tasks, left.Load())
+	}
+	for _, client := range clients {
+		if n := client.Counts().Polls; n != 0 {
+			t.Errorf("%d polls are left over", n)
+		}
+	}
+	t.Logf("handed back: %d", read[int](r, `select count(*) from scheduler.attempts`))
 }

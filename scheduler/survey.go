@@ -14,10 +14,11 @@ import (
 // Survey is what all processes of a database together look like.
 type Survey struct {
 	Overview
-	Queues []QueueStatus
+	Queues    []QueueStatus
+	Endpoints []Endpoint
 }
 
-// Overview is a Survey without its queues.
+// Overview is a Survey without its queues and endpoints.
 type Overview struct {
 	Clock             time.Time `db:"clock"`
 	NotificationQueue float64   `db:"notification_queue"` // how full it is, 0 to 1
@@ -46,6 +47,10 @@ func (c *Client) Survey(ctx context.Context, most int) (s Survey, err error) {
 	})
 	batch.Queue(sql.Queues, pgx.StrictNamedArgs{"cap": most}).Query(func(rows pgx.Rows) (err error) {
 		s.Queues, err = pgx.CollectRows(rows, pgx.RowToStructByName[QueueStatus])
+		return err
+	})
+	batch.Queue(sql.Endpoints, pgx.StrictNamedArgs{"name": nil}).Query(func(rows pgx.Rows) (err error) {
+		s.Endpoints, err = pgx.CollectRows(rows, pgx.RowToStructByName[Endpoint])
 		return err
 	})
 	began := time.Now()

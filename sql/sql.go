@@ -87,6 +87,24 @@ var (
 	Ended string
 	//go:embed enroll.sql
 	Enroll string
+	//go:embed elsewhere.sql
+	Elsewhere string
+	//go:embed endpoint_delete.sql
+	EndpointDelete string
+	//go:embed endpoint_lock.sql
+	EndpointLock string
+	//go:embed endpoint_pause.sql
+	EndpointPause string
+	//go:embed endpoint_resume.sql
+	EndpointResume string
+	//go:embed endpoint_secrets.sql
+	EndpointSecrets string
+	//go:embed endpoint_set.sql
+	EndpointSet string
+	//go:embed endpoint_turn.sql
+	EndpointTurn string
+	//go:embed endpoints.sql
+	Endpoints string
 	//go:embed expire.sql
 	Expire string
 	//go:embed explain.sql

@@ -244,6 +244,14 @@ func (k *child) condemn(e *errand, why string) {
 	}
 }
 
+// retire is for a child that says that it ends now: it gets no further task, and those that it has besides are no failures.
+func (k *child) retire() {
+	k.pool.mu.Lock()
+	defer k.pool.mu.Unlock()
+	k.condemned = true
+	k.drain()
+}
+
 // breakOff has it killed for what it did, unless it ends just now and that explains it.
 func (k *child) breakOff(b breach) {
 	select {

@@ -189,6 +189,10 @@ func (h *helperChild) run(t childTask, cancel, saved chan string) {
 	case "exit":
 		fmt.Fprintln(os.Stderr, "the reason")
 		os.Exit(p.N)
+	case "end":
+		h.say("op", "error", "id", t.ID, "code", "fatal", "message", "it ends", "permanent", true, "ends", true)
+		<-time.After(100 * time.Millisecond) // of its own end
+		os.Exit(p.N)
 	case "kill":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	case "kill first":

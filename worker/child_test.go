@@ -201,6 +201,22 @@ func TestChildPrints(t *testing.T) {
 	}
 }
 
+// A child that says that it ends is given nothing more: its last words cost no other task an attempt.
+func TestChildThatSaysThatItEnds(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.startChildren(worker.Command{}, childArgs{}, worker.Config{})
+	for range 5 {
+		ends, next := r.submit(do("end", "n", 3)), r.submit(do("echo"))
+		if task := r.final(ends); task.State != scheduler.Failed || text(task.ErrorCode) != "fatal" {
+			t.Errorf("%s: %s %s", task.State, text(task.ErrorCode), text(task.Error))
+		}
+		if task := r.final(next); task.State != scheduler.Completed || task.Attempt != 1 {
+			t.Errorf("the next one: %s at attempt %d: %s", task.State, task.Attempt, text(task.Error))
+		}
+	}
+}
+
 func TestChildFloodIsCut(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -41,6 +42,30 @@ type Config struct {
 
 	// Logger gets what happens. nil: slog.Default(). Payloads are never logged.
 	Logger *slog.Logger
+
+	// QuietErrors has the codes of errors logged, not their messages, which may hold what others sent.
+	QuietErrors bool
+
+	// Gate bounds how many tasks it holds by more than Concurrency. nil: nothing does.
+	Gate *Gate
+
+	// Hosted: another part of the process listens for it and tells it by Hear, and runs scheduler.Client.Maintain. For several
+	// workers in one process, which need that once.
+	Hosted bool
+}
+
+// Gate bounds how many tasks a Worker holds by something that is kept elsewhere, as a limit over many processes. Its
+// functions are called from several goroutines.
+type Gate struct {
+	// Ask is called before tasks are leased, with who leases and how many it would take, 1 and up. It returns how many it may;
+	// when none, how long it is of no use to ask again, unless Wake is called; 0: until then.
+	Ask func(ctx context.Context, worker scheduler.WorkerID, most int) (granted int, again time.Duration, err error)
+
+	// Took follows each Ask that granted some: so many tasks were leased, 0 to granted.
+	Took func(n int)
+
+	// Ended is called once for each task that was taken, when its handler has returned.
+	Ended func()
 }
 
 // Share is a queue and its weight, 1 to 1000; 0: 1.
@@ -48,6 +73,9 @@ type Share struct {
 	Queue  scheduler.Queue
 	Weight int
 }
+
+// Check returns the error that New would return for the Config.
+func (c Config) Check() error { return c.fill() }
 
 func (c *Config) fill() error {
 	c.Queues = slices.Clone(c.Queues) // the caller's stay as they are

@@ -36,11 +36,12 @@ const (
 	Failed    Outcome = "failed"  // failed, and its task gave up
 	Cancelled Outcome = "cancelled"
 	Snoozed   Outcome = "snoozed"
-	Released  Outcome = "released" // handed back
-	Lost      Outcome = "lost"     // its lease was lost, nothing was written
+	Released  Outcome = "released"  // handed back
+	Lost      Outcome = "lost"      // its lease was lost, nothing was written
+	Elsewhere Outcome = "elsewhere" // ended by another program, through its lease
 )
 
-var outcomes = [...]Outcome{Completed, Retried, Failed, Cancelled, Snoozed, Released, Lost}
+var outcomes = [...]Outcome{Completed, Retried, Failed, Cancelled, Snoozed, Released, Lost, Elsewhere}
 
 // counts are kept a lane. Safe for concurrent use.
 type counts struct {

@@ -19,6 +19,11 @@ var (
 	ErrShutdown = errors.New("worker is shutting down")
 )
 
+// ErrEndedElsewhere is returned by a handler that knows from the database that its attempt was ended by another program,
+// through Task.Lease: there is nothing left to write. To return it of an attempt that still runs loses the task until the
+// worker ends.
+var ErrEndedElsewhere = errors.New("attempt was ended by another program")
+
 // errHandBack ends an attempt that could not run, by no fault of its own: its task is handed back and counts no failure.
 var errHandBack = errors.New("no child process could run it")
 
@@ -36,6 +41,12 @@ func Permanent(err error) error {
 		return nil
 	}
 	return &permanentError{err}
+}
+
+// IsPermanent reports whether an error was made by Permanent, or wraps such a one.
+func IsPermanent(err error) bool {
+	var permanent *permanentError
+	return errors.As(err, &permanent)
 }
 
 type retryAfterError struct {
@@ -69,6 +80,14 @@ func (e *snoozeError) Error() string {
 
 // Snooze ends the attempt and runs the task again after d, up to a year. It counts as no failure.
 func Snooze(d time.Duration) error { return &snoozeError{delay: d} }
+
+// WithCode gives a handler's error a code of its own: one word, stored as the task's error_code. nil stays nil.
+func WithCode(code string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &codedError{code: code, message: err.Error()}
+}
 
 // codedError is an error with a code of its own and, for panics, a stack.
 type codedError struct {

@@ -209,6 +209,9 @@ func (k *child) hear(line string) error {
 		if err != nil {
 			m = message{Op: "error", Code: "bad_frame", Message: fmt.Sprintf("the child's %s makes no sense: %v", m.Op, err)}
 		}
+		if m.Ends {
+			k.retire()
+		}
 		k.catchUp()
 		k.answered.Store(true)
 		e.tell(m)

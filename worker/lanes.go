@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/pgscheduler/scheduler/scheduler"
@@ -64,6 +65,13 @@ func (l *lanes) pause(queues []scheduler.Queue) (resumed bool) {
 		lane.paused = paused[lane.queue]
 	}
 	return resumed
+}
+
+// wants reports whether any queue may have ready tasks.
+func (l *lanes) wants() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.ContainsFunc(l.list, func(lane *lane) bool { return lane.wanted && !lane.paused })
 }
 
 // asks gives the free slots to the wanted queues by smooth weighted round robin (as nginx does for upstream servers) and

@@ -23,9 +23,13 @@ func (w *Worker) run(ctx context.Context, a *attempt) {
 		a.counts.run.Observe(int64(out.took))
 		a.endTrace(out)
 		w.vacate(a.gang)
-		if w.plain(a, out) {
+		switch {
+		case out.elsewhere:
+			a.counts.end(Elsewhere)
+			w.end(a, true)
+		case w.plain(a, out):
 			w.completeLater(ctx, a, out)
-		} else {
+		default:
 			w.end(a, w.settle(ctx, a, out))
 		}
 	}()
@@ -79,6 +83,7 @@ func call(a *attempt, h handler) (out outcome) {
 	}
 	out.failure = failureOf(err)
 	errors.As(err, &out.snooze)
+	out.elsewhere = errors.Is(err, ErrEndedElsewhere)
 	return out
 }
 
@@ -89,6 +94,8 @@ type outcome struct {
 	snooze  *snoozeError       // nil: it did not ask for that
 	cause   error              // why its context ended; nil: it did not
 	took    time.Duration
+
+	elsewhere bool // nothing is to be written
 }
 
 // settle writes the outcome until the database has taken or refused it, and reports whether it did. Only Abort, or the end
@@ -238,7 +245,11 @@ func (w *Worker) failer(a *attempt, out outcome, failure scheduler.Failure) func
 		if err == nil {
 			a.counts.end(failedAs(state))
 			a.count(state, out)
-			w.logAttempt(a, slog.LevelInfo, "fail", out, errors.New(failure.Message))
+			text := failure.Message
+			if w.config.QuietErrors {
+				text = failure.Code
+			}
+			w.logAttempt(a, slog.LevelInfo, "fail", out, errors.New(text))
 		}
 		return err
 	}

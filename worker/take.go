@@ -119,11 +119,16 @@ func (w *Worker) takeFor(life context.Context, g *gang) (more bool, err error) {
 	if s.unsure() {
 		w.reclaim(call, s, s.beat().Held, 0) // no lease is under way: this goroutine alone asks for them
 	}
+	if free, err = w.admitted(call, s, g, free); err != nil {
+		return false, err
+	}
 	asks := g.lanes.asks(free)
 	if len(asks) == 0 {
+		w.took(0, free)
 		return false, nil
 	}
 	tasks, err := w.client.Lease(call, s.id, g.kinds, asks)
+	w.took(len(tasks), free)
 	if err != nil {
 		for _, ask := range asks {
 			g.lanes.want(ask.Queue)
@@ -143,6 +148,28 @@ func (w *Worker) takeFor(life context.Context, g *gang) (more bool, err error) {
 	}
 	w.start(life, s, g, tasks)
 	return more, nil
+}
+
+// admitted returns how many of the free slots the gate lets be filled, and sees to it that it is asked again.
+func (w *Worker) admitted(ctx context.Context, s *session, g *gang, free int) (int, error) {
+	if w.config.Gate == nil {
+		return free, nil
+	}
+	if !g.lanes.wants() {
+		return 0, nil
+	}
+	granted, again, err := w.config.Gate.Ask(ctx, s.id, free)
+	if granted == 0 && err == nil && again > 0 {
+		w.again.Reset(again)
+	}
+	return granted, err
+}
+
+// took tells the gate how many tasks came of what it granted.
+func (w *Worker) took(n, granted int) {
+	if w.config.Gate != nil && granted > 0 {
+		w.config.Gate.Took(n)
+	}
 }
 
 // start has the tasks run.

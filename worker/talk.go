@@ -37,6 +37,7 @@ type message struct {
 	RetryAfterMS *int64          `json:"retry_after_ms"`
 	DelayMS      int64           `json:"delay_ms"`
 	Reason       string          `json:"reason"` // of snooze
+	Ends         bool            `json:"ends"`   // of result, error and snooze: the process ends now; give it no further task
 	Checkpoint   json.RawMessage `json:"checkpoint"`
 	V            int             `json:"v"` // this and the rest: of ready
 	Kinds        []string        `json:"kinds"`

@@ -76,6 +76,9 @@ func (t *Task[Args]) SaveCheckpoint(ctx context.Context, value any) error {
 	return t.attempt.saveCheckpoint(ctx, notNull(raw))
 }
 
+// Lease is the right to end this attempt. Another program may use its Token over HTTP; see ErrEndedElsewhere.
+func (t *Task[Args]) Lease() scheduler.Lease { return t.attempt.task.Lease }
+
 // Log adds a line to the task's log, cut to 8 KiB; at most 10,000 lines an attempt. Lines are written in batches, within
 // 250 ms, and before the task ends.
 func (t *Task[Args]) Log(format string, args ...any) {

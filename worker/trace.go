@@ -36,7 +36,7 @@ func (a *attempt) endTrace(out outcome) {
 		return
 	}
 	span := trace.SpanFromContext(a.ctx)
-	if out.failure != nil && out.snooze == nil {
+	if out.failure != nil && out.snooze == nil && !out.elsewhere {
 		span.SetStatus(codes.Error, scheduler.Truncate(out.failure.Message, 500))
 		span.SetAttributes(attribute.String("error.type", out.failure.Code))
 	}

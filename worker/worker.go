@@ -23,6 +23,7 @@ type Worker struct {
 	wake     chan struct{}      // there may be something to lease, or a slot is free
 	beat     chan struct{}      // send a heartbeat now
 	groups   groups             // of processes that run one task
+	again    *time.Timer        // wakes when it may be of use to ask the gate again
 	abort    context.Context    // no context of calls: the signal of Abort
 	aborting context.CancelFunc // ends abort
 	stop     context.CancelFunc // ends the intake; set by Run
@@ -55,6 +56,8 @@ func New(client *scheduler.Client, registry *Registry, config Config) (*Worker, 
 	for _, c := range registry.commands {
 		c.serve(w.wake)
 	}
+	w.again = time.AfterFunc(time.Hour, w.Wake)
+	w.again.Stop()
 	return w, nil
 }
 
@@ -81,11 +84,14 @@ func (w *Worker) Run(ctx context.Context) error {
 	var duties sync.WaitGroup // each ends with life
 	duties.Go(func() { w.live(life, first) })
 	duties.Go(func() { w.journal.run(life) })
-	duties.Go(func() { _ = w.client.Maintain(life) }) // always nil
-	duties.Go(func() { w.listen(life) })
+	if !w.config.Hosted {
+		duties.Go(func() { _ = w.client.Maintain(life) }) // always nil
+		duties.Go(func() { w.listen(life) })
+	}
 
 	w.crew.run = func(a *attempt) { w.run(life, a) }
 	w.take(intake, life)
+	w.again.Stop()
 	err := w.drain(life)
 	end()
 	w.leaveSettling()
@@ -101,28 +107,39 @@ func (w *Worker) Abort() { w.aborting() }
 
 // listen turns notifications into hints.
 func (w *Worker) listen(ctx context.Context) {
-	channels := []string{scheduler.ChannelReady, scheduler.ChannelControl, scheduler.ChannelDue}
-	_ = w.client.Listen(ctx, channels, func(channel, payload string) { // always nil
-		switch channel {
-		case "":
-			w.wantAll()
-			nudge(w.wake)
-			nudge(w.beat)
-		case scheduler.ChannelReady:
-			if w.want(scheduler.Queue(payload)) {
-				nudge(w.wake)
-			}
-		case scheduler.ChannelControl:
-			if s := w.current(); payload == "*" || s != nil && payload == s.id.String() {
-				nudge(w.beat)
-			}
-		case scheduler.ChannelDue:
-			if ms, err := strconv.ParseInt(payload, 10, 64); err == nil {
-				w.client.DueIn(time.Duration(ms) * time.Millisecond)
-			}
-		}
-	})
+	_ = w.client.Listen(ctx, Channels(), w.Hear) // always nil
 }
+
+// Channels are what a worker listens to; see Config.Hosted.
+func Channels() []string {
+	return []string{scheduler.ChannelReady, scheduler.ChannelControl, scheduler.ChannelDue}
+}
+
+// Hear takes in a notification, or "", "": anything may have been missed. Called by the host of a worker with Config.Hosted,
+// as by scheduler.Client.Listen. Never blocks. Safe to call from any goroutine.
+func (w *Worker) Hear(channel, payload string) {
+	switch channel {
+	case "":
+		w.wantAll()
+		nudge(w.wake)
+		nudge(w.beat)
+	case scheduler.ChannelReady:
+		if w.want(scheduler.Queue(payload)) {
+			nudge(w.wake)
+		}
+	case scheduler.ChannelControl:
+		if s := w.current(); payload == "*" || s != nil && payload == s.id.String() {
+			nudge(w.beat)
+		}
+	case scheduler.ChannelDue:
+		if ms, err := strconv.ParseInt(payload, 10, 64); err == nil && !w.config.Hosted {
+			w.client.DueIn(time.Duration(ms) * time.Millisecond)
+		}
+	}
+}
+
+// Wake has the worker look for tasks now. Safe to call from any goroutine.
+func (w *Worker) Wake() { nudge(w.wake) }
 
 func nudge(c chan struct{}) {
 	select {
@@ -164,6 +181,9 @@ func (w *Worker) vacate(g *gang) {
 	defer w.mu.Unlock()
 	g.running--
 	w.running--
+	if w.config.Gate != nil {
+		w.config.Gate.Ended()
+	}
 	nudge(w.wake)
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/pgscheduler/scheduler/migrations"
 	"github.com/pgscheduler/scheduler/scheduler"
 	"github.com/pgscheduler/scheduler/worker"
+	"github.com/pgscheduler/scheduler/worker/push"
 )
 
 type devFlags struct {
@@ -65,6 +66,7 @@ Without --cmd and --exec the worker runs the kinds demo.sleep ({"seconds":20,"fa
 	flags.BoolVar(&f.noWorker, "no-worker", false, "run no worker")
 	watchKeysFlag(flags)
 	f.handlerFlags(flags)
+	f.push.flags(flags)
 	flags.DurationVar(&f.drain, "drain-timeout", 3*time.Second, "let running tasks finish for so long at the end; 0: not at all")
 	return cmd
 }
@@ -119,6 +121,10 @@ func (a *app) dev(cmd *cobra.Command, f devFlags) (err error) {
 			return usage(cmd.CommandPath(), "bad flags", "%s", flagNames.Replace(err.Error()))
 		}
 		d.kinds, d.slots = registry.Kinds(), d.worker.Counts().Slots
+	}
+	if d.pusher, err = f.push.pusher(cmd.CommandPath(), client, f.workerFlags, a); err != nil {
+		listener.Close()
+		return err
 	}
 	return d.run(ctx)
 }
@@ -235,12 +241,13 @@ type devRun struct {
 	postgres devPostgres
 	migrated string
 	worker   *worker.Worker // nil: none
+	pusher   *push.Pusher   // nil: none
 	kinds    []string
 	slots    int
 }
 
 func (d *devRun) run(ctx context.Context) error {
-	d.api.Metrics = d.app.metrics(d.client, d.worker)
+	d.api.Metrics = d.app.metrics(d.client, d.worker, d.pusher)
 	handler, err := newHandler(d.client, d.api)
 	if err != nil {
 		d.listener.Close()
@@ -254,11 +261,13 @@ func (d *devRun) run(ctx context.Context) error {
 	g.Go(func() error { return d.app.answer(life, d.listener, handler, d.api) })
 	if d.worker != nil {
 		g.Go(func() error {
-			if err := d.app.drainWorker(life, d.worker); err != nil {
+			if err := d.app.work(life, d.client, d.worker, d.pusher); err != nil {
 				return err
 			}
 			return d.client.Maintain(life) // when the worker was told to stop
 		})
+	} else if d.pusher != nil {
+		g.Go(func() error { return d.app.pushOnly(life, d.client, d.pusher) })
 	} else {
 		g.Go(func() error { return d.client.Maintain(life) })
 		g.Go(func() error { return hearDue(life, d.client) })
@@ -279,6 +288,10 @@ func (d *devRun) announce() error {
 		}
 		return s.PrintJSON(ready)
 	}
+	deliveries := "none: no --push"
+	if d.pusher != nil {
+		deliveries = "to HTTP endpoints: scheduler endpoints set …"
+	}
 	work := "none"
 	if d.worker != nil {
 		work = fmt.Sprintf("%d slots, kinds: %s", d.slots, strings.Join(d.kinds, ", "))
@@ -287,7 +300,7 @@ func (d *devRun) announce() error {
 	if d.app.global.token != "" {
 		access = "with the token given"
 	}
-	lines := [][2]string{{"postgres", d.postgres.words()}, {"migrations", d.migrated}, {"api", api + "/v1  (" + access + ")"}, {"worker", work}}
+	lines := [][2]string{{"postgres", d.postgres.words()}, {"migrations", d.migrated}, {"api", api + "/v1  (" + access + ")"}, {"worker", work}, {"push", deliveries}}
 	if d.postgres.server != nil { // a URL that was given may hold a password
 		lines = append(lines, [2]string{"psql", "psql '" + d.postgres.url + "'"})
 	}

@@ -38,7 +38,7 @@ var exitCodes = []struct {
 	{exitOK, "success; a worker or server that was told to end has drained"},
 	{exitFailure, "failure of any other kind; doctor found one; a worker ended before it had drained"},
 	{exitUsage, "wrong usage: unknown command or flag, bad argument, bad value"},
-	{exitNotFound, "no such task, worker, schedule or subscription"},
+	{exitNotFound, "no such task, worker, schedule, subscription or endpoint"},
 	{exitAuth, "not authenticated, or not permitted"},
 	{exitConflict, "conflict: the task's state does not allow it, or a key is taken"},
 	{exitTimeout, "timed out waiting; what was waited for goes on"},

@@ -12,12 +12,13 @@ import (
 	"github.com/pgscheduler/scheduler/metrics"
 	"github.com/pgscheduler/scheduler/scheduler"
 	"github.com/pgscheduler/scheduler/worker"
+	"github.com/pgscheduler/scheduler/worker/push"
 )
 
-// metrics returns what answers with the metrics of a client and, unless it is nil, a worker.
-func (a *app) metrics(client *scheduler.Client, w *worker.Worker) http.Handler {
+// metrics returns what answers with the metrics of a client and, unless they are nil, a worker and deliveries.
+func (a *app) metrics(client *scheduler.Client, w *worker.Worker, p *push.Pusher) http.Handler {
 	b := version()
-	return metrics.New(metrics.Config{Client: client, Worker: w, Version: b.Version, Revision: b.Revision, Logger: a.global.logger})
+	return metrics.New(metrics.Config{Client: client, Worker: w, Pusher: p, Version: b.Version, Revision: b.Revision, Logger: a.global.logger})
 }
 
 // metricsPort is an address of the metrics' own. Without one it does nothing.

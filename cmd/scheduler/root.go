@@ -49,7 +49,8 @@ language do it, watch it live, lose nothing when something dies.`,
 
 	root.AddGroup(&cobra.Group{ID: "run", Title: "Run:"}, &cobra.Group{ID: "tasks", Title: "Tasks:"}, &cobra.Group{ID: "care", Title: "Care:"})
 	add(root, "run", a.devCommand(), a.migrateCommand(), a.serveCommand(), a.workerCommand())
-	add(root, "tasks", a.submitCommand(), a.tasksCommand(), a.queuesCommand(), a.schedulesCommand(), a.topicsCommand(), a.workersCommand(), a.statsCommand())
+	add(root, "tasks", a.submitCommand(), a.tasksCommand(), a.queuesCommand(), a.schedulesCommand(), a.topicsCommand(), a.endpointsCommand(),
+		a.workersCommand(), a.statsCommand())
 	add(root, "care", a.auditCommand(), a.doctorCommand(), a.benchCommand(), a.versionCommand())
 	root.SetHelpCommandGroupID("care")
 	root.SetCompletionCommandGroupID("care")

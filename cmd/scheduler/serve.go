@@ -91,7 +91,7 @@ func listenProblem(address string, err error) *problem {
 // serve answers requests until it has drained, and closes the client. The second signal cuts that short: then the
 // process is about to end, and nothing is waited for.
 func (a *app) serve(ctx context.Context, client *scheduler.Client, listener net.Listener, port *metricsPort, config httpapi.Config) error {
-	numbers := a.metrics(client, nil)
+	numbers := a.metrics(client, nil, nil)
 	if !port.given() {
 		config.Metrics = numbers
 	}

@@ -12,9 +12,11 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/pgscheduler/scheduler/scheduler"
 	"github.com/pgscheduler/scheduler/worker"
+	"github.com/pgscheduler/scheduler/worker/push"
 )
 
 // workerFlags are what a worker is told on the command line; dev takes some of them too.
@@ -31,6 +33,7 @@ type workerFlags struct {
 	drain       time.Duration
 	name        string
 	metrics     metricsPort
+	push        pushFlags
 }
 
 // handlerFlags declares those that say what is run.
@@ -54,11 +57,15 @@ With --exec, each task has a process of its own: it gets the payload on stdin an
 result on descriptor 3. Exit 0 completes the task; 64, 65, 66 and 78 fail it for good; 75 and all others are retried.
 Lines on stdout and stderr become the task's log.
 
+With --push it delivers tasks to HTTP endpoints besides, or alone: all that scheduler endpoints list shows, together with
+whichever other processes do so. To private, loopback and link-local addresses it connects only if --push-allow names them.
+
 The first SIGTERM or SIGINT drains: nothing more is taken, running tasks may finish within --drain-timeout, the rest is
 handed back, exit 0. The second ends the tasks at once and hands them back, exit 1. The third ends the process.`,
 		Example: `  scheduler worker --cmd 'php worker.php' --procs 4 --max-memory 256M
   scheduler worker --exec mail.send='php send-mail.php --really'
   scheduler worker --queue mail:2,default:1 --concurrency 20 --exec mail.send='php send.php' --exec report='./report "a b"'
+  scheduler worker --push --push-allow localhost
   scheduler worker --demo`,
 		Args: takes(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runWorker(cmd, f) },
@@ -73,6 +80,7 @@ handed back, exit 0. The second ends the tasks at once and hands them back, exit
 	flags.BoolVar(&f.pollOnly, "poll-only", false, "never LISTEN, for a database behind a pooler that cannot")
 	flags.DurationVar(&f.drain, "drain-timeout", 30*time.Second, "let running tasks finish for so long at shutdown; 0: not at all")
 	flags.StringVar(&f.name, "name", "", "`name` shown to people (default host:pid)")
+	f.push.flags(flags)
 	f.metrics.flag(flags, "serve /metrics at this `address`, without a token (default not at all)")
 	return cmd
 }
@@ -82,8 +90,8 @@ func (a *app) runWorker(cmd *cobra.Command, f workerFlags) error {
 	if err != nil {
 		return err
 	}
-	if len(registry.Kinds()) == 0 && len(f.commands.lines) == 0 {
-		return usage(cmd.CommandPath(), "there is nothing to run", "none of --cmd, --exec and --demo is given")
+	if len(registry.Kinds()) == 0 && len(f.commands.lines) == 0 && !f.push.on {
+		return usage(cmd.CommandPath(), "there is nothing to run", "none of --cmd, --exec, --demo and --push is given")
 	}
 	config, err := f.config(cmd.CommandPath())
 	if err != nil {
@@ -95,14 +103,20 @@ func (a *app) runWorker(cmd *cobra.Command, f workerFlags) error {
 		return err
 	}
 	defer client.Close()
+	pusher, err := f.push.pusher(cmd.CommandPath(), client, f, a)
+	if err != nil {
+		return err
+	}
 	stop, err := f.commands.start(cmd, registry, a.global.logger)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	w, err := worker.New(client, registry, config)
-	if err != nil {
-		return usage(cmd.CommandPath(), "bad flags", "%s", flagNames.Replace(err.Error()))
+	var w *worker.Worker
+	if len(registry.Kinds()) > 0 || len(f.commands.lines) > 0 {
+		if w, err = worker.New(client, registry, config); err != nil {
+			return usage(cmd.CommandPath(), "bad flags", "%s", flagNames.Replace(err.Error()))
+		}
 	}
 	if err := f.metrics.open(); err != nil {
 		return err
@@ -110,36 +124,58 @@ func (a *app) runWorker(cmd *cobra.Command, f workerFlags) error {
 	observed, end := context.WithCancel(context.WithoutCancel(cmd.Context())) // longer than the worker drains
 	var serving sync.WaitGroup
 	serving.Go(func() { // ends with observed
-		if err := f.metrics.serve(observed, a.metrics(client, w), a.global.logger); err != nil {
+		if err := f.metrics.serve(observed, a.metrics(client, w, pusher), a.global.logger); err != nil {
 			a.global.logger.LogAttrs(observed, slog.LevelError, "serve metrics", slog.Any("err", err))
 		}
 	})
 	defer serving.Wait()
 	defer end()
-	return a.drainWorker(cmd.Context(), w)
+	return a.work(cmd.Context(), client, w, pusher)
+}
+
+// work runs a worker, or deliveries, or both, until they have drained.
+func (a *app) work(ctx context.Context, client *scheduler.Client, w *worker.Worker, pusher *push.Pusher) error {
+	switch {
+	case pusher == nil:
+		return a.drain(ctx, "the worker", w.Abort, w.Run)
+	case w == nil:
+		return a.pushOnly(ctx, client, pusher)
+	}
+	abort := func() { w.Abort(); pusher.Abort() }
+	return a.drain(ctx, "the worker", abort, func(ctx context.Context) error {
+		g, life := errgroup.WithContext(ctx)
+		g.Go(func() error {
+			if err := w.Run(life); err != nil {
+				return err
+			}
+			return client.Maintain(life) // when the worker was told to stop
+		})
+		g.Go(func() error { return pusher.Run(life) })
+		return g.Wait()
+	})
 }
 
 // flagNames says what package worker refuses in the words of the command line.
 var flagNames = strings.NewReplacer("worker: ", "", "Config.Queues", "--queue", "Config.Concurrency", "--concurrency", "Config.Heartbeat", "--heartbeat",
 	"Config.TTL", "--lease-ttl", "Config.Poll", "--poll", "Config.DrainTimeout", "--drain-timeout", "Config.Name", "--name")
 
-// drainWorker runs a worker until it has drained; the second signal cuts that short.
-func (a *app) drainWorker(ctx context.Context, w *worker.Worker) error {
+// drain runs what takes tasks until it has drained; the second signal cuts that short.
+func (a *app) drain(ctx context.Context, what string, abort func(), run func(context.Context) error) error {
 	a.draining.Store(true)
 	ended := make(chan struct{})
 	defer close(ended)
-	go func() { // ends with the worker
+	go func() { // ends with run
 		select {
 		case <-a.again:
-			w.Abort()
+			abort()
 		case <-ended:
 		}
 	}()
-	err := w.Run(ctx)
+	err := run(ctx)
 	if errors.Is(err, worker.ErrAborted) {
-		return &problem{exitFailure, "the worker did not drain", "a second signal ended it", "nothing: its tasks were handed back and run elsewhere"}
+		return &problem{exitFailure, what + " did not drain", "a second signal ended it", "nothing: its tasks were handed back and run elsewhere"}
 	}
-	return doing(err, "run the worker")
+	return doing(err, "run %s", what)
 }
 
 func (f workerFlags) config(path string) (worker.Config, error) {

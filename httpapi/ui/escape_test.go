@@ -43,6 +43,8 @@ func (r *rig) plant(i int, attack string) scheduler.TaskID {
 	r.exec(`alter table scheduler.subscriptions drop constraint if exists subscriptions_name_check, drop constraint if exists subscriptions_pattern_check`)
 	r.exec(`insert into scheduler.subscriptions (name, pattern, kind, queue) values ($1 || $2::text, $1, $1, $1)`, attack, fmt.Sprint(i))
 	r.exec(`insert into scheduler.messages (topic, payload) values ($1, jsonb_build_object($1::text, $1::text))`, attack)
+	r.exec(`insert into scheduler.endpoints (name, url, secrets, queues, kinds, concurrency, timeout_ms, complete_within_ms, breaker_failures, breaker_pause_ms, state, opened_at, probe_at, last_error, last_error_at)
+		values ($1 || $2::text, $1, '{}', array[$1], array[$1], 1, 1, 1, 1, 1, 'open', now(), now(), $1, now())`, attack, fmt.Sprint(i))
 	r.exec(`insert into scheduler.queues (name, paused_at) values ($1, now()) on conflict do nothing`, attack)
 	r.exec(`insert into scheduler.audit (actor, verb, task_id, target, detail) values ($1, $1, $2, $1, jsonb_build_object('reason', $1::text, $1::text, $1::text)), ($1, $1, null, $1, '{}')`, attack, id)
 	r.exec(`insert into scheduler.bulk (id, verb, filter, reason, actor) values ($1, 'retry', jsonb_build_object('queue', $2::text, 'kind', $2::text, 'tag', $2::text, 'q', $2::text, 'error_group', $2::text), $2, $2)`, scheduler.NewTaskID(), attack)

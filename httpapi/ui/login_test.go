@@ -25,7 +25,7 @@ func TestLogin(t *testing.T) {
 			t.Errorf("%s without a session: %d", path, a.StatusCode)
 		}
 	}
-	for _, path := range []string{"/tasks/act", "/queues/act", "/schedules/act", "/workers/act"} {
+	for _, path := range []string{"/tasks/act", "/queues/act", "/schedules/act", "/endpoints/act", "/workers/act"} {
 		if a := r.post(path, url.Values{"do": {"cancel"}, "id": {id.String()}}); a.StatusCode != 401 {
 			t.Errorf("POST %s without a session: %d", path, a.StatusCode)
 		}
@@ -104,7 +104,7 @@ func TestOrigin(t *testing.T) {
 		if secret != "" {
 			r.post("/login", url.Values{"token": {secret}})
 		}
-		for _, path := range []string{"/tasks/act", "/queues/act", "/schedules/act", "/workers/act", "/login", "/logout"} {
+		for _, path := range []string{"/tasks/act", "/queues/act", "/schedules/act", "/endpoints/act", "/workers/act", "/login", "/logout"} {
 			for _, headers := range [][]string{
 				{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"},
 				{"Sec-Fetch-Site", "", "Origin", "https://evil.example.org"}, {"Sec-Fetch-Site", "", "Origin", "null"},

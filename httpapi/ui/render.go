@@ -71,10 +71,11 @@ type navItem struct {
 	Here        bool
 }
 
-// navigation lists the pages. Push endpoints get theirs when there are any.
+// navigation lists the pages.
 var navigation = []struct{ path, label, name string }{
 	{"/", "Overview", "overview"}, {"/tasks", "Tasks", "tasks"}, {"/dead", "Dead letters", "dead"}, {"/queues", "Queues", "queues"},
-	{"/schedules", "Schedules", "schedules"}, {"/topics", "Topics", "topics"}, {"/workers", "Workers", "workers"}, {"/events", "Events", "events"}, {"/settings", "Settings", "settings"},
+	{"/schedules", "Schedules", "schedules"},
+	{"/topics", "Topics", "topics"}, {"/endpoints", "Endpoints", "endpoints"}, {"/workers", "Workers", "workers"}, {"/events", "Events", "events"}, {"/settings", "Settings", "settings"},
 }
 
 // render sends a page, whole or not at all.

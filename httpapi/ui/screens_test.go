@@ -5,7 +5,7 @@ import (
 )
 
 // paths are all pages but that of a task.
-var paths = []string{"/", "/tasks", "/dead", "/queues", "/schedules", "/topics", "/workers", "/events", "/settings"}
+var paths = []string{"/", "/tasks", "/dead", "/queues", "/schedules", "/topics", "/endpoints", "/workers", "/events", "/settings"}
 
 // scene fills a database with something of everything, and returns a task with a history.
 func (r *rig) scene() scheduler.TaskID {
@@ -53,6 +53,7 @@ func (r *rig) scene() scheduler.TaskID {
 	if err := r.client.PauseSchedule(ctx, "probe"); err != nil {
 		r.t.Fatal(err)
 	}
+	r.endpoints()
 	return r.history()
 }
 

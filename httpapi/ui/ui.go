@@ -35,6 +35,7 @@ type Wire struct {
 
 	Subscription func(scheduler.Subscription) any
 	Message      func(scheduler.StoredMessage) any
+	Endpoint     func(scheduler.Endpoint) any
 }
 
 // UI answers the requests for pages. Safe for concurrent use.
@@ -66,6 +67,7 @@ func New(config Config) (*UI, error) {
 	u.show("/queues", u.queues)
 	u.show("/schedules", u.schedules)
 	u.show("/topics", u.topics)
+	u.show("/endpoints", u.endpoints)
 	u.show("/workers", u.workers)
 	u.show("/events", u.events)
 	u.show("/settings", u.settings)
@@ -75,6 +77,7 @@ func New(config Config) (*UI, error) {
 	u.act("/queues/act", u.actQueue)
 	u.act("/schedules/act", u.actSchedule)
 	u.act("/topics/act", u.actTopic)
+	u.act("/endpoints/act", u.actEndpoint)
 	u.act("/workers/act", u.actWorker)
 	u.mux.HandleFunc("GET /login", u.loginPage)
 	u.mux.HandleFunc("POST /login", u.login)
@@ -87,7 +90,7 @@ func New(config Config) (*UI, error) {
 }
 
 // firsts are the first parts of the paths of pages.
-var firsts = map[string]bool{"": true, "tasks": true, "dead": true, "queues": true, "schedules": true, "topics": true, "workers": true, "events": true,
+var firsts = map[string]bool{"": true, "tasks": true, "dead": true, "queues": true, "schedules": true, "topics": true, "endpoints": true, "workers": true, "events": true,
 	"settings": true, "login": true, "logout": true, "static": true, "index": true}
 
 // Takes reports whether a path is the dashboard's.

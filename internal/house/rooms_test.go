@@ -29,7 +29,8 @@ var rooms = map[string][]string{
 	"httpapi":            {"httpapi", "scheduler"},
 	"metrics":            {"worker", "scheduler"},
 	"httpapi/ui":         {"scheduler", "sql"}, // sql: to show it
-	"worker":             {"worker", "scheduler"},
+	"worker":             {"scheduler"},
+	"worker/push":        {"worker", "scheduler"},
 	"scheduler":          {"scheduler", "sql"},
 	"sql":                {},
 	"migrations":         {},
@@ -41,13 +42,14 @@ var rooms = map[string][]string{
 	"internal/example":   {"internal/pgtest"},
 	"internal/house":     {},
 	"examples":           {"scheduler", "worker"}, // as a stranger would
+	"clients":            {},
 	"conformance":        {},
 	"docs":               {},
 }
 
 // owners tells who alone may import a foreign package.
 var owners = map[string][]string{
-	"net/http":                    {"httpapi", "metrics", "cmd/scheduler", "examples", "internal/example"},
+	"net/http":                    {"httpapi", "worker/push", "metrics", "cmd/scheduler", "examples", "internal/example"},
 	"database/sql":                {"migrations"},
 	"github.com/pressly/goose":    {"migrations"},
 	"github.com/robfig/cron":      {"scheduler"},
@@ -60,7 +62,7 @@ var owners = map[string][]string{
 	"github.com/google/uuid":      {"scheduler"},
 	"golang.org/x/term":           {"cmd/scheduler", "examples"},
 	"github.com/rivo/uniseg":      {"cmd/scheduler"},
-	"github.com/sony/gobreaker":   {"worker", "httpapi"},
+	"github.com/sony/gobreaker":   {}, // tests
 	"github.com/chromedp":         {"internal/browser"},
 	"github.com/google/go-cmp":    {}, // tests
 	"go.uber.org/goleak":          {},

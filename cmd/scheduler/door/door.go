@@ -79,6 +79,11 @@ type Door interface {
 	// FollowTopics gives the messages of all topics that match, after a cursor, or with "" from now on. It ends without an error
 	// when ctx does. It sits out an Outage.
 	FollowTopics(ctx context.Context, pattern, after string) iter.Seq2[TopicEvent, error]
+	Endpoints(ctx context.Context) ([]httpapi.Endpoint, error)
+	SetEndpoint(ctx context.Context, name string, request httpapi.EndpointRequest) (httpapi.Endpoint, error)
+	PauseEndpoint(ctx context.Context, name string) (httpapi.Endpoint, error)
+	ResumeEndpoint(ctx context.Context, name string) (httpapi.Endpoint, error)
+	DeleteEndpoint(ctx context.Context, name string) error
 
 	Close()
 }

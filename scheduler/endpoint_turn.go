@@ -1,0 +1,94 @@
+package scheduler
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgscheduler/scheduler/sql"
+)
+
+// Deliveries is what a worker tells of an endpoint, and what it wants.
+type Deliveries struct {
+	Endpoint   string
+	Worker     WorkerID
+	Busy       int    // deliveries that it has
+	More       int    // that it would begin
+	Unused     int    // of those that it was allowed to begin, and did not
+	Generation int64  // of the breaker, in which what follows was begun
+	Succeeded  bool   // one did
+	Failures   int    // since then
+	LastError  string // ""; none failed
+}
+
+// Turn is what a worker may do at an endpoint.
+type Turn struct {
+	Granted    int     `db:"granted"` // deliveries that it may begin
+	Generation int64   `db:"generation"`
+	State      Breaker `db:"state"`
+	RetryMS    int64   `db:"retry_ms"` // until it is worth asking again, when none was granted; 0: once something changes
+}
+
+// Retry is RetryMS as a duration.
+func (t Turn) Retry() time.Duration { return time.Duration(t.RetryMS) * time.Millisecond }
+
+// TakeTurn tells what came of deliveries and asks for more. Workers take turns, under the lock of the endpoint's row, so that
+// concurrency and rate hold over all of them, and one alone sends the probe. ErrNotFound: there is no such endpoint any more.
+func (c *Client) TakeTurn(ctx context.Context, d Deliveries) (turn Turn, err error) {
+	var last *string
+	if d.LastError != "" {
+		text := CleanText(d.LastError, 1000)
+		last = &text
+	}
+	var batch pgx.Batch // one transaction, and two snapshots: the second is taken when the lock is held
+	batch.Queue(sql.EndpointLock, pgx.StrictNamedArgs{"name": d.Endpoint})
+	found := false
+	batch.Queue(sql.EndpointTurn, pgx.StrictNamedArgs{"name": d.Endpoint, "worker": d.Worker, "busy": d.Busy, "more": d.More, "unused": d.Unused,
+		"generation": d.Generation, "succeeded": d.Succeeded, "failures": d.Failures, "last_error": last}).Query(func(rows pgx.Rows) error {
+		list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Turn])
+		if len(list) == 1 {
+			turn, found = list[0], true
+		}
+		return err
+	})
+	if err := c.pool.SendBatch(bePatient(ctx), &batch).Close(); err != nil {
+		return Turn{}, fmt.Errorf("endpoint %s: %w", d.Endpoint, err)
+	}
+	if !found {
+		return Turn{}, ErrNotFound
+	}
+	return turn, nil
+}
+
+// EndpointSecrets returns what deliveries to each endpoint are signed with, by its name. Not to be shown or logged.
+func (c *Client) EndpointSecrets(ctx context.Context) (map[string][]string, error) {
+	type row struct {
+		Name    string
+		Secrets []string
+	}
+	list, err := all[row](ctx, c.reads, "read secrets", sql.EndpointSecrets, nil)
+	secrets := map[string][]string{}
+	for _, r := range list {
+		secrets[r.Name] = r.Secrets
+	}
+	return secrets, err
+}
+
+// EndedElsewhere returns which attempts do not run any more, as when somebody else ended them through their leases: their
+// places in the list.
+func (c *Client) EndedElsewhere(ctx context.Context, leases []Lease) ([]int, error) {
+	n := len(leases)
+	workers, ids, queues, attempts := make([]WorkerID, n), make([]TaskID, n), make([]Queue, n), make([]int32, n)
+	for i, l := range leases {
+		workers[i], ids[i], queues[i], attempts[i] = l.Worker, l.Task, l.Queue, int32(l.Attempt)
+	}
+	type row struct{ Place int }
+	list, err := all[row](ctx, c.hot, "look for ends elsewhere", sql.Elsewhere, pgx.StrictNamedArgs{"workers": workers, "ids": ids, "queues": queues, "attempts": attempts})
+	places := make([]int, len(list))
+	for i, r := range list {
+		places[i] = r.Place - 1
+	}
+	return places, err
+}
