@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -41,7 +40,7 @@ type rig struct {
 
 func open(t *testing.T) *rig {
 	t.Helper()
-	page, api := freePort(t), freePort(t)
+	page, api := example.FreePort(t), example.FreePort(t)
 	e := example.Run(t, []string{"node"}, "PORT2="+page, "API_PORT2="+api, "MAIL_SECONDS=0.08")
 	r := &rig{Example: e, t: t, pages: [2]string{e.Page, "http://127.0.0.1:" + page}, apis: [2]string{e.API, "http://127.0.0.1:" + api}}
 	for _, url := range []string{r.pages[0] + "/", r.pages[1] + "/", r.apis[1] + "/readyz"} {
@@ -75,20 +74,6 @@ func get(ctx context.Context, url string, headers ...string) (*http.Response, er
 		request.Header.Set(headers[i], headers[i+1])
 	}
 	return http.DefaultClient.Do(request)
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }
 
 // number is what a query of one number finds.

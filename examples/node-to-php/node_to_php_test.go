@@ -196,11 +196,11 @@ func TestWhereIsItStuck(t *testing.T) {
 	poison := s.order("poison-1", `{"customer":"poison","cents":1}`)
 	francs := s.order("francs-1", `{"customer":"Ann","cents":1,"currency":"CHF"}`)
 	sibling := s.order("sibling-1", `{"customer":"Ben","cents":2}`)
+	why(poison, "retry_backoff", "worker_crashed") // between two attempts
 	s.Await("the sibling is done", over(sibling))
 	why(sibling, "completed", "It completed")
 	s.Await("the order in francs is done", over(francs))
 	why(francs, "failed", "It gave up after 1 failed attempts: bad_currency")
-	why(poison, "retry_backoff", "worker_crashed") // between two attempts
 	s.Await("the poison is done", over(poison))
 	why(poison, "failed", "It gave up after 5 failed attempts: worker_crashed")
 	if dead := s.scheduler("tasks", "list", "--state", "failed", "--queue", "invoices"); !strings.Contains(dead, poison) || !strings.Contains(dead, francs) || strings.Contains(dead, sibling) {
