@@ -1,4 +1,5 @@
 // Submits tasks over HTTP, reads and controls them, follows them.
+import { Breaker } from './breaker.js';
 import { follow } from './events.js';
 import { Transport } from './http.js';
 
@@ -7,9 +8,12 @@ const longestWait = 60; // seconds, of one request
 export class Client {
   #http;
 
-  /** url and token default to SCHEDULER_URL and SCHEDULER_TOKEN; timeoutMs is for one request, beside what it waits. */
-  constructor(options) {
-    this.#http = new Transport(options);
+  /**
+   * url and token default to SCHEDULER_URL and SCHEDULER_TOKEN; timeoutMs is for one request, beside what it waits. After circuit.failures (5)
+   * requests in a row without an answer all throw a CircuitOpen for circuit.pauseMs (10,000).
+   */
+  constructor({ circuit, ...options } = {}) {
+    this.#http = new Transport({ ...options, breaker: new Breaker(circuit) });
   }
 
   /**

@@ -24,6 +24,16 @@ export class ConnectionError extends Error {
   }
 }
 
+/** Nothing was asked: the last requests all went without an answer, and the next is tried only after retryAfterMs. */
+export class CircuitOpen extends ConnectionError {
+  constructor(retryAfterMs) {
+    super(`the server did not answer lately; not asked again for ${retryAfterMs} ms`, false);
+    this.name = 'CircuitOpen';
+    this.code = 'circuit_open';
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
 /** Thrown by a handler: the attempt fails, and the task is not tried again. */
 export class PermanentError extends Error {
   constructor(message, options = {}) {

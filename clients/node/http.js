@@ -1,18 +1,19 @@
 // One way to the server: requests, problems, repetitions.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ConnectionError, ProblemError } from './errors.js';
+import { CircuitOpen, ConnectionError, ProblemError } from './errors.js';
 
 const longestPause = 5000;
 // Nothing can have been sent.
 const unsent = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_CONNECT_TIMEOUT']);
 
 export class Transport {
-  constructor({ url = process.env.SCHEDULER_URL, token = process.env.SCHEDULER_TOKEN, timeoutMs = 30_000, retries = 4 } = {}) {
+  constructor({ url = process.env.SCHEDULER_URL, token = process.env.SCHEDULER_TOKEN, timeoutMs = 30_000, retries = 4, breaker } = {}) {
     if (!url) throw new TypeError('url: the address of the server is needed, here or as SCHEDULER_URL');
     this.base = new URL(url).href.replace(/\/+$/, '');
     this.headers = token ? { authorization: `Bearer ${token}` } : {};
     this.timeoutMs = timeoutMs;
     this.retries = retries;
+    this.breaker = breaker;
   }
 
   /**
@@ -22,12 +23,25 @@ export class Transport {
   async call(method, path, { body, headers, wait = 0, signal, repeatable = method === 'GET', retries = this.retries } = {}) {
     for (let attempt = 0; ; attempt++) {
       try {
-        return await this.#once(method, path, body, { ...headers, ...(wait > 0 && { prefer: `wait=${Math.ceil(wait)}` }) }, wait, signal);
+        return await this.#guarded(method, path, body, { ...headers, ...(wait > 0 && { prefer: `wait=${Math.ceil(wait)}` }) }, wait, signal);
       } catch (error) {
         if (signal?.aborted || attempt >= retries || !worthwhile(error, repeatable)) throw error;
         const pause = error.retryAfterMs ?? Math.min(longestPause, 100 * 2 ** Math.min(attempt, 10)) * (0.5 + Math.random() / 2);
         await sleep(pause, undefined, { signal, ref: true });
       }
+    }
+  }
+
+  async #guarded(...request) {
+    this.breaker?.pass();
+    try {
+      const body = await this.#once(...request);
+      this.breaker?.succeeded();
+      return body;
+    } catch (error) {
+      if (error instanceof ConnectionError || (error instanceof ProblemError && [502, 503, 504].includes(error.status))) this.breaker?.failed();
+      else if (error instanceof ProblemError) this.breaker?.succeeded(); // an answer
+      throw error;
     }
   }
 
@@ -85,6 +99,7 @@ export function problem(response, text) {
 }
 
 function worthwhile(error, repeatable) {
+  if (error instanceof CircuitOpen) return false;
   if (error instanceof ConnectionError) return repeatable || !error.sent;
   return error instanceof ProblemError && repeatable && [408, 425, 429, 502, 503, 504].includes(error.status);
 }

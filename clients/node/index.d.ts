@@ -8,6 +8,11 @@ export interface ServerOptions {
   retries?: number;
 }
 
+export interface ClientOptions extends ServerOptions {
+  /** After so many requests in a row without an answer (5; 0: never) none is made for pauseMs (10,000): a CircuitOpen is thrown at once. */
+  circuit?: { failures?: number; pauseMs?: number };
+}
+
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
 export type State = 'blocked' | 'scheduled' | 'ready' | 'running' | 'completed' | 'failed' | 'cancelled';
 
@@ -144,7 +149,7 @@ export type Change<Payload = unknown, Result = unknown> =
 
 /** Submits tasks over HTTP, reads and controls them, follows them. */
 export class Client {
-  constructor(options?: ServerOptions);
+  constructor(options?: ClientOptions);
   /** The task once it is durable; with wait, as it is when it is done or the time is over. */
   submit<Payload = unknown, Result = unknown>(task: SubmitRequest<Payload>, options?: SubmitOptions): Promise<TaskView<Payload, Result>>;
   /** Up to 10,000 tasks, all or none. */
@@ -192,6 +197,9 @@ export interface Task<Payload = any, Checkpoint = any> {
   readonly schedule: string | null;
   readonly tick_at: string | null;
   readonly traceparent: string | null;
+  /** Of the message that it was made of; null: of none. */
+  readonly topic: string | null;
+  readonly message_id: string | null;
   /** What an earlier attempt stored. */
   readonly checkpoint: Checkpoint | null;
   /** Aborted, with a Stopped as the reason, when the task is to end: cancelled, timeout, lost or shutdown. */
@@ -256,8 +264,15 @@ export type ProblemCode =
 
 /** No answer came. Whether the server did what was asked for is not known, unless sent is false. */
 export class ConnectionError extends Error {
-  readonly code: 'no_answer';
+  readonly code: 'no_answer' | 'circuit_open';
   readonly sent: boolean;
+}
+
+/** Nothing was asked, since the last requests all went without an answer. */
+export class CircuitOpen extends ConnectionError {
+  readonly code: 'circuit_open';
+  readonly sent: false;
+  readonly retryAfterMs: number;
 }
 
 /** Thrown by a handler: the attempt fails, and the task is not tried again. */

@@ -45,7 +45,7 @@ var packages = map[string]string{"php": "php-cli", "php pdo_pgsql": "php-pgsql",
 func Run(t testing.TB, programs []string, env ...string) *Example {
 	t.Helper()
 	Need(t, programs...)
-	api, page := freePort(t), freePort(t)
+	api, page := FreePort(t), FreePort(t)
 	e := &Example{t: t, API: "http://127.0.0.1:" + api, Page: "http://127.0.0.1:" + page, Database: pgtest.DB(t), output: &output{}}
 	e.cmd = exec.Command("make", "--no-print-directory", "run")
 	e.cmd.Env = append(os.Environ(), "API_PORT="+api, "PORT="+page, "SCHEDULER_DATABASE_URL="+e.Database, "SCHEDULER_TOKEN=", "MAKEFLAGS=")
@@ -247,7 +247,8 @@ func (e *Example) answers(url string) bool {
 	return errors.Join(answer.Body.Close()) == nil && answer.StatusCode == http.StatusOK
 }
 
-func freePort(t testing.TB) string {
+// FreePort is a port that nobody listens on.
+func FreePort(t testing.TB) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

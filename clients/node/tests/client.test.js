@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import test from 'node:test';
-import { Client, ConnectionError, ProblemError } from '../index.js';
+import { CircuitOpen, Client, ConnectionError, ProblemError } from '../index.js';
 import { fake } from './fake.js';
 
 const id = '01a1fbef-233c-7042-95b8-43300d35ff2a';
@@ -40,6 +40,26 @@ test('nobody listens: nothing was sent', async () => {
   server.close();
   await once(server, 'close');
   await assert.rejects(new Client({ url: `http://127.0.0.1:${port}`, retries: 1 }).submit({ kind: 'x' }), (error) => error instanceof ConnectionError && !error.sent);
+});
+
+test('a server that does not answer is left alone, then tried by one', async (t) => {
+  let sick = true;
+  const { url, requests } = await fake(t, async () => (sick ? undefined : { status: 200, body: { id } }));
+  const client = new Client({ url, retries: 0, circuit: { failures: 2, pauseMs: 60_000 } });
+  for (const name of ['ConnectionError', 'ConnectionError', 'CircuitOpen', 'CircuitOpen']) await assert.rejects(client.task(id), { name });
+  assert.equal(requests.length, 2);
+  await assert.rejects(client.task(id), (error) => error instanceof ConnectionError && error.code === 'circuit_open' && !error.sent && error.retryAfterMs > 0);
+
+  const soon = new Client({ url, retries: 0, circuit: { failures: 1, pauseMs: 1 } });
+  await assert.rejects(soon.task(id), { name: 'ConnectionError' });
+  sick = false;
+  let trials = 0;
+  while ((await soon.task(id).catch((error) => error)) instanceof CircuitOpen) trials += 1; // closes by one that is answered
+  for (const call of await Promise.allSettled([soon.task(id), soon.task(id)])) assert.equal(call.status, 'fulfilled', `${trials}`);
+
+  const other = await fake(t, () => ({ status: 404, body: { code: 'not_found' } })); // an answer
+  const fine = new Client({ url: other.url, circuit: { failures: 1 } });
+  for (let i = 0; i < 3; i++) await assert.rejects(fine.task(id), ProblemError);
 });
 
 test('problems', async (t) => {

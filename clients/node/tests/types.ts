@@ -1,5 +1,5 @@
 // Compiled, never run: what people write has the types that they expect, and mistakes are found.
-import { Client, ConnectionError, PermanentError, ProblemError, RetryAfter, Snooze, Stopped, Worker, publishTx, submitTx } from '../index.js';
+import { CircuitOpen, Client, ConnectionError, PermanentError, ProblemError, RetryAfter, Snooze, Stopped, Worker, publishTx, submitTx } from '../index.js';
 
 interface Mail { to: string }
 interface Sent { id: number }
@@ -49,5 +49,6 @@ export function work(): Promise<void> {
 
 export function judge(error: unknown): boolean {
   if (error instanceof ProblemError) return error.code === 'lease_lost' || error.status >= 500;
+  if (error instanceof CircuitOpen) return error.retryAfterMs > 0;
   return error instanceof ConnectionError && error.sent;
 }

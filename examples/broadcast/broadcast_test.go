@@ -1,0 +1,355 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/pgscheduler/scheduler/internal/browser"
+	"github.com/pgscheduler/scheduler/internal/example"
+	"github.com/pgscheduler/scheduler/internal/pgtest"
+)
+
+func TestMain(m *testing.M) {
+	code := pgtest.Run(m)
+	browser.Stop()
+	os.Exit(code)
+}
+
+// rig is the example: two web servers, each with an API process of its own.
+type rig struct {
+	*example.Example
+	t     *testing.T
+	db    *pgx.Conn
+	pages [2]string
+	apis  [2]string
+}
+
+func open(t *testing.T) *rig {
+	t.Helper()
+	page, api := example.FreePort(t), example.FreePort(t)
+	e := example.Run(t, []string{"node"}, "PORT2="+page, "API_PORT2="+api, "MAIL_SECONDS=0.08")
+	r := &rig{Example: e, t: t, pages: [2]string{e.Page, "http://127.0.0.1:" + page}, apis: [2]string{e.API, "http://127.0.0.1:" + api}}
+	for _, url := range []string{r.pages[0] + "/", r.pages[1] + "/", r.apis[1] + "/readyz"} {
+		r.Await(url+" answers", func() bool { return answers(t, url) })
+	}
+	db, err := pgx.Connect(t.Context(), e.Database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close(t.Context()) })
+	r.db = db
+	r.Await("the subscriptions are there", func() bool { return r.number(`select count(*) from scheduler.subscriptions`) == 2 })
+	return r
+}
+
+func answers(t *testing.T, url string) bool {
+	answer, err := get(t.Context(), url)
+	if err != nil {
+		return false
+	}
+	defer answer.Body.Close()
+	return answer.StatusCode == http.StatusOK
+}
+
+func get(ctx context.Context, url string, headers ...string) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
+	}
+	return http.DefaultClient.Do(request)
+}
+
+// number is what a query of one number finds.
+func (r *rig) number(query string, args ...any) (n int) {
+	r.t.Helper()
+	if err := r.db.QueryRow(r.t.Context(), query, args...).Scan(&n); err != nil {
+		r.t.Fatal(err)
+	}
+	return n
+}
+
+// kill ends all processes whose command line holds the word, but not those that keep them alive.
+func (r *rig) kill(word string) (n int) {
+	keepers := r.Processes("sh keep")
+	for _, pid := range r.Processes(word) {
+		if !slices.Contains(keepers, pid) && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			n++
+		}
+	}
+	return n
+}
+
+type published struct {
+	ID    string
+	Tasks []struct{ Subscription, Queue string }
+}
+
+// publish sends a message to a web server until it is taken; the request's id makes one message of all attempts.
+func (r *rig) publish(page, topic, requestID string) (p published) {
+	body := fmt.Sprintf(`{"topic":%q,"payload":{"request":%q}}`, topic, requestID)
+	r.Await("the message is taken", func() bool {
+		request, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, page+"/publish", strings.NewReader(body))
+		if err != nil {
+			return false
+		}
+		request.Header.Set("X-Request-ID", requestID)
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return false // its server was killed
+		}
+		defer answer.Body.Close()
+		return answer.StatusCode == http.StatusAccepted && json.NewDecoder(answer.Body).Decode(&p) == nil
+	})
+	return p
+}
+
+var topics = []string{"order.created", "order.paid", "order.created.eu", "user.created"}
+
+// shown is the messages that a tab shows, the oldest first.
+func shown(tab *browser.Tab) []string {
+	return strings.Fields(browser.Eval[string](tab, `[...document.querySelectorAll('li')].reverse().map((line) => line.dataset.id).join(' ')`))
+}
+
+// Two browsers, on two web servers with two API processes, one by server-sent events and one by a WebSocket, see each message of
+// several publishers at once, in one order, though the servers that they are connected to are killed meanwhile.
+func TestBroadcast(t *testing.T) {
+	r := open(t)
+	tabs := []*browser.Tab{browser.Open(t, r.pages[0]+"/"), browser.Open(t, r.pages[1]+"/?socket")}
+	for _, tab := range tabs {
+		tab.Await(`document.querySelector('[role=status]').textContent === 'live'`)
+	}
+	tabs[0].Click("button") // by hand
+	tabs[0].Await(`document.querySelector('output').textContent === 'tasks for: ledger, mailer'`)
+	for _, tab := range tabs {
+		tab.Await(`document.querySelector('ol').textContent.includes('order.created {"order":7}')`)
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var mu sync.Mutex
+	var heard []string
+	var resumed atomic.Int64
+	var following sync.WaitGroup
+	following.Go(func() { // ends by cancel
+		last := "0"
+		for ctx.Err() == nil {
+			last = r.hear(ctx, r.apis[resumed.Add(1)%2], last, func(id string) { mu.Lock(); heard = append(heard, id); mu.Unlock() })
+		}
+	})
+
+	const each = 40
+	var publishing sync.WaitGroup
+	var done atomic.Int64
+	for i, page := range r.pages {
+		publishing.Go(func() {
+			for n := range each {
+				topic := topics[n%len(topics)]
+				p := r.publish(page, topic, fmt.Sprintf("page %d message %d", i, n))
+				if want := []int{2, 2, 1, 0}[n%len(topics)]; len(p.Tasks) != want {
+					t.Errorf("%s made tasks %+v, want %d", topic, p.Tasks, want)
+				}
+				done.Add(1)
+			}
+		})
+	}
+	undone := make([][]int64, 3)
+	for i := range undone {
+		publishing.Go(func() { undone[i] = r.publishBySQL(each, &done) })
+	}
+	killed := 0
+	for _, victim := range []string{"node server.js", "scheduler serve", "node server.js"} {
+		before := done.Load()
+		r.Await("more is published", func() bool { return done.Load() >= before+each })
+		killed += r.kill(victim)
+	}
+	publishing.Wait()
+	if killed < 5 { // two web servers, twice, and an API process
+		t.Errorf("only %d servers were killed", killed)
+	}
+
+	// All have the same in the same order: what was committed, and nothing of what was not.
+	last := r.publish(r.pages[0], "order.last", "last").ID
+	for _, tab := range tabs {
+		tab.Await(`document.querySelector('li')?.dataset.id === '` + last + `'`)
+	}
+	r.Await("the follower has heard the last", func() bool { mu.Lock(); defer mu.Unlock(); return slices.Contains(heard, last) })
+	cancel()
+	following.Wait()
+	for i, tab := range tabs {
+		if ids := shown(tab); !slices.Equal(ids, heard) {
+			t.Errorf("tab %d shows other than the follower heard\n%v\n%v", i, ids, heard)
+		}
+	}
+	rows, err := r.db.Query(t.Context(), `select id::text from scheduler.messages where topic like 'order.%'`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	sorted := slices.Clone(heard)
+	slices.Sort(stored)
+	slices.Sort(sorted)
+	if !slices.Equal(stored, sorted) {
+		t.Errorf("heard %d messages, %d are stored", len(sorted), len(stored))
+	}
+	if resumed.Load() < 5 {
+		t.Errorf("the follower came back only %d times", resumed.Load())
+	}
+	t.Logf("%d messages, %d servers killed, the follower came back %d times", len(heard), killed, resumed.Load()-1)
+	r.tasks(slices.Concat(undone...))
+}
+
+// publishBySQL publishes in transactions that stay open for a while, so that they commit in another order than their messages'
+// ids have; every fifth is rolled back, and returned.
+func (r *rig) publishBySQL(each int, done *atomic.Int64) (undone []int64) {
+	db, err := pgx.Connect(r.t.Context(), r.Database)
+	if err != nil {
+		r.t.Error(err)
+		return nil
+	}
+	defer db.Close(r.t.Context())
+	for n := range each {
+		var id int64
+		tx, err := db.Begin(r.t.Context())
+		if err == nil {
+			err = tx.QueryRow(r.t.Context(), `select scheduler.publish($1, '{}') from pg_sleep(random() * 0.01)`, topics[n%len(topics)]).Scan(&id)
+		}
+		if err == nil {
+			_, err = tx.Exec(r.t.Context(), `select pg_sleep(random() * 0.05)`)
+		}
+		switch {
+		case err != nil:
+			r.t.Error(err)
+			return undone
+		case n%5 == 4:
+			undone, err = append(undone, id), tx.Rollback(r.t.Context())
+		default:
+			err = tx.Commit(r.t.Context())
+		}
+		if err != nil {
+			r.t.Error(err)
+		}
+		done.Add(1)
+	}
+	return undone
+}
+
+// hear follows order.# from behind a cursor, hangs up after ten messages, and returns the cursor to come back with.
+func (r *rig) hear(ctx context.Context, api, last string, message func(id string)) string {
+	ctx, hangUp := context.WithCancel(ctx)
+	defer hangUp()
+	answer, err := get(ctx, api+"/v1/topics/order.%23/events", "Last-Event-ID", last)
+	if err != nil || answer.StatusCode != http.StatusOK {
+		return last // the server was killed
+	}
+	defer answer.Body.Close()
+	cursor, data, n := last, "", 0
+	lines := bufio.NewScanner(answer.Body)
+	for n < 10 && lines.Scan() {
+		switch name, value, _ := strings.Cut(lines.Text(), ": "); name {
+		case "id":
+			cursor = value
+		case "data":
+			data = value
+		case "": // the end of an event: what comes without is none
+			last = cursor
+			if data == "" {
+				continue
+			}
+			var m struct{ ID string }
+			if err := json.Unmarshal([]byte(data), &m); err != nil {
+				r.t.Errorf("%s: %v", data, err)
+			}
+			message(m.ID)
+			data, n = "", n+1
+		}
+	}
+	return last
+}
+
+// tasks checks that each message has one task for each subscription that matches, that they are all done, the mails one by one, and
+// that what was rolled back left nothing.
+func (r *rig) tasks(undone []int64) {
+	mails := 0
+	r.Await("the queues are empty", func() bool {
+		sending := r.mailing()
+		if len(sending) > 1 && slices.Equal(sending, r.mailing()) { // one may have followed the other
+			r.t.Errorf("%d mails are sent at once", len(sending))
+		}
+		mails = max(mails, len(sending))
+		return r.number(`select count(*) from scheduler.tasks where state <> 'completed'`) == 0
+	})
+	if mails == 0 {
+		r.t.Error("no mail was seen being sent")
+	}
+	for queue, pattern := range map[string]string{"mail": `order\.[a-z]+`, "ledger": `order\..*`} {
+		wrong := r.number(`select count(*) from scheduler.messages m where (m.topic ~ ('^' || $2 || '$'))::integer <>
+			(select count(*) from scheduler.tasks t where t.message_id = m.id and t.queue = $1 and t.topic = m.topic)`, queue, pattern)
+		if wrong != 0 {
+			r.t.Errorf("%d messages have other than one task in queue %s", wrong, queue)
+		}
+	}
+	if n := r.number(`select count(*) from scheduler.tasks where message_id = any ($1)`, undone); n != 0 || len(undone) != 24 {
+		r.t.Errorf("%d transactions that were rolled back left %d tasks", len(undone), n)
+	}
+	if n := r.number(`select count(*) from scheduler.messages m where m.id = any ($1)`, undone); n != 0 {
+		r.t.Errorf("and %d messages", n)
+	}
+}
+
+// mailing is the processes that send a mail.
+func (r *rig) mailing() []int {
+	workers := r.Processes("--exec")
+	sending := slices.DeleteFunc(r.Processes("sh mail.sh"), func(pid int) bool { return slices.Contains(workers, pid) })
+	slices.Sort(sending)
+	return sending
+}
+
+// What the web server does not let through.
+func TestDoors(t *testing.T) {
+	r := open(t)
+	for _, c := range []struct {
+		method, path, body string
+		headers            []string
+		status             int
+	}{
+		{"GET", "/live/user.%23", "", nil, 404},
+		{"GET", "/live/%23", "", nil, 404},
+		{"GET", "/live/order.%ff", "", nil, 400},
+		{"GET", "/live/order..x", "", nil, 422},
+		{"GET", "/live", "", []string{"Connection: Upgrade", "Upgrade: websocket", "Origin: http://evil.example"}, 403},
+		{"GET", "/live", "", []string{"Connection: Upgrade", "Upgrade: websocket"}, 403},
+		{"POST", "/publish", `{"topic":"order.created"}`, []string{"Origin: http://evil.example"}, 403},
+		{"POST", "/publish", `{"topic":"order..created"}`, nil, 422},
+		{"POST", "/publish", `{"topic":`, nil, 400},
+		{"POST", "/publish", `null`, nil, 400},
+		{"POST", "/publish", `{"topic":"order.created","payload":"` + strings.Repeat("x", 70_000) + `"}`, nil, 413},
+		{"POST", "/publish", `{"topic":"user.created"}`, nil, 202},
+	} {
+		if status, answer := r.Do(c.method, r.Page+c.path, c.body, c.headers...); status != c.status {
+			t.Errorf("%s %s %.60s: %d %s, want %d", c.method, c.path, c.body, status, answer, c.status)
+		}
+	}
+	if n := r.number(`select count(*) from scheduler.messages`); n != 1 {
+		t.Errorf("%d messages were published", n)
+	}
+}
