@@ -174,9 +174,8 @@ func TestBroadcast(t *testing.T) {
 		publishing.Go(func() { undone[i] = r.publishBySQL(each, &done) })
 	}
 	killed := 0
-	for _, victim := range []string{"node server.js", "scheduler serve", "node server.js"} {
-		before := done.Load()
-		r.Await("more is published", func() bool { return done.Load() >= before+each })
+	for i, victim := range []string{"node server.js", "scheduler serve", "node server.js"} {
+		r.Await("more is published", func() bool { return done.Load() >= int64(i+1)*each }) // of 5
 		killed += r.kill(victim)
 	}
 	publishing.Wait()

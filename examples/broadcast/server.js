@@ -6,7 +6,7 @@ import { Client } from '../../clients/node/index.js';
 
 const api = new URL(process.env.SCHEDULER_URL);
 const token = process.env.SCHEDULER_TOKEN ? { authorization: `Bearer ${process.env.SCHEDULER_TOKEN}` } : {};
-const client = new Client({ retries: 2 });
+const client = new Client({ retries: 2, circuit: { pauseMs: 1000 } });
 const files = { '/': ['index.html', 'text/html'], '/live.js': ['live.js', 'text/javascript'] };
 
 // Browsers have no token: who may follow what only the application knows. Look at your session here.
@@ -70,7 +70,7 @@ const server = createServer(async (request, response) => {
     return response.writeHead(200, { 'content-type': `${type}; charset=utf-8` }).end(await readFile(new URL(file, import.meta.url)));
   } catch (error) {
     if (error instanceof SyntaxError || error instanceof URIError || error instanceof TypeError) return response.writeHead(400).end('This is no message.');
-    console.error(error.message);
+    if (error.code !== 'circuit_open') console.error(error.message);
     return response.writeHead(error.status ?? 503).end(error.message);
   }
 });
