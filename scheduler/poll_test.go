@@ -375,6 +375,45 @@ func TestARemoteWorkerThatLeavesHandsBackAtOnce(t *testing.T) {
 }
 
 // A remote worker that is silent about a task whose time is over loses it; the others' stay.
+// What is said under a lease renews its worker only if that one is remote: of a process that was killed, as one that pushes, the other
+// tasks must be given back. And nobody takes such a worker over, or out, by its id.
+func TestOnlyRemoteWorkersAreRenewedByOthers(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	worker := r.worker()
+	r.submit(scheduler.NewTask{})
+	lease := r.lease(worker, 1)[0].Lease
+	r.age(worker)
+	r.exec(`update scheduler.workers set seen_at = seen_at - interval '5 s', running = 7 where id = $1`, worker)
+	seen := read[time.Time](r, `select seen_at from scheduler.workers where id = $1`, worker)
+
+	beat := scheduler.Settling{Lease: lease, Verb: scheduler.VerbHeartbeat, Lines: []scheduler.Line{{Message: "here", Stream: "log"}}}
+	if got, err := r.client.Settle(r.ctx, beat); err != nil || got.State != scheduler.Running || !got.ExpiresAt.Equal(seen.Add(time.Hour)) {
+		t.Errorf("heartbeat of the lease: %+v, %v", got, err)
+	}
+	if got, err := r.client.SettleMany(r.ctx, []scheduler.Settling{beat}); err != nil || got[0].Err != nil {
+		t.Errorf("heartbeat of the lease: %+v, %v", got, err)
+	}
+	if got, err := r.client.RemoteHeartbeat(r.ctx, worker, nil, 5); err != nil || !got.ExpiresAt.IsZero() {
+		t.Errorf("heartbeat of the worker: %+v, %v", got, err)
+	}
+	if _, err := r.client.Poll(r.ctx, poll(worker, 0)); !errors.Is(err, scheduler.ErrInvalid) {
+		t.Errorf("poll by its id: %v", err)
+	}
+	if err := r.client.Leave(r.ctx, worker); !errors.Is(err, scheduler.ErrInvalid) {
+		t.Errorf("leave: %v", err)
+	}
+	if after := read[time.Time](r, `select seen_at from scheduler.workers where id = $1 and running = 7 and kinds = '{k}'`, worker); !after.Equal(seen) {
+		t.Errorf("seen at %s, then at %s", seen, after)
+	}
+	if got := r.task(lease.Task); got.State != scheduler.Running {
+		t.Errorf("the task is %s", got.State)
+	}
+	if got, err := r.client.Settle(r.ctx, scheduler.Settling{Lease: lease, Verb: scheduler.VerbComplete}); err != nil || got.State != scheduler.Completed {
+		t.Errorf("complete: %+v, %v", got, err)
+	}
+}
+
 func TestTimeoutsOfRemoteWorkersAreTheServers(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
