@@ -375,6 +375,36 @@ func TestARemoteWorkerThatLeavesHandsBackAtOnce(t *testing.T) {
 }
 
 // A remote worker that is silent about a task whose time is over loses it; the others' stay.
+// However many large tasks a worker asks for, an answer is bounded, and what is left is there for others at once.
+func TestAnAnswerIsBoundedByBytes(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	queues := []scheduler.Queue{"default", "b", "c"}
+	for _, queue := range queues {
+		r.exec(`insert into scheduler.tasks (id, queue, kind, payload, state, run_at)
+			select gen_random_uuid(), $1, 'k', to_jsonb(repeat('x', 250000)), 'ready', now() from generate_series(1, 40)`, queue)
+	}
+	total := 0
+	for total < 40*len(queues) {
+		p := poll(scheduler.NewWorkerID(), 20*time.Second)
+		p.Max, p.Worker.Queues = 500, queues
+		size, got := 0, r.pollNow(p)
+		for _, task := range got {
+			size += len(task.Payload)
+		}
+		if size > 16<<20 || len(got) == 0 {
+			t.Fatalf("%d tasks with %d bytes", len(got), size)
+		}
+		total += len(got)
+	}
+	r.submitN(100, scheduler.NewTask{})
+	p := poll(scheduler.NewWorkerID(), 0)
+	p.Max = 500
+	if got := r.pollNow(p); len(got) != 100 {
+		t.Errorf("%d small tasks", len(got))
+	}
+}
+
 // What is said under a lease renews its worker only if that one is remote: of a process that was killed, as one that pushes, the other
 // tasks must be given back. And nobody takes such a worker over, or out, by its id.
 func TestOnlyRemoteWorkersAreRenewedByOthers(t *testing.T) {
