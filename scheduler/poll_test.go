@@ -375,6 +375,36 @@ func TestARemoteWorkerThatLeavesHandsBackAtOnce(t *testing.T) {
 }
 
 // A remote worker that is silent about a task whose time is over loses it; the others' stay.
+// A worker that is never idle is rid of its old lease rows all the same, and of what it does not know of.
+func TestABusyWorkerIsSwept(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	p := poll(scheduler.NewWorkerID(), 0)
+	p.Tells = true
+	lost := r.submit(scheduler.NewTask{})
+	r.pollNow(p) // whose answer does not arrive
+	for began := time.Now(); r.task(lost).State == scheduler.Running; {
+		if time.Since(began) > 40*time.Second {
+			t.Fatalf("%d lease rows, and the task whose answer was lost still runs", r.leaseRows(p.Worker.ID))
+		}
+		r.submit(scheduler.NewTask{Priority: -1})
+		r.age(p.Worker.ID)
+		got := r.pollNow(p)
+		for _, task := range got {
+			_, err := r.client.Settle(r.ctx, scheduler.Settling{Lease: task.Lease, Verb: scheduler.VerbComplete})
+			must(t, err)
+		}
+		select {
+		case <-r.ctx.Done():
+			t.Fatal(r.ctx.Err())
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	if n := r.leaseRows(p.Worker.ID); n > 5 {
+		t.Errorf("%d lease rows", n)
+	}
+}
+
 // However many large tasks a worker asks for, an answer is bounded, and what is left is there for others at once.
 func TestAnAnswerIsBoundedByBytes(t *testing.T) {
 	t.Parallel()
