@@ -97,7 +97,8 @@ func (c *Client) SettleMany(ctx context.Context, list []Settling) ([]SettleResul
 	return answers, nil
 }
 
-// beat renews the worker of a lease.
+// beat renews the worker of a lease, if it is remote. Another one, as one that pushes, renews itself: whoever works under one of its
+// leases must not keep the others from being given back.
 func (c *Client) beat(ctx context.Context, id WorkerID) (remoteState, error) {
 	began := time.Now()
 	state, err := c.renewals.do(ctx, renewal{id: id})
