@@ -513,6 +513,28 @@ func TestTimeoutsOfRemoteWorkersAreTheServers(t *testing.T) {
 	}
 }
 
+// Who waits for a task marks its row; the last report of a lease that ends just then is not lost for that.
+func TestTheLastReportWaitsForARow(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	task := r.remoteLease(scheduler.NewTask{})
+	tx := r.begin()
+	must(t, second(tx.Exec(r.ctx, `update scheduler.tasks set watched_until = now() where id = $1`, task.Task)))
+	ended := make(chan error, 1)
+	go func() { // received below
+		_, err := r.client.Settle(r.ctx, scheduler.Settling{Lease: task.Lease, Verb: scheduler.VerbComplete, Progress: &scheduler.Progress{Current: 7, Message: "all"}})
+		ended <- err
+	}()
+	await(t, "it waits for the row", func() bool {
+		return read[bool](r, `select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')`)
+	})
+	must(t, tx.Commit(r.ctx))
+	must(t, <-ended)
+	if got := r.task(task.Task); got.State != scheduler.Completed || got.ProgressCurrent == nil || *got.ProgressCurrent != 7 || text(got.ProgressMessage) != "all" {
+		t.Errorf("%+v", got)
+	}
+}
+
 // Two verbs for one lease at once: one of them ends it.
 func TestVerbsRaceForALease(t *testing.T) {
 	t.Parallel()
