@@ -1,6 +1,7 @@
--- lease_some: as lease.sql, and stops before the tasks' payloads and checkpoints are more than $8 bytes of JSON text; the first is taken
--- however large it is. $1 to $7 as there. Rows: as there; what was left is announced, for others may have passed it by meanwhile.
--- Locks: as there, and for as long tasks that are left. Hot: positional.
+-- lease_some: as lease.sql, and stops before payloads and checkpoints are more than so many bytes of JSON text; the first task is always taken.
+-- $1 worker, $2 queue, $3 limit, $4 kinds; $5 priority, $6 due time, $7 id: where in the order to start looking, as there; $8 bytes.
+-- Rows: the tasks taken, in no order. What was left is announced, for others may have passed it by meanwhile.
+-- Locks: the tasks, skipping those locked, and until it has ended those that it leaves. Hot: positional.
 with picked as materialized (
   select c.ctid as place, c.priority, c.run_at, c.id, octet_length(c.payload::text) + coalesce(octet_length(c.checkpoint::text), 0) as size
   from scheduler.tasks c
