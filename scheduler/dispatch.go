@@ -101,7 +101,7 @@ func (d *dispatcher) fly(its *lane) {
 		d.mu.Unlock()
 		wishes := make([]wish, len(chosen))
 		for i, w := range chosen {
-			wishes[i] = wish{Ask: Ask{its.queue, w.max}, worker: w.worker, kinds: l.kinds}
+			wishes[i] = wish{Ask: Ask{its.queue, w.max}, worker: w.worker, kinds: l.kinds, bound: true}
 		}
 		got, err := d.client.leaseRemote(context.WithoutCancel(life), wishes) // not cut off: what is leased must be known
 		<-d.slots

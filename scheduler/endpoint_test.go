@@ -100,6 +100,8 @@ func TestEndpointBounds(t *testing.T) {
 		"name":               func(e *scheduler.NewEndpoint) { e.Name = "-x" },
 		"url":                func(e *scheduler.NewEndpoint) { e.URL = "ftp://example.com/" },
 		"url ":               func(e *scheduler.NewEndpoint) { e.URL = "https://user:secret@example.com/" },
+		"url        ":        func(e *scheduler.NewEndpoint) { e.URL = "https://example.com:99999/" },
+		"url         ":       func(e *scheduler.NewEndpoint) { e.URL = "https://example.com:0/" },
 		"url  ":              func(e *scheduler.NewEndpoint) { e.URL = "https:///path" },
 		"url   ":             func(e *scheduler.NewEndpoint) { e.URL = "https://example.com/#x" },
 		"url    ":            func(e *scheduler.NewEndpoint) { e.URL = "http:example.com" },

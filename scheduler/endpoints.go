@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -178,7 +179,15 @@ func distinct[T comparable](list []T, valid func(T) bool) bool {
 
 func validTarget(target string) bool {
 	u, err := url.Parse(target)
-	return err == nil && len(target) <= 2048 && storable(target) && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" &&
+	if err != nil {
+		return false
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return false
+		}
+	}
+	return len(target) <= 2048 && storable(target) && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" &&
 		u.User == nil && u.Fragment == "" && u.Opaque == "" && !strings.ContainsAny(target, " \t\r\n")
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/pgscheduler/scheduler/sql"
 )
@@ -42,9 +43,14 @@ func (c *Client) CompleteTx(ctx context.Context, tx pgx.Tx, lease Lease, result 
 	return guarded(ctx, tx, "complete", sql.CompleteTx, lease, null(string(result)))
 }
 
+// execer is a transaction or a pool.
+type execer interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}
+
 // guarded runs a statement on one attempt within tx; it takes worker, queue, id and attempt first, then args. No row means
 // that the lease is lost.
-func guarded(ctx context.Context, tx pgx.Tx, verb, statement string, lease Lease, args ...any) error {
+func guarded(ctx context.Context, tx execer, verb, statement string, lease Lease, args ...any) error {
 	tag, err := tx.Exec(ctx, statement, append([]any{lease.Worker, lease.Queue, lease.Task, lease.Attempt}, args...)...)
 	switch {
 	case err != nil:

@@ -116,9 +116,14 @@ func (d *dispatcher) noteRenewed(id WorkerID, state remoteState, began time.Time
 
 // noteLeased takes in that the worker has a lease row by now, to be swept one day. d.mu is held.
 func (d *dispatcher) noteLeased(id WorkerID) {
-	if r := d.known[id]; r != nil {
-		r.swept, r.state.Aged = time.Now(), true
+	r := d.known[id]
+	if r == nil {
+		return
 	}
+	if !r.state.Aged { // else it is due anyway: a worker that is never idle must not put it off
+		r.swept = time.Now()
+	}
+	r.state.Aged = true
 }
 
 // dismiss ends the polls of a worker that leaves.

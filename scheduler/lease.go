@@ -99,6 +99,21 @@ type wish struct {
 	Ask
 	worker WorkerID
 	kinds  []string
+	bound  bool // to answerBytes
+}
+
+const (
+	answerBytes = 8 << 20                        // of payloads and checkpoints, that a remote worker gets of a queue at once
+	answerSmall = answerBytes / (2 * MaxPayload) // so many tasks are never more
+)
+
+// statement returns what takes the tasks, with its arguments.
+func (w wish) statement(start position) (string, []any) {
+	args := []any{w.worker, w.Queue, w.Limit, w.kinds, start.Priority, start.RunAt, start.ID}
+	if w.bound && w.Limit > answerSmall {
+		return sql.LeaseSome, append(args, answerBytes)
+	}
+	return sql.Lease, args
 }
 
 // leaseEach takes tasks for each of the wishes in turn, in one round trip and one commit.
@@ -113,7 +128,8 @@ func (c *Client) leaseEach(ctx context.Context, wishes []wish) ([][]LeasedTask, 
 	for i, its := range wishes {
 		ways[i] = newWay(its.Queue, its.kinds)
 		start := c.positions.from(ways[i])
-		batch.Queue(sql.Lease, its.worker, its.Queue, its.Limit, its.kinds, start.Priority, start.RunAt, start.ID).Query(func(rows pgx.Rows) error {
+		statement, args := its.statement(start)
+		batch.Queue(statement, args...).Query(func(rows pgx.Rows) error {
 			got, err := its.collect(rows, c.positions.size(ways[i]))
 			if err != nil {
 				return err

@@ -39,6 +39,7 @@ var planned = map[string]struct {
 	uses      []string
 }{
 	"lease":         {7, []string{"Index Scan tasks tasks_ready", "Tid Scan tasks"}},
+	"lease_some":    {8, []string{"Index Scan tasks tasks_ready", "Tid Scan tasks"}},
 	"lease_scout":   {5, []string{"Index Scan tasks tasks_ready"}},
 	"lease_tail":    {2, []string{"tasks_ready"}},
 	"checkpoint":    {5, []string{"Index Scan tasks tasks_pkey"}},

@@ -65,19 +65,22 @@ func (c *Client) takeFirst(ctx context.Context, w *waiter, mine []*line, wait bo
 	if len(mine) > 1 {
 		mine, err = c.withTasks(ctx, mine)
 	}
-	full, looked := []*line(nil), 0
+	full, looked, size := []*line(nil), 0, 0
 	for _, l := range mine {
 		left := w.max - len(tasks)
-		if err != nil || left == 0 {
+		if err != nil || left == 0 || size >= answerBytes {
 			break
 		}
 		var got [][]LeasedTask
-		got, err = c.leaseRemote(ctx, []wish{{Ask: Ask{l.lane.queue, left}, worker: w.worker, kinds: l.kinds}})
+		got, err = c.leaseRemote(ctx, []wish{{Ask: Ask{l.lane.queue, left}, worker: w.worker, kinds: l.kinds, bound: true}})
 		if err != nil {
 			break
 		}
 		looked++
 		tasks = append(tasks, got[0]...)
+		for _, task := range got[0] {
+			size += len(task.Payload) + len(task.Checkpoint)
+		}
 		if len(got[0]) == left {
 			full = append(full, l)
 		}

@@ -375,6 +375,105 @@ func TestARemoteWorkerThatLeavesHandsBackAtOnce(t *testing.T) {
 }
 
 // A remote worker that is silent about a task whose time is over loses it; the others' stay.
+// A worker that is never idle is rid of its old lease rows all the same, and of what it does not know of.
+func TestABusyWorkerIsSwept(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	p := poll(scheduler.NewWorkerID(), 0)
+	p.Tells = true
+	lost := r.submit(scheduler.NewTask{})
+	r.pollNow(p) // whose answer does not arrive
+	for began := time.Now(); r.task(lost).State == scheduler.Running; {
+		if time.Since(began) > 40*time.Second {
+			t.Fatalf("%d lease rows, and the task whose answer was lost still runs", r.leaseRows(p.Worker.ID))
+		}
+		r.submit(scheduler.NewTask{Priority: -1})
+		r.age(p.Worker.ID)
+		got := r.pollNow(p)
+		for _, task := range got {
+			_, err := r.client.Settle(r.ctx, scheduler.Settling{Lease: task.Lease, Verb: scheduler.VerbComplete})
+			must(t, err)
+		}
+		select {
+		case <-r.ctx.Done():
+			t.Fatal(r.ctx.Err())
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	if n := r.leaseRows(p.Worker.ID); n > 5 {
+		t.Errorf("%d lease rows", n)
+	}
+}
+
+// However many large tasks a worker asks for, an answer is bounded, and what is left is there for others at once.
+func TestAnAnswerIsBoundedByBytes(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	queues := []scheduler.Queue{"default", "b", "c"}
+	for _, queue := range queues {
+		r.exec(`insert into scheduler.tasks (id, queue, kind, payload, state, run_at)
+			select gen_random_uuid(), $1, 'k', to_jsonb(repeat('x', 250000)), 'ready', now() from generate_series(1, 40)`, queue)
+	}
+	total := 0
+	for total < 40*len(queues) {
+		p := poll(scheduler.NewWorkerID(), 20*time.Second)
+		p.Max, p.Worker.Queues = 500, queues
+		size, got := 0, r.pollNow(p)
+		for _, task := range got {
+			size += len(task.Payload)
+		}
+		if size > 16<<20 || len(got) == 0 {
+			t.Fatalf("%d tasks with %d bytes", len(got), size)
+		}
+		total += len(got)
+	}
+	r.submitN(100, scheduler.NewTask{})
+	p := poll(scheduler.NewWorkerID(), 0)
+	p.Max = 500
+	if got := r.pollNow(p); len(got) != 100 {
+		t.Errorf("%d small tasks", len(got))
+	}
+}
+
+// What is said under a lease renews its worker only if that one is remote: of a process that was killed, as one that pushes, the other
+// tasks must be given back. And nobody takes such a worker over, or out, by its id.
+func TestOnlyRemoteWorkersAreRenewedByOthers(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	worker := r.worker()
+	r.submit(scheduler.NewTask{})
+	lease := r.lease(worker, 1)[0].Lease
+	r.age(worker)
+	r.exec(`update scheduler.workers set seen_at = seen_at - interval '5 s', running = 7 where id = $1`, worker)
+	seen := read[time.Time](r, `select seen_at from scheduler.workers where id = $1`, worker)
+
+	beat := scheduler.Settling{Lease: lease, Verb: scheduler.VerbHeartbeat, Lines: []scheduler.Line{{Message: "here", Stream: "log"}}}
+	if got, err := r.client.Settle(r.ctx, beat); err != nil || got.State != scheduler.Running || !got.ExpiresAt.Equal(seen.Add(time.Hour)) {
+		t.Errorf("heartbeat of the lease: %+v, %v", got, err)
+	}
+	if got, err := r.client.SettleMany(r.ctx, []scheduler.Settling{beat}); err != nil || got[0].Err != nil {
+		t.Errorf("heartbeat of the lease: %+v, %v", got, err)
+	}
+	if got, err := r.client.RemoteHeartbeat(r.ctx, worker, nil, 5); err != nil || !got.ExpiresAt.IsZero() {
+		t.Errorf("heartbeat of the worker: %+v, %v", got, err)
+	}
+	if _, err := r.client.Poll(r.ctx, poll(worker, 0)); !errors.Is(err, scheduler.ErrInvalid) {
+		t.Errorf("poll by its id: %v", err)
+	}
+	if err := r.client.Leave(r.ctx, worker); !errors.Is(err, scheduler.ErrInvalid) {
+		t.Errorf("leave: %v", err)
+	}
+	if after := read[time.Time](r, `select seen_at from scheduler.workers where id = $1 and running = 7 and kinds = '{k}'`, worker); !after.Equal(seen) {
+		t.Errorf("seen at %s, then at %s", seen, after)
+	}
+	if got := r.task(lease.Task); got.State != scheduler.Running {
+		t.Errorf("the task is %s", got.State)
+	}
+	if got, err := r.client.Settle(r.ctx, scheduler.Settling{Lease: lease, Verb: scheduler.VerbComplete}); err != nil || got.State != scheduler.Completed {
+		t.Errorf("complete: %+v, %v", got, err)
+	}
+}
+
 func TestTimeoutsOfRemoteWorkersAreTheServers(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -411,6 +510,28 @@ func TestTimeoutsOfRemoteWorkersAreTheServers(t *testing.T) {
 	own := r.running(scheduler.NewTask{Timeout: time.Second})
 	if n := read[int](r, `select count(*) from scheduler.leases where worker_id = $1 and timeout_at is not null`, own.Worker); n != 0 {
 		t.Error("a worker of ours is looked after")
+	}
+}
+
+// Who waits for a task marks its row; the last report of a lease that ends just then is not lost for that.
+func TestTheLastReportWaitsForARow(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	task := r.remoteLease(scheduler.NewTask{})
+	tx := r.begin()
+	must(t, second(tx.Exec(r.ctx, `update scheduler.tasks set watched_until = now() where id = $1`, task.Task)))
+	ended := make(chan error, 1)
+	go func() { // received below
+		_, err := r.client.Settle(r.ctx, scheduler.Settling{Lease: task.Lease, Verb: scheduler.VerbComplete, Progress: &scheduler.Progress{Current: 7, Message: "all"}})
+		ended <- err
+	}()
+	await(t, "it waits for the row", func() bool {
+		return read[bool](r, `select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')`)
+	})
+	must(t, tx.Commit(r.ctx))
+	must(t, <-ended)
+	if got := r.task(task.Task); got.State != scheduler.Completed || got.ProgressCurrent == nil || *got.ProgressCurrent != 7 || text(got.ProgressMessage) != "all" {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -3,6 +3,7 @@ package scheduler
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -29,7 +30,7 @@ type RemoteOrders struct {
 }
 
 // RemoteHeartbeat renews a remote worker and all that it holds. held are all its leases: tasks that it has leased more than 10 s
-// ago and does not name are handed back. memory is in bytes; 0: unknown.
+// ago and does not name are handed back. memory is in bytes; 0: unknown. A worker that is not remote is as good as unknown.
 func (c *Client) RemoteHeartbeat(ctx context.Context, id WorkerID, held []Lease, memory int64) (RemoteOrders, error) {
 	running, began := len(held), time.Now()
 	state, err := c.renewals.do(ctx, renewal{id: id, running: &running, memory: null(memory)})
@@ -37,7 +38,7 @@ func (c *Client) RemoteHeartbeat(ctx context.Context, id WorkerID, held []Lease,
 		return RemoteOrders{}, err
 	}
 	c.dispatch.noteRenewed(id, state, began)
-	if state.ID.IsZero() {
+	if !state.Remote {
 		return RemoteOrders{Command: CommandRun, Lost: held}, nil
 	}
 	orders := RemoteOrders{Command: state.Command, ExpiresAt: state.ExpiresAt}
@@ -61,8 +62,15 @@ func (c *Client) RemoteHeartbeat(ctx context.Context, id WorkerID, held []Lease,
 	return orders, c.releaseStrays(ctx, *strays)
 }
 
-// Leave takes out a remote worker and hands back what it holds. An unknown one is no error.
+// Leave takes out a remote worker and hands back what it holds. An unknown one is no error, one that is not remote an *InvalidError.
 func (c *Client) Leave(ctx context.Context, id WorkerID) error {
+	state, err := c.renewals.do(ctx, renewal{id: id})
+	if err != nil {
+		return fmt.Errorf("leave: %w", err)
+	}
+	if !state.ID.IsZero() && !state.Remote {
+		return notRemote("id")
+	}
 	c.dispatch.dismiss(id)
 	strays, err := c.sweep(ctx, id, nil, true, 0)
 	if err == nil {
@@ -85,6 +93,7 @@ type renewal struct {
 type remoteState struct {
 	ID        WorkerID // zero: it is unknown, or was declared dead
 	Command   Command
+	Remote    bool // else it renews itself
 	TTLMS     int64
 	ExpiresAt time.Time
 	Cancelled []TaskID
@@ -129,6 +138,11 @@ func (c *Client) renewMany(ctx context.Context, in []renewal) ([]answer[remoteSt
 	return answers, nil
 }
 
+// notRemote says that what a field names is a worker that renews itself, and answers to nobody who only knows its id.
+func notRemote(field string) error {
+	return &InvalidError{Fields: []FieldError{{field, "of a worker that does not work over HTTP"}}}
+}
+
 // enroll enters a remote worker, or renews it. running: tasks; nil: it does not say.
 func (c *Client) enroll(ctx context.Context, w WorkerInfo, running *int) (remoteState, error) {
 	args := registerArgs(w)
@@ -138,6 +152,9 @@ func (c *Client) enroll(ctx context.Context, w WorkerInfo, running *int) (remote
 		return remoteState{}, fmt.Errorf("register: %w", err)
 	}
 	state, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[remoteState])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return state, notRemote("worker.id")
+	}
 	if err != nil {
 		return state, fmt.Errorf("register: %w", err)
 	}

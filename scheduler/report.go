@@ -52,6 +52,13 @@ func (c *Client) Report(ctx context.Context, reports []Report) (lost []Lease, lo
 	return lost, locked, nil
 }
 
+// ReportLast writes the progress of one attempt that is about to end, and unlike Report waits for a row that somebody has locked, for
+// 2 s at most. It returns ErrLeaseLost.
+func (c *Client) ReportLast(ctx context.Context, r Report) error {
+	message, data := r.columns()
+	return guarded(ctx, c.hot, "report", sql.ReportTx, r.Lease, r.Current, null(r.Total), message, data)
+}
+
 // ReportTx writes the progress of one attempt within the caller's transaction. It returns ErrLeaseLost when the lease is
 // lost: roll back. The transaction has the task's row locked from then on: keep it short, since a Cancel of the task waits
 // for it.

@@ -97,7 +97,8 @@ func (c *Client) SettleMany(ctx context.Context, list []Settling) ([]SettleResul
 	return answers, nil
 }
 
-// beat renews the worker of a lease.
+// beat renews the worker of a lease, if it is remote. Another one, as one that pushes, renews itself: whoever works under one of its
+// leases must not keep the others from being given back.
 func (c *Client) beat(ctx context.Context, id WorkerID) (remoteState, error) {
 	began := time.Now()
 	state, err := c.renewals.do(ctx, renewal{id: id})
@@ -188,15 +189,14 @@ func (r *round) leases(which []int) []Lease {
 // queueNews queues lines, progress and checkpoints, which are of running attempts: those that are over are passed over.
 func (r *round) queueNews(batch *pgx.Batch) {
 	var lines []Line
-	var reports []Report
-	var saves []int
+	var reports, saves []int
 	for i, s := range r.in {
 		for _, line := range s.Lines {
 			line.Lease = s.Lease
 			lines = append(lines, line)
 		}
 		if s.Progress != nil {
-			reports = append(reports, Report{s.Lease, *s.Progress})
+			reports = append(reports, i)
 		}
 		if s.Checkpoint != nil {
 			saves = append(saves, i)
@@ -206,10 +206,14 @@ func (r *round) queueNews(batch *pgx.Batch) {
 		slices.Sort(lane) // as they came
 		batch.Queue(sql.Log, logArgs(pick(lines, lane))...)
 	}
-	for _, lane := range lanes(len(reports), func(i int) *Lease { return &reports[i].Lease }) {
-		batch.Queue(sql.Report, reportArgs(pick(reports, lane))...)
+	inLanes := func(a, b int) int { return compareLanes(&r.in[a].Lease, &r.in[b].Lease) }
+	slices.SortStableFunc(reports, inLanes)
+	for _, i := range reports { // one by one, and waiting for rows that somebody has locked: after the end it is too late for a report
+		s := Report{r.in[i].Lease, *r.in[i].Progress}
+		message, data := s.columns()
+		batch.Queue(sql.ReportTx, s.Worker, s.Queue, s.Task, s.Attempt, s.Current, null(s.Total), message, data)
 	}
-	slices.SortFunc(saves, func(a, b int) int { return compareLanes(&r.in[a].Lease, &r.in[b].Lease) })
+	slices.SortFunc(saves, inLanes)
 	for _, i := range saves {
 		s := r.in[i]
 		batch.Queue(sql.Checkpoint, s.Worker, s.Queue, s.Task, s.Attempt, jsonText(s.Checkpoint))

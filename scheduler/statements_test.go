@@ -72,6 +72,7 @@ var feeds = map[string]any{
 	"heartbeat":          Orders{},
 	"lease":              leasedRow{},
 	"lease_scout":        position{},
+	"lease_some":         leasedRow{},
 	"lease_tail":         position{},
 	"log":                []string{"pg_notify"},
 	"logs":               LogLine{},

@@ -121,6 +121,8 @@ var (
 	Lease string
 	//go:embed lease_scout.sql
 	LeaseScout string
+	//go:embed lease_some.sql
+	LeaseSome string
 	//go:embed lease_tail.sql
 	LeaseTail string
 	//go:embed lease_timeout.sql

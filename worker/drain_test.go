@@ -84,10 +84,15 @@ func TestDrainTimeoutKeepsASuccess(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	registry := worker.NewRegistry()
-	worker.Handle(registry, "k", func(ctx context.Context, _ *worker.Task[none]) (string, error) { <-ctx.Done(); return "done", nil })
+	begun := make(chan none)
+	worker.Handle(registry, "k", func(ctx context.Context, _ *worker.Task[none]) (string, error) {
+		close(begun)
+		<-ctx.Done()
+		return "done", nil
+	})
 	x := r.start(registry, worker.Config{DrainTimeout: -1})
 	id := r.submit(scheduler.NewTask{Kind: "k"})
-	r.reach(id, scheduler.Running)
+	<-begun
 	if err := x.stop(); err != nil {
 		t.Error(err)
 	}

@@ -137,7 +137,21 @@ func (j *journal) flush(ctx context.Context, a *attempt) error {
 	if !a.noted.Load() || !j.has(a) {
 		return nil
 	}
-	return j.write(ctx)
+	if err := j.write(ctx); err != nil {
+		return err
+	}
+	p := j.withdraw(a)
+	if p == nil {
+		return nil
+	}
+	// Somebody had its row locked, for a moment as a rule: who waits for the task marks it so. Once it has ended it is too late.
+	err := j.client.ReportLast(ctx, scheduler.Report{Lease: a.task.Lease, Progress: *p})
+	if err != nil && !errors.Is(err, scheduler.ErrLeaseLost) { // which the outcome will be told as well
+		a.putBack(*p)
+		j.dirty(a)
+		return err
+	}
+	return nil
 }
 
 // has reports whether something of the attempt is not written yet, once what is being written has been.

@@ -272,6 +272,41 @@ func TestReportTxHoldsUpNobody(t *testing.T) {
 	}
 }
 
+// Who waits for a task marks its row; the last report of an attempt that ends just then is not lost for that.
+func TestTheLastReportWaitsForItsRow(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	registry := worker.NewRegistry()
+	begun, locked := make(chan none), make(chan none)
+	worker.Handle(registry, "k", func(_ context.Context, task *worker.Task[none]) (none, error) {
+		close(begun)
+		<-locked
+		return none{}, task.Report(7, 7, "all")
+	})
+	r.start(registry, worker.Config{})
+	id := r.submit(scheduler.NewTask{Kind: "k"})
+	<-begun
+	tx, err := r.db.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `update scheduler.tasks set watched_until = now() where id = $1`, id); err != nil {
+		t.Fatal(err)
+	}
+	close(locked)
+	await(t, "it waits for the row", func() bool {
+		var waits bool
+		err := r.db.QueryRow(t.Context(), `select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')`).Scan(&waits)
+		return err == nil && waits
+	})
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if task := r.final(id); task.State != scheduler.Completed || text(task.ProgressMessage) != "all" {
+		t.Errorf("%s: %s; progress %q", task.State, text(task.Error), text(task.ProgressMessage))
+	}
+}
+
 // Progress never goes back: not by ReportTx while older progress is on its way, not by CompleteTx.
 func TestReportNeverGoesBack(t *testing.T) {
 	t.Parallel()

@@ -18,6 +18,7 @@ export class Task {
   /** Reports how far it is; the last report counts. */
   progress(current, total, message, data) {
     for (const n of [current, total ?? 0]) if (!Number.isFinite(n)) throw new TypeError('progress: current and total are numbers');
+    if (data !== undefined) needJSON('progress', data);
     this.#teller.progress({
       current: Math.round(current), ...(total != null && { total: Math.round(total) }), ...(message != null && { message: storable(message) }), ...(data !== undefined && { data }),
     });
@@ -31,6 +32,7 @@ export class Task {
   /** Stores where the work has got to; the next attempt finds it as task.checkpoint. Ends once it is stored, throws when it can't be. */
   async saveCheckpoint(value) {
     this.signal.throwIfAborted();
+    if (value !== undefined) needJSON('saveCheckpoint', value);
     await this.#teller.checkpoint(value === undefined ? null : value, this.signal);
     this.checkpoint = value;
   }
@@ -68,9 +70,14 @@ export function perform(task, handler, { alone = false } = {}) {
   return { outcome: Promise.race([work, deaf]), over };
 }
 
+/** Throws for what has no form in JSON. */
+function needJSON(what, value) {
+  if (JSON.stringify(value) === undefined) throw new TypeError(`${what}: a ${typeof value} is no JSON`);
+}
+
 function completion(result = null) {
   try {
-    if (JSON.stringify(result) === undefined) throw new TypeError(`a ${typeof result} is no JSON`);
+    needJSON('result', result);
   } catch (error) {
     return { op: 'fail', error: { code: 'bad_result', message: storable(error.message), stack: '' }, retryable: false };
   }

@@ -9,7 +9,10 @@ const unsent = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH'
 export class Transport {
   constructor({ url = process.env.SCHEDULER_URL, token = process.env.SCHEDULER_TOKEN, timeoutMs = 30_000, retries = 4, breaker } = {}) {
     if (!url) throw new TypeError('url: the address of the server is needed, here or as SCHEDULER_URL');
-    this.base = new URL(url).href.replace(/\/+$/, '');
+    const { href, username, password } = new URL(url);
+    if (username || password) throw new TypeError('url: without user and password; the token is given as token, or SCHEDULER_TOKEN');
+    if (token && !/^[\x21-\x7e]+$/.test(token)) throw new TypeError('token: it has a character that no token has, such as a space or an end of line');
+    this.base = href.replace(/\/+$/, '');
     this.headers = token ? { authorization: `Bearer ${token}` } : {};
     this.timeoutMs = timeoutMs;
     this.retries = retries;

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Task, perform } from './attempt.js';
-import { ProblemError } from './errors.js';
+import { ConnectionError, ProblemError } from './errors.js';
 import { Transport } from './http.js';
 import { Outbox } from './outbox.js';
 
@@ -81,7 +81,7 @@ export class Leases {
 
   async #obey(state, idle) {
     if (state === 'stop') this.stop();
-    else if (state === 'quiet' && idle) await this.#pause(this.#options.ttlMs / 3);
+    else if (state === 'quiet' && idle) await this.#pause(Math.min(2000, this.#options.ttlMs / 3));
   }
 
   #pause(milliseconds) {
@@ -109,8 +109,8 @@ export class Leases {
     held.ended = true; // its reports go with the outcome
     try {
       if (op !== 'lost') {
-        while (held.lines.length > mostLines) await this.#outbox.send(lease, 'heartbeat', news(held));
-        await this.#outbox.send(lease, op, { ...fields, ...news(held) });
+        while (held.lines.length > mostLines) await this.#say(lease, held, 'heartbeat');
+        await this.#say(lease, held, op, fields);
       }
     } catch (error) {
       await this.#refused(lease, held.task, error);
@@ -120,17 +120,33 @@ export class Leases {
     }
   }
 
+  /** Sends what was said along. A progress that the server does not take is left out; lines outlive a bad checkpoint. */
+  async #say(lease, held, op, fields = {}) {
+    const { progress, ...lines } = news(held);
+    try {
+      return await this.#outbox.send(lease, op, { ...fields, ...lines, ...(progress !== undefined && { progress }) });
+    } catch (error) {
+      if (![400, 413, 422].includes(error.status)) throw error;
+      if (progress !== undefined) {
+        this.#warn(`report task ${held.task.id}`, error);
+        return this.#outbox.send(lease, op, { ...fields, ...lines });
+      }
+      if ('checkpoint' in fields) held.lines.unshift(...(lines.logs ?? []));
+      throw error;
+    }
+  }
+
   /** An outcome that the server does not take is a failure, unless nothing counts any more. */
   async #refused(lease, task, error) {
     this.#warn(`end task ${task.id}`, error);
-    if (!(error instanceof ProblemError) || error.code === 'lease_lost') return;
+    if (error instanceof ConnectionError || error.code === 'lease_lost' || this.#gone.signal.aborted) return;
     const fields = { error: { code: 'bad_result', message: error.message, stack: '' }, retryable: false };
     await this.#outbox.send(lease, 'fail', fields).catch((again) => this.#warn(`fail task ${task.id}`, again));
   }
 
   async #checkpoint(lease, held, checkpoint) {
     try {
-      this.#heard(held, await this.#outbox.send(lease, 'heartbeat', { checkpoint, ...news(held) }));
+      this.#heard(held, await this.#say(lease, held, 'heartbeat', { checkpoint }));
     } catch (error) {
       if (error.code === 'lease_lost') Task.stop(held.task, 'lost');
       held.task.signal.throwIfAborted();
@@ -143,7 +159,7 @@ export class Leases {
     for (const [lease, held] of this.#held) {
       if (held.ended || (held.lines.length === 0 && held.progress === undefined) || held.reporting) continue;
       held.reporting = true;
-      this.#outbox.send(lease, 'heartbeat', news(held)).then((answer) => this.#heard(held, answer), (error) => {
+      this.#say(lease, held, 'heartbeat').then((answer) => this.#heard(held, answer), (error) => {
         if (error.code === 'lease_lost') Task.stop(held.task, 'lost');
         else this.#warn(`report task ${held.task.id}`, error);
       }).finally(() => (held.reporting = false));

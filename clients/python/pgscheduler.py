@@ -236,6 +236,8 @@ class _HTTP:
             raise ValueError("url: %s is no address of a server" % url)
         self._tls, self._host, self._port, self._prefix = parts.scheme == "https", parts.hostname, parts.port, parts.path.rstrip("/")
         token = token or os.environ.get("SCHEDULER_TOKEN")
+        if token and not (token.isascii() and token.isprintable() and " " not in token):
+            raise ValueError("token: it has a character that no token has, such as a space or an end of line")
         self._headers = {"Authorization": "Bearer " + token} if token else {}
         self._timeout, self._retries, self._idle = timeout, retries, collections.deque()
 
@@ -393,6 +395,7 @@ class Task:
         self.check()
         report = {"current": round(current), "total": None if total is None else round(total),
                   "message": None if message is None else _storable(message), "data": data}
+        _encode(data)  # what is no JSON is the handler's error, here and now
         self._tell("progress", {name: value for name, value in report.items() if value is not None})
 
     def log(self, message):
@@ -402,6 +405,7 @@ class Task:
     def save_checkpoint(self, value):
         """Stores where the work has got to; the next attempt finds it as task.checkpoint. Returns once it is stored."""
         self.check()
+        _encode(value)
         self._tell("checkpoint", value)
         self.checkpoint = value
 
@@ -519,6 +523,15 @@ def _failure(error, stopped, stack):
     return "fail", fields
 
 
+def _stopped(door):
+    """Waits for stop(). Not by Event.wait, whose lock a signal's handler, on the same thread, would wait for in vain."""
+    while not door.draining.is_set():
+        try:
+            door._wake.get(timeout=1)
+        except queue.Empty:
+            pass
+
+
 class _Frames:
     """A child of scheduler worker --cmd: frames on stdin, frames on the descriptor SCHEDULER_FD. See docs/child.md."""
 
@@ -529,6 +542,7 @@ class _Frames:
         self._running = {}  # tasks by id
         self._saved = {}  # queues of answers to checkpoints
         self._tasks = queue.SimpleQueue()
+        self._wake = queue.SimpleQueue()
         self.draining = threading.Event()
 
     def run(self):
@@ -540,7 +554,7 @@ class _Frames:
         threads = [threading.Thread(target=self._work) for _ in range(self._slots)]
         for thread in threads:
             thread.start()
-        self.draining.wait()
+        _stopped(self)
         for _ in threads:
             self._tasks.put(None)
         for thread in threads:
@@ -548,6 +562,7 @@ class _Frames:
 
     def stop(self):
         self.draining.set()
+        self._wake.put(None)
 
     def abort(self):
         """Ends what runs; the parent hands it back."""
@@ -650,13 +665,13 @@ class _Leases:
         self._failed = None
         self._gone = threading.Event()  # no time is left to deliver anything
         self._over = threading.Event()
+        self._wake = queue.SimpleQueue()
         self.draining = threading.Event()
 
     def run(self):
         for loop in (self._take, self._beat, self._watch):
-            threading.Thread(target=loop, daemon=True).start()
-        while not self.draining.wait(1):  # in slices, for signals
-            pass
+            threading.Thread(target=self._loop, args=(loop,), daemon=True).start()
+        _stopped(self)
         self._drain()
         self._over.set()
         try:
@@ -667,8 +682,17 @@ class _Leases:
         if self._failed:
             raise self._failed
 
+    def _loop(self, loop):
+        """Without one of its threads a worker is of no use: it ends, and run() raises what happened."""
+        try:
+            loop()
+        except Exception as error:
+            self._failed = self._failed or error
+            self.stop()
+
     def stop(self):
         self.draining.set()
+        self._wake.put(None)
         polling = self._polling
         try:
             if polling and polling.sock:
@@ -728,7 +752,7 @@ class _Leases:
                     self._busy += 1
                 threading.Thread(target=attempt.run, daemon=True).start()
             if answer["worker"]["state"] == "quiet":
-                self.draining.wait(self._ttl / 3)
+                self.draining.wait(min(2, self._ttl / 3))
             self._obey(answer["worker"]["state"])
 
     def _poll(self, connection):
@@ -811,7 +835,7 @@ class _Attempt:
         if (self._lines or self._progress) and not self._ended and self._saying.acquire(blocking=False):
             try:
                 if not self._ended:
-                    self._report({})
+                    self._report()
             finally:
                 self._saying.release()
 
@@ -823,7 +847,7 @@ class _Attempt:
     def _tell(self, verb, what):
         if verb == "checkpoint":
             with self._saying:
-                self._send("heartbeat", {"checkpoint": what, **self._news()})
+                self._send_news("heartbeat", {"checkpoint": what})
             self.task.check()
             return
         with self._noting:
@@ -839,12 +863,28 @@ class _Attempt:
             progress, self._progress = self._progress, None
         return {**({"logs": lines} if lines else {}), **({"progress": progress} if progress else {})}
 
-    def _report(self, fields):
+    def _report(self):
         try:
-            self._send("heartbeat", {**fields, **self._news()})
+            self._send_news("heartbeat", {})
         except (ConnectionFailed, ProblemError) as error:
             if not self.task._stopped:
                 self._door._log("report task %s: %s" % (self.task.id, error))
+
+    def _send_news(self, op, fields):
+        """Sends what was said along. A progress that the server does not take is left out; lines outlive a bad checkpoint."""
+        news = self._news()
+        try:
+            return self._send(op, {**fields, **news})
+        except ProblemError as error:
+            if error.status not in (400, 413, 422):
+                raise
+            if news.pop("progress", None):
+                self._door._log("report task %s: %s" % (self.task.id, error))
+                return self._send(op, {**fields, **news})
+            if "checkpoint" in fields:
+                with self._noting:
+                    self._lines[:0] = news.get("logs", [])
+            raise
 
     def _send(self, op, fields):
         try:
@@ -867,8 +907,8 @@ class _Attempt:
                 return
             try:
                 while len(self._lines) > self._door.MOST_LINES:
-                    self._send("heartbeat", self._news())
-                self._send(op, {**fields, **self._news()})
+                    self._send_news("heartbeat", {})
+                self._send_news(op, fields)
             except (ConnectionFailed, ProblemError) as error:
                 self._refused(error)
 

@@ -96,7 +96,7 @@ func TestCmdThatCannotServe(t *testing.T) {
 		{[]string{"--cmd", "true", "--max-time", "-1s"}, exitUsage, "--max-time"},
 		{[]string{"--cmd", "true", "--max-memory", "lots"}, exitUsage, "--max-memory"},
 		{[]string{"--demo", "--procs", "2"}, exitUsage, "--procs without --cmd"},
-		{nil, exitUsage, "none of --cmd, --exec and --demo"},
+		{nil, exitUsage, "none of --cmd, --exec, --demo and --push is given"},
 	} {
 		t.Run(fmt.Sprint(test.args), func(t *testing.T) {
 			t.Parallel()

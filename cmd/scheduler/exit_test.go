@@ -54,7 +54,7 @@ func TestWrongUsage(t *testing.T) {
 		{`submit a --expires-at 1h`, `bad --expires-at "1h"`},
 		{`submit a --in 1h --at 2030-01-01T00:00:00Z`, `--at and --in exclude each other`},
 		{`submit a --backoff 1s,x`, `bad --backoff "1s,x"`},
-		{`worker`, `neither --exec nor --demo is given`},
+		{`worker`, `none of --cmd, --exec, --demo and --push is given`},
 		{`worker --demo --queue a:0`, `bad --queue "a:0"`},
 		{`worker --demo --queue a:x`, `bad --queue "a:x"`},
 		{`worker --demo --concurrency 0`, `bad --concurrency 0`},

@@ -4,11 +4,19 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pgscheduler/scheduler/scheduler"
 	"github.com/pgscheduler/scheduler/sql"
 )
+
+// endpointsData is what the page of endpoints shows.
+type endpointsData struct {
+	Rows []endpointRow
+	New  scheduler.Endpoint // an empty form
+}
 
 // endpointRow is an endpoint as its page shows it.
 type endpointRow struct {
@@ -27,7 +35,9 @@ func (u *UI) endpoints(r *http.Request) (*screen, error) {
 	for _, e := range endpoints {
 		rows = append(rows, newEndpointRow(e))
 	}
-	return &screen{Name: "endpoints", Title: "Endpoints", Data: rows, Wire: map[string]any{"items": list(endpoints, u.config.Wire.Endpoint)},
+	data := endpointsData{Rows: rows, New: scheduler.Endpoint{Queues: []scheduler.Queue{scheduler.DefaultQueue}, Concurrency: 10, TimeoutMS: 30_000,
+		CompleteWithinMS: 900_000, BreakerFailures: 5, BreakerPauseMS: 30_000}}
+	return &screen{Name: "endpoints", Title: "Endpoints", Data: data, Wire: map[string]any{"items": list(endpoints, u.config.Wire.Endpoint)},
 		SQL: []Statement{statement(sql.Endpoints, map[string]any{"name": ""})}}, nil
 }
 
@@ -59,6 +69,8 @@ func (u *UI) actEndpoint(r *http.Request) (string, error) {
 		err, said = u.client.ResumeEndpoint(ctx, name), fmt.Sprintf("Endpoint %s is delivered to again.", name)
 	case "probe":
 		err, said = u.client.ResumeEndpoint(ctx, name), fmt.Sprintf("The next task of endpoint %s is its probe.", name)
+	case "set":
+		return u.setEndpoint(r)
 	case "delete":
 		err, said = u.client.DeleteEndpoint(ctx, name), fmt.Sprintf("Endpoint %s is deleted; its tasks stay.", name)
 	default:
@@ -68,4 +80,50 @@ func (u *UI) actEndpoint(r *http.Request) (string, error) {
 		return "There is no endpoint " + name + " any more.", nil
 	}
 	return said, err
+}
+
+// setEndpoint stores what the form says. The secrets of one that is there stay as they are.
+func (u *UI) setEndpoint(r *http.Request) (string, error) {
+	form := r.PostForm
+	e := scheduler.NewEndpoint{Name: form.Get("name"), URL: strings.TrimSpace(form.Get("url")), Kinds: listed(form.Get("kinds"))}
+	for _, queue := range listed(form.Get("queues")) {
+		e.Queues = append(e.Queues, scheduler.Queue(queue))
+	}
+	whole := func(field string) (n int, err error) {
+		text := form.Get(field)
+		if text == "" {
+			return 0, nil
+		}
+		if n, err = strconv.Atoi(text); err != nil || n < 1 || n > 1<<40 {
+			return 0, &scheduler.InvalidError{Fields: []scheduler.FieldError{{Field: field, Rule: "a whole number, 1 and up"}}}
+		}
+		return n, nil
+	}
+	var timeout, within, pause int
+	for field, into := range map[string]*int{"concurrency": &e.Concurrency, "breaker_failures": &e.BreakerFailures, "timeout_ms": &timeout,
+		"complete_within_ms": &within, "breaker_pause_ms": &pause} {
+		n, err := whole(field)
+		if err != nil {
+			return "", err
+		}
+		*into = n
+	}
+	e.Timeout, e.CompleteWithin, e.BreakerPause = time.Duration(timeout)*time.Millisecond, time.Duration(within)*time.Millisecond, time.Duration(pause)*time.Millisecond
+	if text := form.Get("rate"); text != "" {
+		rate, err := strconv.ParseFloat(text, 64)
+		if err != nil || rate == 0 {
+			return "", &scheduler.InvalidError{Fields: []scheduler.FieldError{{Field: "rate", Rule: "0.001 to 10000"}}}
+		}
+		e.Rate = rate
+	}
+	stored, secret, err := u.client.SetEndpoint(r.Context(), e)
+	if err != nil || secret == "" {
+		return fmt.Sprintf("Endpoint %s is stored.", stored.Name), err
+	}
+	return fmt.Sprintf("Endpoint %s is stored. Keep its secret, it is shown this once: %s", stored.Name, secret), nil
+}
+
+// listed splits a list at commas and spaces.
+func listed(text string) []string {
+	return strings.FieldsFunc(text, func(c rune) bool { return c == ',' || c == ' ' })
 }

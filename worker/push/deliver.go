@@ -40,6 +40,8 @@ type parcel struct {
 	CreatedAt   time.Time       `json:"created_at"`
 	Schedule    *string         `json:"schedule"`
 	TickAt      *time.Time      `json:"tick_at"`
+	Topic       *string         `json:"topic"`
+	MessageID   *string         `json:"message_id"`
 	Checkpoint  json.RawMessage `json:"checkpoint"`
 	CompleteMS  int64           `json:"complete_within_ms"` // after an answer of 202
 }
@@ -54,6 +56,10 @@ func newParcel(to *target, task *worker.Task[json.RawMessage]) parcel {
 	if !task.TickAt.IsZero() {
 		tick := task.TickAt.UTC()
 		p.TickAt = &tick
+	}
+	if task.Topic != "" {
+		message := strconv.FormatInt(task.MessageID, 10)
+		p.Topic, p.MessageID = &task.Topic, &message
 	}
 	return p
 }

@@ -58,9 +58,9 @@ func newAllowList(entries []string) (allowList, error) {
 	list := allowList{names: map[string]bool{}}
 	for _, entry := range entries {
 		name := canonical(entry)
-		if p, err := netip.ParsePrefix(entry); err == nil && p == p.Masked() {
+		if p, err := netip.ParsePrefix(entry); err == nil && p == p.Masked() && !p.Addr().Is4In6() {
 			list.prefixes = append(list.prefixes, p)
-		} else if a, err := netip.ParseAddr(entry); err == nil {
+		} else if a, err := netip.ParseAddr(entry); err == nil && a.Zone() == "" {
 			list.prefixes = append(list.prefixes, netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()))
 		} else if hostName.MatchString(name) && strings.Trim(name, "0123456789.") != "" {
 			list.names[name] = true

@@ -96,7 +96,7 @@ func TestAllowList(t *testing.T) {
 			t.Errorf("%s at %s: %v", c.host, c.address, got)
 		}
 	}
-	for _, bad := range []string{"", "10.0.0.1/8", "10.0.0.0/33", "a b", "http://localhost", "localhost:80", "-x", "1.2.3", "*", "a/b"} {
+	for _, bad := range []string{"::ffff:10.0.0.0/104", "fe80::1%eth0", "", "10.0.0.1/8", "10.0.0.0/33", "a b", "http://localhost", "localhost:80", "-x", "1.2.3", "*", "a/b"} {
 		if _, err := newAllowList([]string{bad}); err == nil || !strings.Contains(err.Error(), "Config.Allow") {
 			t.Errorf("%q: %v", bad, err)
 		}

@@ -283,6 +283,28 @@ func TestDelivery(t *testing.T) {
 	}
 }
 
+// A task that a message made says so, as at the other doors.
+func TestDeliveryOfAMessage(t *testing.T) {
+	t.Parallel()
+	bodies := make(chan map[string]any, 1)
+	r := newRig(t, scheduler.NewEndpoint{}, func(_ http.ResponseWriter, q *http.Request) {
+		var body map[string]any
+		_ = json.NewDecoder(q.Body).Decode(&body)
+		bodies <- body
+	})
+	r.push(push.Config{})
+	if _, err := r.client.SetSubscription(t.Context(), scheduler.NewSubscription{Name: "s", Pattern: "order.*", Kind: "k"}); err != nil {
+		t.Fatal(err)
+	}
+	published, err := r.client.Publish(t.Context(), scheduler.NewMessage{Topic: "order.created"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body := <-bodies; body["topic"] != "order.created" || body["message_id"] != fmt.Sprint(published.ID) {
+		t.Errorf("%v, want message %d", body, published.ID)
+	}
+}
+
 // Each answer makes of the task what the table in docs/guides/push.md says.
 func TestWhatAnswersMakeOfATask(t *testing.T) {
 	t.Parallel()

@@ -102,6 +102,12 @@ test('an answer that never comes is an error', async (t) => {
   await assert.rejects(new Client({ url, timeoutMs: 50, retries: 0 }).task(id), { name: 'ConnectionError', sent: true });
 });
 
+test('an address and a token that can not be sent are refused, and not shown', () => {
+  for (const bad of [{ url: 'http://ann:a-secret@x' }, { url: 'http://x', token: 'a-secret\n' }]) {
+    assert.throws(() => new Client(bad), (error) => error instanceof TypeError && !error.message.includes('a-secret'));
+  }
+});
+
 test('wait asks until it is done, or time is over', async (t) => {
   const { url, requests } = await fake(t, (_, n) => ({ body: { id, done: n === 3 } }));
   assert.equal((await new Client({ url }).wait(id)).done, true);

@@ -106,6 +106,36 @@ test('what is no JSON fails for good', async (t) => {
   assert.deepEqual(outcomes(requests).map(({ op, error, retryable }) => [op, error?.code, retryable]), Array(3).fill(['fail', 'bad_result', false]));
 });
 
+test('what the server does not take is left out', async (t) => {
+  const large = ({ body }) => JSON.stringify(body ?? '').includes('too large');
+  const { url, requests } = await serverOf(t, [task(1)], (it) => (large(it) ? { status: 422, body: { code: 'validation_failed' } } : undefined));
+  const worker = make(url);
+  worker.handle('x', async (it) => {
+    assert.throws(() => it.progress(1, 2, 'half', { n: 1n }), TypeError); // what is no JSON never leaves
+    await assert.rejects(it.saveCheckpoint(1n), TypeError);
+    it.log('a line');
+    await assert.rejects(it.saveCheckpoint('too large'), { code: 'validation_failed' });
+    it.progress(1, 2, 'half', 'too large');
+    worker.stop();
+    return 'well done';
+  });
+  await worker.run();
+  assert.deepEqual(outcomes(requests.filter((it) => !large(it))), [{ lease: 'l1', op: 'complete', result: 'well done', logs: [{ message: 'a line' }] }]);
+});
+
+test('what can not be sent fails for good', async (t) => {
+  const { url, requests } = await serverOf(t, [task(1)]);
+  const worker = make(url);
+  worker.handle('x', (it) => {
+    const data = {};
+    it.progress(1, 2, 'half', data);
+    data.later = 1n;
+    worker.stop();
+  });
+  await worker.run();
+  assert.deepEqual(outcomes(requests).map(({ op, error }) => [op, error?.code]), [['fail', 'bad_result']]);
+});
+
 test('a lost lease stops its task and nothing more is said of it', async (t) => {
   const lost = deferred();
   const { url, requests } = await serverOf(t, [task(1)], ({ path }) => {

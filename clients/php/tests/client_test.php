@@ -84,24 +84,23 @@ foreach (['', 'localhost', 'ftp://x', 'http://', 'http://x?y'] as $url) {
     thrown("the URL '$url'", InvalidArgumentException::class, fn () => new Client($url));
 }
 
-// Topics, where the server has them.
-$subscription = ['pattern' => 'order.*', 'kind' => 'topic.kind', 'queue' => 'topic'];
-try {
-    $client->call('PUT', '/v1/subscriptions/php', $subscription);
-    $published = $client->publish('order.created', ['id' => 7], requestId: 'message-7');
-    check('published', [$published['topic'], array_column($published['tasks'], 'queue')], ['order.created', ['topic']]);
-    check('published once', $client->publish('order.created', ['id' => 7], requestId: 'message-7')['id'], $published['id']);
-    check('its payload', $client->task($published['tasks'][0]['id'])->payload, ['id' => 7]);
-    $pdo = pdo();
-    $pdo->beginTransaction();
-    (new PgScheduler\Database($pdo))->publish('order.paid');
-    $pdo->rollBack();
-    $message = (new PgScheduler\Database($pdo))->publish('order.paid', ['id' => 8], 'key');
-    check('by SQL, once', (new PgScheduler\Database($pdo))->publish('order.paid', ['id' => 8], 'key'), $message);
-    check('two tasks', count($client->tasks(queue: 'topic')->items), 2);
-} catch (NotFound) {
-    echo "this server has no topics\n";
+foreach (['http://ann:a-secret@x', 'http://a-secret@x'] as $url) {
+    check('a URL with a password', str_contains(thrown('it', InvalidArgumentException::class, fn () => new Client($url))->getMessage(), 'a-secret'), false);
 }
+
+// Topics.
+$client->call('PUT', '/v1/subscriptions/php', ['pattern' => 'order.*', 'kind' => 'topic.kind', 'queue' => 'topic']);
+$published = $client->publish('order.created', ['id' => 7], requestId: 'message-7');
+check('published', [$published['topic'], array_column($published['tasks'], 'queue')], ['order.created', ['topic']]);
+check('published once', $client->publish('order.created', ['id' => 7], requestId: 'message-7')['id'], $published['id']);
+check('its payload', $client->task($published['tasks'][0]['id'])->payload, ['id' => 7]);
+$pdo = pdo();
+$pdo->beginTransaction();
+(new PgScheduler\Database($pdo))->publish('order.paid');
+$pdo->rollBack();
+$message = (new PgScheduler\Database($pdo))->publish('order.paid', ['id' => 8], 'key');
+check('by SQL, once', (new PgScheduler\Database($pdo))->publish('order.paid', ['id' => 8], 'key'), $message);
+check('two tasks', count($client->tasks(queue: 'topic')->items), 2);
 
 // A server that breaks its connections: what may be repeated is, and is done once.
 $listen = stream_socket_server('tcp://127.0.0.1:0');

@@ -62,6 +62,20 @@ client()->cancel($cancelled);
 check('cancelled', [$finished($cancelled), client()->task($cancelled)->state], [3, 'cancelled']);
 unset($worker);
 
+// No job outlives its worker: neither when the process that forked it is killed, nor when the whole worker is.
+$gone = fn (int $pid): bool => !is_file("/proc/$pid/cmdline") || file_get_contents("/proc/$pid/cmdline") === '';
+foreach (['child', 'parent'] as $victim) {
+    $worker = $resque($victim);
+    $lasting = $enqueue('Lasting_Job', null, $victim);
+    [$job, $child] = array_map(intval(...), explode(' ', until('it works', fn () => messages($lasting)[0] ?? null)));
+    $victim === 'child' ? posix_kill($child, SIGKILL) : $worker->signal(SIGKILL);
+    until("the job dies with the $victim", fn () => $gone($job));
+    if ($victim === 'child') {
+        check('a job whose process is killed', [$finished($lasting), client()->task($lasting)->error['code']], [3, 'worker_crashed']);
+    }
+    unset($worker);
+}
+
 // Queues in their order; all queues; several processes.
 $last = $enqueue('Hello_Job', ['name' => 'b'], 'b');
 $first = $enqueue('Hello_Job', ['name' => 'a'], 'a');

@@ -12,6 +12,16 @@ $door = $argv[1];
 $start = fn (string $queue, array $env = []): Program => $door === 'http' ? worker($queue, $env)
     : children($queue, ['--lease-ttl', '5s', '--heartbeat', '1s', ...(isset($env['PROCESSES']) ? ['--procs', $env['PROCESSES']] : [])]);
 $worker = $start('q');
+
+// What takes its time, beside all else: handlers that look at nothing, and one longer than its lease that says nothing.
+$slow = $start('slow', ['PROCESSES' => '4']);
+$deaf = submit('slow', 'deaf');
+$timed = submit('slow', 'deaf', timeoutMs: 300, maxAttempts: 1);
+$stopped = submit('slow', 'stop', timeoutMs: 300, maxAttempts: 1);
+$long = submit('slow', 'sleep', ['seconds' => 8]);
+in_state($deaf->id, 'running');
+client()->cancel($deaf->id);
+
 $task = fn (string $kind, mixed $payload = [], mixed ...$more) => ended(submit('q', $kind, $payload, ...$more)->id);
 $error = fn (string $kind, mixed $payload = [], int $attempts = 1) => $task($kind, $payload, maxAttempts: $attempts)->error;
 
@@ -50,18 +60,14 @@ check('checkpoint', [$c->result['from'], $c->result['now']], [2, 3]);
 check('a checkpoint that is too big', str_contains($task('big.checkpoint')->result, '262144'), true);
 check('fork', $task('fork')->result, 'forked');
 
-$deaf = submit('q', 'deaf');
-in_state($deaf->id, 'running');
-client()->cancel($deaf->id);
 check('a handler that looks at nothing', ended($deaf->id)->state, 'cancelled');
 until('finally', fn () => in_array('cleaned up', messages($deaf->id), true));
-check('timeout', $task('deaf', timeoutMs: 300, maxAttempts: 1)->error['code'], 'timeout');
-check('timeout of a child that is stopped', $task('stop', timeoutMs: 300, maxAttempts: 1)->error['code'], 'timeout');
-
-// Longer than the lease, without a word.
-$long = submit('q', 'sleep', ['seconds' => 8]);
+check('timeout', ended($timed->id)->error['code'], 'timeout');
+check('timeout of a child that is stopped', ended($stopped->id)->error['code'], 'timeout');
 $slept = ended($long->id);
 check('a long handler keeps its lease', [$slept->state, $slept->attempt], ['completed', 1]);
+$slow->signal(SIGTERM);
+check('the slow one drained', $slow->exit(), 0);
 
 // SIGTERM: what runs is finished, nothing more is taken.
 $last = submit('q', 'sleep', ['seconds' => 2]);
@@ -99,21 +105,18 @@ check('three processes', count(array_unique(array_map(fn ($id) => ended($id)->re
 unset($crew);
 
 if ($door === 'http') {
-    // A drain that lasts too long hands back.
+    // A drain that lasts too long hands back; twice the signal, at once.
     $hasty = worker('hasty', ['DRAIN_SECONDS' => '1']);
-    $slow = submit('hasty', 'sleep', ['seconds' => 600]);
-    until('it sleeps', fn () => messages($slow->id) === ['sleeps']);
+    $hastier = worker('hastier');
+    $one = submit('hasty', 'sleep', ['seconds' => 600]);
+    $two = submit('hastier', 'sleep', ['seconds' => 600]);
+    until('they sleep', fn () => [messages($one->id), messages($two->id)] === [['sleeps'], ['sleeps']]);
     $hasty->signal(SIGTERM);
-    check('handed back', [$hasty->exit(), client()->task($slow->id)->state, client()->task($slow->id)->failures], [0, 'ready', 0]);
-
-    // Twice the signal: at once.
-    $hasty = worker('hasty');
-    in_state($slow->id, 'running');
-    $hasty->signal(SIGTERM);
+    $hastier->signal(SIGTERM);
     usleep(100_000);
-    $hasty->signal(SIGTERM);
-    check('handed back at once', [$hasty->exit(), client()->task($slow->id)->state], [0, 'ready']);
-    client()->cancel($slow->id);
+    $hastier->signal(SIGTERM);
+    check('handed back', [$hasty->exit(), client()->task($one->id)->state, client()->task($one->id)->failures], [0, 'ready', 0]);
+    check('handed back at once', [$hastier->exit(), client()->task($two->id)->state], [0, 'ready']);
 
     // New children after so many tasks, or so much memory; options of PHP reach them.
     $frail = worker('frail', ['MAX_TASKS' => '2'], ['-d', 'memory_limit=1G']);

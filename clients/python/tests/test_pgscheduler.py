@@ -144,6 +144,9 @@ class ClientTest(unittest.TestCase):
         for url, error in ((None, TypeError), ("localhost:8080", ValueError), ("ftp://x", ValueError)):
             with self.assertRaises(error):
                 Client(url)
+        with self.assertRaises(ValueError) as caught:
+            Client("http://x", "a-secret\n")
+        self.assertNotIn("a-secret", str(caught.exception))
 
     def test_watch_goes_on_where_the_stream_broke_off(self):
         def event(name, cursor, data):
@@ -250,6 +253,26 @@ class LeasesTest(unittest.TestCase):
         said = self.work([leased(i) for i in range(4)], lambda task: results[task.payload],
                          lambda request: (422, {"code": "validation_failed"}) if request["path"] == "/v1/leases/l3/complete" else None)
         self.assertEqual([(op, body["error"]["code"], body["retryable"]) for _, op, body in said if op == "fail"], [("fail", "bad_result", False)] * 4)
+
+    def test_what_the_server_does_not_take_is_left_out(self):
+        def handler(task):
+            with self.assertRaises(TypeError):
+                task.progress(1, 2, "half", {1, 2})  # what is no JSON never leaves
+            with self.assertRaises(TypeError):
+                task.save_checkpoint({1, 2})
+            task.log("a line")
+            with self.assertRaises(ProblemError):
+                task.save_checkpoint("too large")
+            task.progress(1, 2, data="too large")
+            return "well done"
+
+        said = self.work([leased(1)], handler, lambda request: (422, {"code": "validation_failed"}) if "too large" in json.dumps(request["body"]) else None)
+        self.assertEqual([(op, body) for _, op, body in said if "too large" not in json.dumps(body)],
+                         [("complete", {"result": "well done", "logs": [{"message": "a line"}]})])
+
+    def test_an_answer_of_another_server_ends_the_worker(self):
+        with self.assertRaises((KeyError, TypeError)):
+            self.work([], lambda task: None, lambda request: (200, {"hello": "world"}))
 
     def test_a_lost_lease(self):
         caught = []

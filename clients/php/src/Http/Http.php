@@ -35,6 +35,9 @@ final class Http
         if (!is_array($parts) || !in_array($parts['scheme'] ?? '', ['http', 'https'], true) || ($parts['host'] ?? '') === '' || isset($parts['query'])) {
             throw new \InvalidArgumentException("$url is not the URL of a scheduler, as http://127.0.0.1:8080");
         }
+        if (isset($parts['user']) || isset($parts['pass'])) {
+            throw new \InvalidArgumentException('the URL of a scheduler has no user and password; the token is given by itself');
+        }
         $tls = $parts['scheme'] === 'https';
         $this->base = rtrim($url, '/');
         $this->host = $parts['host'] . (isset($parts['port']) ? ":{$parts['port']}" : '');

@@ -23,6 +23,7 @@ final class Handler
 
     private bool $first = true;
     private ?int $status = null; // of the fork that ended
+    private ?Guard $guard = null;
 
     /** @param ?bool $fork null: when pcntl is there */
     public function __construct(private ?bool $fork = null)
@@ -44,6 +45,7 @@ final class Handler
         }
         if ($this->first) {
             $this->first = false;
+            $this->guard = Guard::start();
             \Resque_Event::trigger('beforeFirstFork', null);
         }
         \Resque_Event::trigger('beforeFork', $job);
@@ -72,12 +74,14 @@ final class Handler
         }
         if ($pid === 0) {
             fclose($pair[0]);
+            $this->guard?->leave();
             foreach ([SIGTERM, SIGINT, SIGQUIT] as $signal) {
                 pcntl_signal($signal, SIG_DFL);
             }
             $this->alone($job, $pair[1]);
             exit(0);
         }
+        $this->guard?->job($pid);
         fclose($pair[1]);
         stream_set_blocking($pair[0], false);
         $said = '';
@@ -86,6 +90,7 @@ final class Handler
             $said = $this->listen($pair[0], $task, $pid);
         } finally {
             $status = $this->reap($pid);
+            $this->guard?->job(0);
         }
         $answer = json_decode($said, true);
         if (is_array($answer) && isset($answer['ok'])) {

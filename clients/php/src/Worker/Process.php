@@ -115,6 +115,9 @@ final class Process
             array_push($said, ...$this->rest());
             array_push($frames, ...$this->take(3));
             $how = $status['signaled'] ? "killed by signal {$status['termsig']}" : "exit code {$status['exitcode']}";
+            if (function_exists('posix_kill')) {
+                posix_kill(-$this->pid, 9); // what it started, and left behind in its group
+            }
             $this->ended = $how . ($this->lastWords === '' ? '' : ": $this->lastWords");
         }
         return [...$said, ...$frames];

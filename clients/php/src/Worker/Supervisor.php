@@ -164,7 +164,7 @@ final class Supervisor
         }
         $this->assign($now);
         if ($this->state === 'quiet') {
-            $this->pollAt = $now + min(5.0, $this->options->ttlMs / 3000);
+            $this->pollAt = $now + min(2.0, $this->options->ttlMs / 3000);
         }
     }
 

@@ -94,6 +94,15 @@ class Sleeping_Job
     }
 }
 
+class Lasting_Job
+{
+    public function perform()
+    {
+        echo getmypid(), ' ', posix_getppid(), "\n";
+        sleep(600);
+    }
+}
+
 class Progress_Job
 {
     public function perform()
