@@ -67,4 +67,8 @@ const server = createServer(async (request, response) => {
   response.writeHead(code, { 'content-type': 'application/json', 'cache-control': 'no-store', ...headers }).end(JSON.stringify(body) + '\n');
 });
 server.listen(Number(process.env.PORT ?? 8000), '127.0.0.1', () => console.log(`orders: http://127.0.0.1:${server.address().port}/orders`));
-process.once('SIGTERM', () => server.close(() => process.exit()) && server.closeIdleConnections());
+process.once('SIGTERM', () => { // what is being answered is answered
+  server.close(() => process.exit());
+  server.closeIdleConnections();
+  setTimeout(() => server.closeAllConnections(), 3000); // who has connected and asks nothing
+});
