@@ -126,7 +126,10 @@ var kinds = map[string]handler{
 		<-ctx.Done()
 		return outcome{failure: &failure{message: context.Cause(ctx).Error(), code: "cancelled"}}, nil
 	},
-	"conformance.sleep": func(ctx context.Context, _ wireTask, args arguments, _ teller) (outcome, error) {
+	"conformance.sleep": func(ctx context.Context, _ wireTask, args arguments, tell teller) (outcome, error) {
+		if err := tell.log("log", "sleeps"); err != nil {
+			return outcome{}, err
+		}
 		select {
 		case <-time.After(time.Duration(args.Milliseconds) * time.Millisecond):
 			return outcome{result: map[string]int{"slept": args.Milliseconds}}, nil

@@ -63,6 +63,7 @@ const kinds = {
   }),
 
   async sleep(task) {
+    task.log('sleeps');
     await sleep(task.payload.ms, undefined, { signal: task.signal });
     return { slept: task.payload.ms };
   },

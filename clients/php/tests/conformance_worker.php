@@ -57,6 +57,7 @@ $worker->handle('conformance.wait', function (Task $task): never {
     throw new Cancelled('cancelled');
 });
 $worker->handle('conformance.sleep', function (Task $task): array {
+    $task->log('sleeps');
     $until = microtime(true) + $task->payload['ms'] / 1000;
     while (($left = $until - microtime(true)) > 0) {
         usleep((int) (1e6 * $left)); // a signal ends it early

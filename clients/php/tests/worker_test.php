@@ -117,6 +117,8 @@ if ($door === 'http') {
     $hastier->signal(SIGTERM);
     check('handed back', [$hasty->exit(), client()->task($one->id)->state, client()->task($one->id)->failures], [0, 'ready', 0]);
     check('handed back at once', [$hastier->exit(), client()->task($two->id)->state], [0, 'ready']);
+    client()->cancel($one->id);
+    client()->cancel($two->id);
 
     // New children after so many tasks, or so much memory; options of PHP reach them.
     $frail = worker('frail', ['MAX_TASKS' => '2'], ['-d', 'memory_limit=1G']);

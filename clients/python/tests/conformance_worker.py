@@ -91,6 +91,7 @@ def wait(task):
 
 @worker.handle("conformance.sleep")
 def sleep(task):
+    task.log("sleeps")
     task.sleep(task.payload["ms"] / 1000)
     return {"slept": task.payload["ms"]}
 
