@@ -124,11 +124,11 @@ declare
   v_rule text;
   v_print bytea;
   v_id bigint;
-  v_at timestamptz;
+  v_at timestamptz := clock_timestamp(); -- of the call, the same in the message and under its key
   v_subs scheduler.subscriptions[];
   v_ids uuid[];
   v_tasks jsonb;
-  v_found bytea;
+  v_first scheduler.message_keys;
 begin
   select c.field, c.rule into v_field, v_rule from (values
     ('topic', fan_out.topic is null or fan_out.topic !~ '^[A-Za-z0-9_:-]+([.][A-Za-z0-9_:-]+)*$' or octet_length(fan_out.topic) > 255,
@@ -157,25 +157,23 @@ begin
     v_print := sha256(convert_to(fan_out.payload::text, 'UTF8'));
     -- A row in the way can vanish between the two statements; then the insert is tried again.
     for i in 1..100 loop
-      insert into scheduler.message_keys as k (topic, key, fingerprint, message_id, tasks)
-      values (fan_out.topic, fan_out.idempotency_key, v_print, v_id, v_tasks)
+      insert into scheduler.message_keys as k (topic, key, fingerprint, message_id, tasks, published_at)
+      values (fan_out.topic, fan_out.idempotency_key, v_print, v_id, v_tasks, v_at)
       on conflict do nothing;
       exit when found;
-      select k.message_id, k.published_at, k.tasks, k.fingerprint into v_id, v_at, v_tasks, v_found
-        from scheduler.message_keys k where k.topic = fan_out.topic and k.key = fan_out.idempotency_key;
+      select * into v_first from scheduler.message_keys k where k.topic = fan_out.topic and k.key = fan_out.idempotency_key;
       if found then
-        if v_found <> v_print then
-          raise exception 'idempotency key % was first used with a different request, for message %', fan_out.idempotency_key, v_id
-            using errcode = 'unique_violation', constraint = 'message_keys_pkey', detail = v_id::text, hint = 'Use a new key for a new request.';
+        if v_first.fingerprint <> v_print then
+          raise exception 'idempotency key % was first used with a different request, for message %', fan_out.idempotency_key, v_first.message_id
+            using errcode = 'unique_violation', constraint = 'message_keys_pkey', detail = v_first.message_id::text, hint = 'Use a new key for a new request.';
         end if;
-        return query select v_id, v_at, v_tasks, true;
+        return query select v_first.message_id, v_first.published_at, v_first.tasks, true;
         return;
       end if;
     end loop;
   end if;
 
-  insert into scheduler.messages as m (id, topic, payload, tasks) values (v_id, fan_out.topic, fan_out.payload, cardinality(v_ids))
-  returning m.published_at into v_at;
+  insert into scheduler.messages (id, topic, payload, tasks, published_at) values (v_id, fan_out.topic, fan_out.payload, cardinality(v_ids), v_at);
   insert into scheduler.tasks (id, queue, kind, payload, priority, max_attempts, timeout_ms, backoff_ms, trace, topic, message_id)
   select v_ids[s.nr], s.queue, s.kind, fan_out.payload, s.priority, s.max_attempts, s.timeout_ms, s.backoff_ms, fan_out.trace, fan_out.topic, v_id
   from unnest(v_subs) with ordinality as s (name, pattern, path, kind, queue, priority, max_attempts, timeout_ms, backoff_ms, created_at, updated_at, nr)

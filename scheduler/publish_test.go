@@ -96,7 +96,7 @@ func TestPublishUnderAKeyOnce(t *testing.T) {
 	must(t, r.client.DeleteSubscription(r.ctx, "all"))
 	p, err := r.client.Publish(r.ctx, message)
 	must(t, err)
-	if !p.Replayed || p.ID != fresh[0].ID || p.Tasks[0] != fresh[0].Tasks[0] || !p.PublishedAt.Equal(fresh[0].PublishedAt) && p.PublishedAt.After(fresh[0].PublishedAt) {
+	if !p.Replayed || p.ID != fresh[0].ID || p.Tasks[0] != fresh[0].Tasks[0] || !p.PublishedAt.Equal(fresh[0].PublishedAt) {
 		t.Errorf("again came %+v, first %+v", p, fresh[0])
 	}
 	if id := read[int64](r, `select scheduler.publish('a.b', '{"n":1}', 'schlüssel')`); id != p.ID {
