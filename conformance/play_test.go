@@ -223,8 +223,12 @@ func (p *play) request(s step) error {
 	}, func() bool { return only })
 }
 
-// lose takes a running task from its worker, by a DELETE of that worker.
+// lose takes a running task from its worker: by a DELETE of a worker over HTTP, and by stopping the parent of a child until it
+// counts as dead.
 func (p *play) lose(id string) error {
+	if p.door == doorChild {
+		return p.freeze(id)
+	}
 	task, err := p.call("GET", "/v1/tasks/"+id, nil)
 	if err != nil {
 		return err
@@ -235,6 +239,24 @@ func (p *play) lose(id string) error {
 	}
 	_, err = p.call("DELETE", "/v1/workers/"+url.PathEscape(worker), nil)
 	return err
+}
+
+// freeze stops the workers, not their children, until the task was taken from them.
+func (p *play) freeze(id string) error {
+	for _, w := range p.workers {
+		w.signal(syscall.SIGSTOP)
+		defer w.signal(syscall.SIGCONT)
+	}
+	return eventually(func() error {
+		task, err := p.call("GET", "/v1/tasks/"+id, nil)
+		if err != nil {
+			return err
+		}
+		if state, err := at(task, "/state"); err != nil || state == "running" {
+			return errors.Join(errors.New("it is running still"), err)
+		}
+		return nil
+	}, nil)
 }
 
 // work starts a worker.
