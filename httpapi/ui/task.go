@@ -52,9 +52,13 @@ func (u *UI) task(r *http.Request) (*screen, error) {
 	var attempts []scheduler.Attempt
 	var audit []scheduler.Audit
 	group, ctx := errgroup.WithContext(r.Context())
-	group.Go(func() (err error) { d.Task, err = u.client.Task(ctx, id); return err })
+	group.Go(func() (err error) {
+		if d.Task, err = u.client.Task(ctx, id); err == nil {
+			d.Lines, err = u.client.Logs(ctx, id, 0, logRows) // after the task: nobody follows one that is done, so no line may lack
+		}
+		return err
+	})
 	group.Go(func() (err error) { attempts, err = u.client.Attempts(ctx, id); return err })
-	group.Go(func() (err error) { d.Lines, err = u.client.Logs(ctx, id, 0, logRows); return err })
 	group.Go(func() (err error) {
 		audit, _, err = u.client.Audit(ctx, scheduler.AuditFilter{Task: id, Limit: 100})
 		return err

@@ -112,7 +112,7 @@ function line(l) {
   const log = $("#log");
   if (!log || l.id <= last) return;
   last = l.id;
-  const bottom = log.scrollHeight - log.scrollTop - log.clientHeight < 40, item = document.createElement("li");
+  const item = document.createElement("li");
   const part = (tag, className, text) => item.append(Object.assign(document.createElement(tag), { className, textContent: text }), " ");
   item.className = l.stream;
   part("time", "", new Date(l.at).toISOString().slice(11, 19));
@@ -120,9 +120,23 @@ function line(l) {
   item.firstChild.dataset.clock = "";
   part("span", "attempt dim", l.attempt);
   part("span", "line", l.message);
+  append(log, item);
+}
+function append(log, item) {
+  const bottom = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
   log.append(item);
   while (log.children.length > 2000) log.firstChild.remove();
   if (bottom) log.scrollTop = log.scrollHeight;
+}
+
+// catchUp takes lines from a page that was read again: the stream of a task that is done may have been closed before they came.
+function catchUp(fresh) {
+  const log = $("#log");
+  for (const item of log ? fresh.querySelectorAll("#log li") : []) {
+    if (Number(item.dataset.line) <= last) continue;
+    last = Number(item.dataset.line);
+    append(log, item);
+  }
 }
 
 // refresh reads the page again and puts its regions in the place of those shown. What is selected, focused or being typed stays.
@@ -142,6 +156,7 @@ async function refresh() {
       const other = fresh.getElementById(region.id);
       if (other && !region.contains(typing())) swap(region, other);
     }
+    catchUp(fresh);
     say("live");
   } catch {
     say("waiting for the server");

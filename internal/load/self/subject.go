@@ -2,6 +2,7 @@ package self
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -94,6 +95,8 @@ func (s *subject) Work(ctx context.Context, handle func(at int64)) (stop func() 
 		err := w.Run(life)
 		if life.Err() == nil {
 			s.setup.Fail(fmt.Errorf("the worker ended by itself: %w", err))
+		} else if errors.Is(err, context.Canceled) { // others were done before it was entered
+			err = nil
 		}
 		ended <- err
 	}()
