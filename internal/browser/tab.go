@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -134,10 +135,29 @@ func (b *Tab) Go(url string) {
 	b.bounded("open "+url, chromedp.Navigate(url))
 }
 
-// Click clicks what a CSS selector finds, once it can be seen.
+// Click clicks what a CSS selector finds, once it can be seen. A live page may replace that before it is clicked: then what has
+// come in its place is.
 func (b *Tab) Click(css string) {
 	b.t.Helper()
-	b.bounded("click "+css, chromedp.Click(chromedp.CSS(css)))
+	ctx, cancel := context.WithTimeout(b.ctx, within)
+	defer cancel()
+	err := chromedp.Do(ctx, chromedp.Click(chromedp.CSS(css)))
+	for err != nil && ctx.Err() == nil && replaced(err) {
+		err = chromedp.Do(ctx, chromedp.Click(chromedp.CSS(css)))
+	}
+	if err != nil {
+		b.t.Fatalf("browser: click %s: %v; the page is\n%s", css, err, b.text())
+	}
+}
+
+// replaced reports whether an element went while it was being looked at, which is before it is clicked.
+func replaced(err error) bool {
+	for _, text := range []string{"Could not find node", "No node with given id", "Node is detached", "does not have a layout object", "Could not compute box model"} {
+		if strings.Contains(err.Error(), text) {
+			return true
+		}
+	}
+	return false
 }
 
 // Fill puts text into a field in the place of what is there.
