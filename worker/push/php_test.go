@@ -22,7 +22,7 @@ func TestReceiverOfTheGuide(t *testing.T) {
 	case err != nil && os.Getenv("CI") == "true":
 		t.Fatal(err)
 	case err != nil:
-		t.Skip("php is not installed")
+		t.Skip("there is no php; on Debian: apt-get install php-cli")
 	}
 	guide, err := os.ReadFile("../../docs/guides/push.md")
 	if err != nil {
