@@ -40,12 +40,7 @@ func open(t *testing.T, env ...string) *shop {
 	t.Helper()
 	e := example.Run(t, programs, env...)
 	e.AwaitPage()
-	db, err := pgx.Connect(t.Context(), e.Database)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close(t.Context()) })
-	return &shop{e, t, db}
+	return &shop{e, t, e.Connect()}
 }
 
 // number is what a query of one number finds.
