@@ -111,7 +111,7 @@ func (e *Example) stop(ended <-chan struct{}) {
 	_ = syscall.Kill(-e.cmd.Process.Pid, syscall.SIGINT)
 	select {
 	case <-ended:
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		e.t.Errorf("make run did not end:\n%s", e.output)
 	}
 	for _, pid := range append(started, e.cmd.Process.Pid) {
