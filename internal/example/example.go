@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -150,20 +151,19 @@ func (e *Example) Kill(words ...string) int {
 }
 
 // Processes lists the processes under this one whose command line holds all of the words, and none of those that stand behind a "!".
-// As long as a program that was started has not begun, its command line is that of the one that starts it. Linux only; elsewhere
-// there are none.
+// As long as a program that was started has not begun, its command line is that of the one that starts it. The youngest are looked
+// at first: those that end soon are among them, and a look at all takes long on a busy machine. Linux only; elsewhere there are none.
 func (e *Example) Processes(words ...string) (pids []int) {
 	parents, lines := map[int]int{}, map[int]string{}
-	files, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, file := range files {
-		stat, err := os.ReadFile(file)
+	for _, pid := range pidsDown() {
+		dir := filepath.Join("/proc", strconv.Itoa(pid))
+		stat, err := os.ReadFile(filepath.Join(dir, "stat"))
 		if err != nil {
 			continue // it has ended
 		}
-		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
 		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])) // state, parent, …
 		parents[pid], _ = strconv.Atoi(fields[1])
-		line, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "cmdline"))
+		line, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
 		lines[pid] = string(bytes.ReplaceAll(line, []byte{0}, []byte{' '}))
 	}
 	for pid, line := range lines {
@@ -171,6 +171,23 @@ func (e *Example) Processes(words ...string) (pids []int) {
 			pids = append(pids, pid)
 		}
 	}
+	return pids
+}
+
+// pidsDown are all processes, from the highest id.
+func pidsDown() (pids []int) {
+	proc, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer proc.Close()
+	names, _ := proc.Readdirnames(-1)
+	for _, name := range names {
+		if pid, err := strconv.Atoi(name); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	slices.SortFunc(pids, func(a, b int) int { return b - a })
 	return pids
 }
 
