@@ -358,21 +358,3 @@ func TestProbeThatComesToNothing(t *testing.T) {
 		t.Errorf("another url: %+v", e)
 	}
 }
-
-func TestEndedElsewhere(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	one, two := r.running(scheduler.NewTask{}), r.running(scheduler.NewTask{Queue: "q"})
-	gone := scheduler.Lease{Task: scheduler.NewTaskID(), Queue: "q", Worker: one.Worker, Attempt: 1}
-	later := two
-	later.Attempt++
-	places, err := r.client.EndedElsewhere(r.ctx, []scheduler.Lease{one, gone, two, later})
-	must(t, err)
-	if !cmp.Equal(places, []int{1, 3}) {
-		t.Error(places)
-	}
-	must(t, r.client.Complete(r.ctx, two, nil))
-	if places, err = r.client.EndedElsewhere(r.ctx, []scheduler.Lease{one, two}); err != nil || !cmp.Equal(places, []int{1}) {
-		t.Error(places, err)
-	}
-}

@@ -75,20 +75,3 @@ func (c *Client) EndpointSecrets(ctx context.Context) (map[string][]string, erro
 	}
 	return secrets, err
 }
-
-// EndedElsewhere returns which attempts do not run any more, as when somebody else ended them through their leases: their
-// places in the list.
-func (c *Client) EndedElsewhere(ctx context.Context, leases []Lease) ([]int, error) {
-	n := len(leases)
-	workers, ids, queues, attempts := make([]WorkerID, n), make([]TaskID, n), make([]Queue, n), make([]int32, n)
-	for i, l := range leases {
-		workers[i], ids[i], queues[i], attempts[i] = l.Worker, l.Task, l.Queue, int32(l.Attempt)
-	}
-	type row struct{ Place int }
-	list, err := all[row](ctx, c.hot, "look for ends elsewhere", sql.Elsewhere, pgx.StrictNamedArgs{"workers": workers, "ids": ids, "queues": queues, "attempts": attempts})
-	places := make([]int, len(list))
-	for i, r := range list {
-		places[i] = r.Place - 1
-	}
-	return places, err
-}

@@ -24,8 +24,8 @@ type Config struct {
 	// Heartbeat, TTL, Poll: as of worker.Config.
 	Heartbeat, TTL, Poll time.Duration
 
-	// DrainTimeout is how long Run waits for deliveries, and for tasks that were accepted by 202, once its context has
-	// ended, before it hands them back. 0: 30 s; negative: not at all.
+	// DrainTimeout is how long Run waits for deliveries, once its context has ended, before it hands them back. What was accepted by
+	// 202 it does not wait for. 0: 30 s; negative: not at all.
 	DrainTimeout time.Duration
 
 	// Name of the process, shown to people. "": host:pid.
@@ -44,7 +44,6 @@ type Pusher struct {
 	config  Config
 	http    *http.Client
 	agent   string
-	waits   waits
 	tallies tallies
 	changed chan struct{}
 	abort   chan struct{}
@@ -94,7 +93,6 @@ func (p *Pusher) Run(ctx context.Context) error {
 	defer end()
 	defer p.http.CloseIdleConnections()
 	duties.Go(func() { _ = p.client.Listen(life, worker.Channels(), p.hear) }) // always nil
-	duties.Go(func() { p.waits.run(life, p.client) })
 
 	p.follow(ctx, life)
 	p.each(func(l *line) { l.stop() })
