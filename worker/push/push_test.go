@@ -576,12 +576,127 @@ func TestAccepted(t *testing.T) {
 
 	r.submit(scheduler.NewTask{})
 	six := <-leases
-	p.cancel() // without patience: handed back
+	r.await("accepted", func() bool { return r.why(six.Task) == "accepted" })
+	p.cancel() // without patience: and yet it is not handed back
 	if err := p.wait(); err != nil {
 		t.Error(err)
 	}
-	if task := r.task(six.Task); task.State != scheduler.Ready || task.Failures != 0 {
-		t.Errorf("%s, %d failures", task.State, task.Failures)
+	if list, err := r.client.Workers(ctx); err != nil || len(list) != 0 {
+		t.Errorf("%d workers are left, %v", len(list), err)
+	}
+	if task := r.task(six.Task); task.State != scheduler.Running || r.endpoint().InFlight != 1 {
+		t.Errorf("%s, %d in flight", task.State, r.endpoint().InFlight)
+	}
+	if err := r.client.Complete(ctx, six, nil); err != nil {
+		t.Error(err)
+	}
+	if lines, err := r.client.Logs(ctx, six.Task, 0, 10); err != nil || len(lines) != 1 || !strings.Contains(lines[0].Message, "answered 202") {
+		t.Errorf("%+v, %v", lines, err)
+	}
+}
+
+// why is the first reason why a task does not run, or that it does.
+func (r *rig) why(id scheduler.TaskID) string {
+	r.t.Helper()
+	why, err := r.client.Explain(r.t.Context(), id)
+	if err != nil || len(why) == 0 {
+		r.t.Fatal(why, err)
+	}
+	return why[0].Code
+}
+
+// Three tasks that are all accepted, two at once: the third is delivered when one of the others has ended, by whichever process.
+func TestAcceptedTasksHoldTheConcurrency(t *testing.T) {
+	t.Parallel()
+	leases := make(chan scheduler.Lease, 10)
+	r := newRig(t, scheduler.NewEndpoint{CompleteWithin: time.Hour, Concurrency: 2}, func(w http.ResponseWriter, q *http.Request) {
+		lease, _ := scheduler.ParseLeaseToken(q.Header.Get("Scheduler-Lease"))
+		w.WriteHeader(202)
+		leases <- lease
+	})
+	r.push(push.Config{})
+	r.pushOn(r.open(), push.Config{})
+	var ids []scheduler.TaskID
+	for range 3 {
+		ids = append(ids, r.submit(scheduler.NewTask{}))
+	}
+	one, two := <-leases, <-leases
+	r.await("both accepted, and told", func() bool {
+		return r.why(one.Task) == "accepted" && r.why(two.Task) == "accepted" && r.endpoint().InFlight == 2
+	})
+	r.await("the third waits", func() bool {
+		for _, id := range ids {
+			if id != one.Task && id != two.Task {
+				return r.why(id) == "endpoint_busy"
+			}
+		}
+		return false
+	})
+	if len(leases) != 0 {
+		t.Fatal("a third was delivered")
+	}
+	if err := r.client.Complete(t.Context(), one, nil); err != nil {
+		t.Fatal(err)
+	}
+	three := <-leases
+	for _, lease := range []scheduler.Lease{two, three} {
+		if err := r.client.Complete(t.Context(), lease, nil); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, id := range ids {
+		if task := r.final(id); task.State != scheduler.Completed || task.Attempt != 1 {
+			t.Errorf("%s, attempt %d", task.State, task.Attempt)
+		}
+	}
+	r.await("slots", func() bool { return r.endpoint().InFlight == 0 })
+}
+
+// Who ends the task by its lease and answers all the same is well, and so is the log.
+func TestEndedByItsLeaseBeforeTheAnswer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, scheduler.NewEndpoint{BreakerFailures: 2}, nil)
+	p := r.push(push.Config{})
+	complete := func(l scheduler.Lease) error {
+		return r.client.Complete(context.Background(), l, json.RawMessage(`"by the lease"`))
+	}
+	fail := func(l scheduler.Lease) error {
+		_, err := r.client.Fail(context.Background(), l, scheduler.Failure{Message: "by the lease", Permanent: true})
+		return err
+	}
+	for i, c := range []struct {
+		status int
+		end    func(scheduler.Lease) error
+		state  scheduler.State
+		what   push.Outcome
+	}{{200, complete, scheduler.Completed, push.Delivered}, {202, complete, scheduler.Completed, push.Accepted}, {200, fail, scheduler.Failed, push.Delivered},
+		{410, fail, scheduler.Failed, push.Refused}} {
+		r.answers(func(w http.ResponseWriter, q *http.Request) {
+			lease, err := scheduler.ParseLeaseToken(q.Header.Get("Scheduler-Lease"))
+			if err == nil {
+				err = c.end(lease)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			w.WriteHeader(c.status)
+		})
+		before := p.Counts()["shop"][c.what]
+		task := r.final(r.submit(scheduler.NewTask{}))
+		if task.State != c.state || task.Attempt != 1 || task.State == scheduler.Failed && task.Failures != 1 {
+			t.Errorf("%d: %s, attempt %d, %d failures: %s", i, task.State, task.Attempt, task.Failures, text(task.Error))
+		}
+		r.await("counted", func() bool { return p.Counts()["shop"][c.what] == before+1 && r.endpoint().InFlight == 0 })
+	}
+	if e := r.endpoint(); e.State != scheduler.BreakerClosed || e.Failures != 0 || e.LastError != nil {
+		t.Errorf("%+v", e)
+	}
+	p.cancel()
+	if err := p.wait(); err != nil { // all is written and logged
+		t.Error(err)
+	}
+	if strings.Contains(r.logs.String(), "lease lost") || strings.Contains(r.logs.String(), "level=WARN") || strings.Contains(r.logs.String(), "level=ERROR") {
+		t.Error("what ended as it should is logged")
 	}
 }
 
