@@ -28,7 +28,7 @@ type RemoteWorker struct {
 	PID      int    `json:"pid,omitempty" minimum:"0" maximum:"2147483647"`
 	Version  string `json:"version,omitempty" maxLength:"100"`
 	Language string `json:"language,omitempty" maxLength:"100" example:"php 8.2"`
-	Slots    int    `json:"slots,omitempty" minimum:"0" maximum:"10000" doc:"Tasks that it runs at once. Default: 1"`
+	Slots    int    `json:"slots,omitempty" minimum:"0" maximum:"10000" doc:"Tasks that it runs at once. Default: max"`
 }
 
 // Leases is the answer to a call for tasks.

@@ -309,3 +309,25 @@ func TestAcceptRacesRescue(t *testing.T) {
 	}
 	t.Logf("%d of 240 were accepted in time", kept)
 }
+
+// A worker's load is what it says with its heartbeats, and before the first what it has leased.
+func TestTheLoadOfAWorkerBeforeItsFirstHeartbeat(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.submitN(3, scheduler.NewTask{})
+	worker := r.worker()
+	leased := r.lease(worker, 3)
+	load := func(want int) {
+		t.Helper()
+		if list, err := r.client.Workers(r.ctx); err != nil || len(list) != 1 || list[0].Running != want {
+			t.Errorf("%+v, %v, want %d", list, err, want)
+		}
+	}
+	load(3)
+	must(t, r.client.Complete(r.ctx, leased[0].Lease, nil))
+	load(2)
+	must(t, r.client.Accept(r.ctx, leased[1].Lease, "shop", time.Hour))
+	load(1)
+	must(t, second(r.client.Heartbeat(r.ctx, worker, scheduler.Beat{Running: 7})))
+	load(7)
+}
