@@ -21,6 +21,7 @@ type Deliveries struct {
 	Succeeded  bool   // one did
 	Failures   int    // since then
 	LastError  string // ""; none failed
+	Undecided  bool   // one ended and says nothing about the endpoint
 }
 
 // Turn is what a worker may do at an endpoint.
@@ -46,7 +47,7 @@ func (c *Client) TakeTurn(ctx context.Context, d Deliveries) (turn Turn, err err
 	batch.Queue(sql.EndpointLock, pgx.StrictNamedArgs{"name": d.Endpoint})
 	found := false
 	batch.Queue(sql.EndpointTurn, pgx.StrictNamedArgs{"name": d.Endpoint, "worker": d.Worker, "busy": d.Busy, "more": d.More, "unused": d.Unused,
-		"generation": d.Generation, "succeeded": d.Succeeded, "failures": d.Failures, "last_error": last}).Query(func(rows pgx.Rows) error {
+		"generation": d.Generation, "succeeded": d.Succeeded, "failures": d.Failures, "last_error": last, "undecided": d.Undecided}).Query(func(rows pgx.Rows) error {
 		list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Turn])
 		if len(list) == 1 {
 			turn, found = list[0], true
@@ -62,16 +63,29 @@ func (c *Client) TakeTurn(ctx context.Context, d Deliveries) (turn Turn, err err
 	return turn, nil
 }
 
-// EndpointSecrets returns what deliveries to each endpoint are signed with, by its name. Not to be shown or logged.
-func (c *Client) EndpointSecrets(ctx context.Context) (map[string][]string, error) {
+// EndpointSecret is what deliveries to an endpoint are signed with.
+type EndpointSecret struct {
+	Secrets   []string
+	UpdatedAt time.Time // the endpoint's at that time: when it is another one by now, the secrets may be others
+}
+
+// EndpointSecrets returns what deliveries to each endpoint are signed with, by its name, and sets the clock of Now. Not to be shown
+// or logged.
+func (c *Client) EndpointSecrets(ctx context.Context) (map[string]EndpointSecret, error) {
 	type row struct {
-		Name    string
-		Secrets []string
+		Name      string
+		Secrets   []string
+		UpdatedAt time.Time
+		Clock     time.Time
 	}
+	began := time.Now()
 	list, err := all[row](ctx, c.reads, "read secrets", sql.EndpointSecrets, nil)
-	secrets := map[string][]string{}
+	if len(list) > 0 {
+		c.ahead.note(list[0].Clock, began, time.Now())
+	}
+	secrets := map[string]EndpointSecret{}
 	for _, r := range list {
-		secrets[r.Name] = r.Secrets
+		secrets[r.Name] = EndpointSecret{r.Secrets, r.UpdatedAt}
 	}
 	return secrets, err
 }

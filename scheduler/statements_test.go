@@ -62,7 +62,7 @@ var feeds = map[string]any{
 	"endpoint_lock":      []string{"held"},
 	"endpoint_pause":     []string{"paused_at"},
 	"endpoint_resume":    []string{"name"},
-	"endpoint_secrets":   []string{"name", "secrets"},
+	"endpoint_secrets":   []string{"name", "secrets", "updated_at", "clock"},
 	"endpoint_set":       Endpoint{},
 	"endpoint_turn":      Turn{},
 	"endpoints":          Endpoint{},

@@ -1,6 +1,6 @@
 -- endpoint_turn: tells what came of a worker's deliveries and asks for more; with endpoint_lock before it in the same transaction.
 -- @name, @worker; @busy deliveries that it has, @more that it would begin, @unused of those it was allowed before; of @generation: whether one
--- @succeeded, @failures since, @last_error (NULL: none). Rows: 1: how many it may begin, if none: retry_ms until it is worth asking (0: when
+-- @succeeded, @failures since, @last_error (NULL: none), or one ended @undecided. Rows: 1: how many it may begin, if none: retry_ms until it is worth asking (0: when
 -- woken), the breaker's generation and state now. 0: no such endpoint. Locks: the endpoint, slots, lease rows. No limit is exceeded: one writer at a time.
 with gone as (
   delete from scheduler.endpoint_slots s
@@ -17,7 +17,7 @@ with gone as (
       and exists (select from scheduler.workers w where w.id = s.worker_id)), 0)::integer as others,
     (select count(*)::integer from mine m where m.runs) as accepted,
     e.state = 'half_open' and (not exists (select from scheduler.workers w where w.id = e.probe_worker)
-      or e.probe_worker = @worker and @busy::integer = 0) as probe_gone -- without an outcome
+      or e.probe_worker = @worker and (@busy::integer = 0 or @unused::integer > 0 or @undecided::boolean and e.generation = @generation)) as probe_gone -- without an outcome
   from scheduler.endpoints e where e.name = @name
 ), told as (
   select s.*,
@@ -42,6 +42,7 @@ with gone as (
   select g.*, case when g.heard <> 'due' then g.heard when g.n > 0 then 'half_open' else 'open' end as next from granted g
 ), slots as (
   insert into scheduler.endpoint_slots as s (endpoint, worker_id, slots) select d.name, @worker, @busy + d.n from decided d
+  where exists (select from scheduler.workers w where w.id = @worker) -- else it has ended, and tells the last of it
   on conflict (endpoint, worker_id) do update set slots = excluded.slots
 )
 update scheduler.endpoints e
@@ -60,7 +61,7 @@ from decided d
 where e.name = d.name
 returning d.n as granted, e.generation, e.state,
   case when d.n > 0 or @more = 0 or d.paused_at is not null then 0
-       when e.state = 'open' then greatest(1, ceil(extract(epoch from e.probe_at - d.at) * 1000))
-       when e.state = 'half_open' then 250
+       when d.heard = 'open' then greatest(1, ceil(extract(epoch from e.probe_at - d.at) * 1000))
+       when d.heard = 'half_open' then 250
        when d.fit = 0 then case when d.accepted > 0 then 250 else 500 end
        else greatest(1, ceil((1 - d.saved) / d.rate * 1000)) end::bigint as retry_ms

@@ -41,8 +41,11 @@ func (l *line) run(intake, life context.Context) {
 	life, end := context.WithCancel(life)
 	var telling sync.WaitGroup
 	telling.Go(func() { l.gate.run(life) }) // ends with life
-	defer telling.Wait()
-	defer end()
+	defer func() {
+		end()
+		telling.Wait()
+		l.gate.last(context.WithoutCancel(life))
+	}()
 	for {
 		w, err := l.newWorker()
 		if err == nil {
@@ -122,6 +125,7 @@ func (l *line) handle(ctx context.Context, task *worker.Task[json.RawMessage]) (
 	answer, err := l.pusher.deliver(ctx, to, task)
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, worker.ErrTimeout) { // says nothing about the endpoint
+			l.gate.waive(generation)
 			return nil, err
 		}
 		l.gate.note(generation, err.Error())

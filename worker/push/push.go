@@ -192,7 +192,7 @@ func (p *Pusher) follow(ctx, life context.Context) {
 func (p *Pusher) look(ctx, life context.Context, current map[string]*line) error {
 	ctx, cancel := context.WithTimeout(ctx, lookWithin)
 	defer cancel()
-	secrets, err := p.client.EndpointSecrets(ctx) // first: who is in the list has been there, and has changed since at worst
+	secrets, err := p.client.EndpointSecrets(ctx)
 	if err != nil {
 		return err
 	}
@@ -202,9 +202,13 @@ func (p *Pusher) look(ctx, life context.Context, current map[string]*line) error
 	}
 	there := map[string]bool{}
 	for _, e := range endpoints {
-		to, err := newTarget(e, secrets[e.Name])
+		if s, known := secrets[e.Name]; !known || !s.UpdatedAt.Equal(e.UpdatedAt) { // it was made or changed since: the next look has it
+			there[e.Name] = true
+			continue
+		}
+		to, err := newTarget(e, secrets[e.Name].Secrets)
 		if err != nil {
-			p.config.Logger.LogAttrs(ctx, slog.LevelWarn, "read endpoints", slog.Any("err", err)) // or made since; then the next look has them
+			p.config.Logger.LogAttrs(ctx, slog.LevelWarn, "read endpoints", slog.Any("err", err))
 			continue
 		}
 		there[e.Name] = true

@@ -335,6 +335,15 @@ func TestWhatAnswersMakeOfATask(t *testing.T) {
 		text     string
 	}{
 		{"200", say(200, "", "ok"), scheduler.Completed, 0, "", ""},
+		{"101", func(w http.ResponseWriter, _ *http.Request) { // and then nothing for ever
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			t.Cleanup(func() { conn.Close() })
+			fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		}, scheduler.Scheduled, 1, "http_101", "101 Switching Protocols"},
 		{"204", say(204, "", ""), scheduler.Completed, 0, "", ""},
 		{"302", say(302, "Location: /elsewhere", ""), scheduler.Scheduled, 1, "http_302", "302 Found"},
 		{"307", say(307, "Location: http://169.254.169.254/", ""), scheduler.Scheduled, 1, "http_307", "307 Temporary Redirect"},
@@ -449,6 +458,70 @@ func TestBreaker(t *testing.T) {
 		e := r.endpoint()
 		return e.State == scheduler.BreakerClosed && e.Failures == 0 && e.InFlight == 0 && e.LastSuccessAt != nil
 	})
+}
+
+// A probe that ends without telling anything, as when its task is cancelled, makes room for another, while an older delivery goes on.
+func TestProbeThatIsCancelled(t *testing.T) {
+	t.Parallel()
+	arrived := make(chan string, 10)
+	r := newRig(t, scheduler.NewEndpoint{BreakerFailures: 1, Concurrency: 3, BreakerPause: time.Hour}, nil)
+	hang := func(_ http.ResponseWriter, q *http.Request) {
+		_, _ = io.Copy(io.Discard, q.Body)
+		arrived <- q.Header.Get("Webhook-Id")
+		<-q.Context().Done()
+	}
+	r.answers(hang)
+	p := r.push(push.Config{DrainTimeout: -1})
+	r.submit(scheduler.NewTask{})
+	<-arrived
+	r.answers(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
+	r.submit(scheduler.NewTask{Backoff: []time.Duration{time.Hour}})
+	r.await("open", func() bool { return r.endpoint().State == scheduler.BreakerOpen })
+	r.answers(hang)
+	one, two := r.submit(scheduler.NewTask{Priority: 1}), r.submit(scheduler.NewTask{Priority: 2})
+	if err := r.client.ResumeEndpoint(t.Context(), "shop"); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-arrived; got != one.String() {
+		t.Errorf("%s is the probe", got)
+	}
+	if _, err := r.client.Cancel(t.Context(), one, ""); err != nil {
+		t.Fatal(err)
+	}
+	if task := r.final(one); task.State != scheduler.Cancelled {
+		t.Errorf("%s", task.State)
+	}
+	select {
+	case got := <-arrived:
+		if got != two.String() {
+			t.Errorf("%s is the next probe", got)
+		}
+	case <-time.After(patience):
+		t.Errorf("no other probe: %+v", r.endpoint())
+	}
+	p.Abort()
+}
+
+// What the last delivery before the end tells of the endpoint is told.
+func TestTheLastOutcomeIsTold(t *testing.T) {
+	t.Parallel()
+	arrived, answer := make(chan struct{}), make(chan struct{})
+	r := newRig(t, scheduler.NewEndpoint{BreakerFailures: 1, BreakerPause: time.Hour}, func(w http.ResponseWriter, q *http.Request) {
+		arrived <- struct{}{}
+		<-answer
+		w.WriteHeader(500)
+	})
+	p := r.push(push.Config{})
+	r.submit(scheduler.NewTask{})
+	<-arrived
+	p.cancel()
+	close(answer)
+	if err := p.wait(); err != nil {
+		t.Error(err)
+	}
+	if e := r.endpoint(); e.State != scheduler.BreakerOpen || e.InFlight != 0 || e.Processes != 0 {
+		t.Errorf("%+v", e)
+	}
 }
 
 // By time alone, too.
