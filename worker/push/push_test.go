@@ -464,7 +464,7 @@ func TestBreaker(t *testing.T) {
 func TestProbeThatIsCancelled(t *testing.T) {
 	t.Parallel()
 	arrived := make(chan string, 10)
-	r := newRig(t, scheduler.NewEndpoint{BreakerFailures: 1, Concurrency: 3, BreakerPause: time.Hour}, nil)
+	r := newRig(t, scheduler.NewEndpoint{BreakerFailures: 1, Concurrency: 3, BreakerPause: time.Hour, Timeout: time.Hour}, nil)
 	hang := func(_ http.ResponseWriter, q *http.Request) {
 		_, _ = io.Copy(io.Discard, q.Body)
 		arrived <- q.Header.Get("Webhook-Id")
