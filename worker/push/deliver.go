@@ -103,7 +103,7 @@ func (p *Pusher) deliver(ctx context.Context, to *target, task *worker.Task[json
 		"Webhook-Signature": {sign(to.keys, task.ID.String(), now, body)},
 		"Scheduler-Lease":   {task.Lease().Token()},
 	}
-	if task.TraceParent != "" {
+	if scheduler.ValidTraceParent(task.TraceParent) { // else whoever wrote the row by hand chooses a header
 		request.Header.Set("Traceparent", task.TraceParent)
 	}
 	response, err := p.http.Do(request)
