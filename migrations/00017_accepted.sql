@@ -3,6 +3,7 @@
 
 alter table scheduler.leases add column endpoint text, add column accepted_at timestamptz, add column complete_within_ms bigint;
 create index leases_endpoint on scheduler.leases (endpoint) where endpoint is not null;
+create index leases_accepted on scheduler.leases (worker_id) where endpoint is not null;
 comment on column scheduler.leases.endpoint is
   'That accepted the task by 202. Such a row names one task, and no worker is needed for it: whoever has the lease token ends the attempt, or time_out does. NULL: worker_id runs the tasks.';
 comment on column scheduler.leases.accepted_at is 'When it did. Within complete_within_ms of that it is to end the attempt.';
@@ -313,6 +314,7 @@ $$;
 
 drop function scheduler.running(uuid);
 drop function scheduler.in_flight(text);
+drop index scheduler.leases_accepted;
 drop index scheduler.leases_endpoint;
 alter table scheduler.leases drop column complete_within_ms, drop column accepted_at, drop column endpoint;
 comment on column scheduler.leases.timeout_at is

@@ -7,8 +7,9 @@ with due as materialized (
     l.complete_within_ms
   from scheduler.leases l
   where l.ctid = any (array(select c.ctid from scheduler.leases c where c.timeout_at <= now() order by c.timeout_at limit $1::integer)
-    || array(select c.ctid from scheduler.cancellations r, scheduler.leases c
-      where c.worker_id = r.worker_id and c.endpoint is not null and r.task_id = any (c.task_ids) limit $1::integer))
+    || array(select c.ctid from scheduler.leases c
+      where c.endpoint is not null and exists (select from scheduler.cancellations)
+        and exists (select from scheduler.cancellations r where r.task_id = c.task_ids[1] and r.worker_id = c.worker_id offset 0) limit $1::integer))
   for update skip locked
 ), runs as materialized (
   select d.id as lease_id, t.id, d.queue, d.worker_id, t.attempt, t.kind, d.leased_at, t.timeout_ms, d.endpoint,
