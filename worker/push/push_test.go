@@ -318,7 +318,7 @@ func TestWhatAnswersMakeOfATask(t *testing.T) {
 			fmt.Fprint(w, body)
 		}
 	}
-	r := newRig(t, scheduler.NewEndpoint{BreakerFailures: 1000, Timeout: 500 * time.Millisecond}, func(w http.ResponseWriter, q *http.Request) {
+	r := newRig(t, scheduler.NewEndpoint{BreakerFailures: 1000, Timeout: 5 * time.Second}, func(w http.ResponseWriter, q *http.Request) {
 		var task struct{ Payload string }
 		if err := json.NewDecoder(q.Body).Decode(&task); err != nil {
 			t.Error(err)
