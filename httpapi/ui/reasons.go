@@ -22,6 +22,7 @@ var (
 		"cancel_requested": regexp.MustCompile(`^(Cancelling was asked for )` + span + `( ago; .*)$`),
 		"worker_stale":     regexp.MustCompile(`(?s)^(.* was last heard of )` + span + `( ago; the task is given back within .*)$`),
 		"running":          regexp.MustCompile(`(?s)^(It runs on .* since )` + span + `( \(attempt \d+\)\.)$`),
+		"accepted":         regexp.MustCompile(`(?s)^(Endpoint .* accepted attempt \d+ and is to end it within )` + span + `(\.)$`),
 		"expired":          regexp.MustCompile(`^(Its expires_at passed )` + span + `( ago; .*)$`),
 		"retry_backoff":    regexp.MustCompile(`(?s)^(.* The next attempt is due in )` + span + `(\.)$`),
 		"not_due":          regexp.MustCompile(`^(It is due in )` + span + `(, at .*)$`),
