@@ -32,7 +32,7 @@ func (r *remote) trusted(hearing bool) bool { return time.Since(r.at) < r.trust(
 // admit enters a worker, or renews it, unless that was done a moment ago, and hands back its strays.
 func (c *Client) admit(ctx context.Context, p Poll) (remoteState, error) {
 	d := &c.dispatch
-	hearing := c.hears(ChannelControl)
+	hearing := c.ear.hears(ChannelControl)
 	d.mu.Lock()
 	r := d.known[p.Worker.ID]
 	if r == nil || !r.trusted(hearing) || !r.same(p.Worker) {

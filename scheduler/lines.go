@@ -70,8 +70,9 @@ func (d *dispatcher) join(p Poll, kinds []string, wait bool) (w *waiter, mine []
 		w.lines = append(w.lines, l)
 	}
 	d.waiters[w] = struct{}{}
-	if wait && !d.running && !d.closed {
-		d.start()
+	if wait && !d.running {
+		d.polled = time.Now()
+		d.start(d.client.config.Poll)
 	}
 	return w, mine
 }

@@ -236,7 +236,7 @@ func (c *Client) askReady(batch *pgx.Batch) func(context.Context) (time.Duration
 	}
 	return func(context.Context) (time.Duration, error) {
 		for _, queue := range queues {
-			c.ears.tell(ChannelReady, string(queue))
+			c.ear.tell(ChannelReady, string(queue))
 		}
 		return c.quiet(), nil
 	}
