@@ -20,6 +20,7 @@ type rounds struct {
 	mu      sync.Mutex // and all else of what it is made for
 	running bool
 	closed  bool
+	due     time.Time // of the next round; zero: one is being made
 	life    context.Context
 	end     context.CancelFunc // ends life
 	flights sync.WaitGroup
@@ -39,13 +40,13 @@ func (r *rounds) start(first time.Duration) {
 		return
 	}
 	ctx, end := context.WithCancel(bePatient(context.Background())) // it serves many, none of whom owns it
-	r.running, r.life, r.end = true, ctx, end
+	r.running, r.life, r.end, r.due = true, ctx, end, time.Now().Add(first)
 	r.flights.Go(func() { // ends with ctx; stop waits for it
 		_ = r.client.Listen(ctx, r.channels, r.of.hear) // who polls does without
 	})
 	r.flights.Go(func() { // ends with ctx, or when nobody wants more; stop waits for it
 		defer end()
-		r.run(ctx, time.Now().Add(first))
+		r.run(ctx, first)
 	})
 }
 
@@ -63,9 +64,16 @@ func (r *rounds) stop() {
 // wake has a round made.
 func (r *rounds) wake() { nudge(r.work) }
 
-func (r *rounds) run(ctx context.Context, due time.Time) {
+// by has a round made then at the latest: now, and that says when the next is due. mu is held.
+func (r *rounds) by(at time.Time) {
+	if r.due.IsZero() || at.Before(r.due) {
+		r.wake()
+	}
+}
+
+func (r *rounds) run(ctx context.Context, first time.Duration) {
 	failing := false
-	timer := time.NewTimer(time.Until(due))
+	timer := time.NewTimer(first)
 	defer timer.Stop()
 	for {
 		timed := false
@@ -81,7 +89,8 @@ func (r *rounds) run(ctx context.Context, due time.Time) {
 			case <-time.After(r.gather):
 			}
 		}
-		if !r.goOn() {
+		due, ok := r.begin()
+		if !ok {
 			return
 		}
 		next, err := r.of.round(ctx, timed)
@@ -92,14 +101,22 @@ func (r *rounds) run(ctx context.Context, due time.Time) {
 		if at := time.Now().Add(next); timed || at.Before(due) { // what is heard puts off nothing
 			due = at
 		}
+		r.rest(due)
 		timer.Reset(time.Until(due))
 	}
 }
 
-// goOn reports whether anybody wants more; if not, run must end.
-func (r *rounds) goOn() bool {
+// begin returns when the round that begins was due. ok: somebody wants it; if not, run must end.
+func (r *rounds) begin() (due time.Time, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	due, r.due = r.due, time.Time{}
 	r.running = r.of.wanted()
-	return r.running
+	return due, r.running
+}
+
+func (r *rounds) rest(due time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.due = due
 }
