@@ -23,7 +23,8 @@ type Config struct {
 	DatabaseURL string
 
 	// MaxConns bounds the connections for submitting, leasing and finishing, 1 to 1000. 0: 8. Too few make slots wait for
-	// each other; PostgreSQL must allow this many, plus 4 for control, 4 for reading, 2 for heartbeats, one for announcing, one for listening, one for watching and one for following topics, for each process, each opened when first needed.
+	// each other; PostgreSQL must allow this many, plus 4 for control, 4 for reading, 2 for heartbeats, one for announcing and
+	// one for listening, for each process, each opened when first needed.
 	MaxConns int
 
 	// PollOnly never listens, for a database behind a pooler that can't: everything is found by polling, within a second.

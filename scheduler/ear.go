@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -23,17 +24,16 @@ const (
 // block nor call Listen or Hearing. As soon as this is listened to, and when the connection is lost, it is called with "", "":
 // anything may have happened, look at everything. All who listen share one connection, which is there while anybody does. When
 // it is lost, refused or silent, it is made anew, with backoff and jitter; that is logged once. With Config.PollOnly it only
-// waits for what this client announces. The error is that the client is closed.
+// waits for what this client announces. Maintain of this process hears by itself what comes on ChannelDue while anybody listens
+// to that. The error is that the client is closed.
 func (c *Client) Listen(ctx context.Context, channels []string, on func(channel, payload string)) error {
 	l := &listener{channels: channels, on: on}
-	if err := c.ear.add(l); err != nil {
-		return err
-	}
+	c.ear.add(l)
 	defer c.ear.remove(l)
 	select {
 	case <-ctx.Done():
 		return nil
-	case <-c.ear.closing:
+	case <-c.ear.life.Done():
 		return errClosed
 	}
 }
@@ -45,15 +45,15 @@ func (c *Client) Hearing() bool { return c.ear.hears(ChannelDue) }
 // ear is the connection that listens, for all who do: there is one while anybody does. Safe for concurrent use.
 type ear struct {
 	client  *Client
-	closing chan struct{} // closed by close
-	down    bool          // run's: it is logged that the connection is lost
+	life    context.Context // until close
+	shut    context.CancelFunc
+	down    bool // run's: it is logged that the connection is lost
+	flights sync.WaitGroup
 
-	mu     sync.Mutex
-	list   []*listener
-	closed bool
-	end    context.CancelFunc // ends the connection
-	tune   context.CancelFunc // has it listen to what list wants by now
-	ended  chan struct{}      // closed when there is no connection any more
+	mu      sync.Mutex
+	list    []*listener
+	running bool
+	tune    context.CancelFunc // has the connection listen to what list wants by now; nil: there was none yet
 }
 
 // listener is one who listens.
@@ -64,111 +64,90 @@ type listener struct {
 }
 
 func (e *ear) open(c *Client) {
-	e.client, e.closing, e.ended = c, make(chan struct{}), make(chan struct{})
-	e.end, e.tune = func() {}, func() {}
-	close(e.ended)
+	e.client = c
+	e.life, e.shut = context.WithCancel(context.Background()) // it serves many, none of whom owns it
 }
 
 // close ends the connection, and Listen with it.
 func (e *ear) close() {
 	e.mu.Lock()
-	if !e.closed {
-		e.closed = true
-		close(e.closing)
-	}
-	e.end()
-	ended := e.ended
+	e.shut()
 	e.mu.Unlock()
-	<-ended
+	e.flights.Wait()
 }
 
-func (e *ear) add(l *listener) error {
+func (e *ear) add(l *listener) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.closed {
-		return errClosed
-	}
 	e.list = append(e.list, l)
 	switch {
-	case e.client.config.PollOnly:
-	case len(e.list) == 1:
-		e.start()
-	default:
+	case e.client.config.PollOnly || e.life.Err() != nil:
+	case !e.running:
+		e.running = true
+		e.flights.Go(e.run) // ends when nobody listens, or with the client; close waits for it
+	case e.tune != nil:
 		e.tune()
 	}
-	return nil
 }
 
-// remove returns when l is not told of anything any more, and the connection is closed if it was the last. What nobody listens to is
-// heard a little longer, in case that somebody comes back.
+// remove has l told of nothing more. What nobody else listens to is heard a little longer, in case that somebody comes back.
 func (e *ear) remove(l *listener) {
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.list = slices.DeleteFunc(e.list, func(other *listener) bool { return other == l })
-	if len(e.list) > 0 {
-		e.mu.Unlock()
-		return
+	if len(e.list) == 0 && e.tune != nil {
+		e.tune()
 	}
-	e.end()
-	ended := e.ended
-	e.mu.Unlock()
-	<-ended
 }
 
-// start makes the connection, once the one before is closed. e.mu is held.
-func (e *ear) start() {
-	ctx, end := context.WithCancel(context.Background()) // it serves many, none of whom owns it
-	before, ended := e.ended, make(chan struct{})
-	e.end, e.ended = end, ended
-	go func() { // ends with ctx; whoever ends that waits
-		defer close(ended)
-		<-before
-		e.run(ctx)
-	}()
-}
-
-// run keeps a connection until ctx ends.
-func (e *ear) run(ctx context.Context) {
+// run keeps a connection while anybody listens.
+func (e *ear) run() {
 	const first, most = 100 * time.Millisecond, 2 * time.Second
-	wait := first
-	for {
-		stood, err := e.connect(ctx)
-		e.lose(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if !e.down {
-			e.client.config.Logger.LogAttrs(ctx, slog.LevelWarn, "listen: connection lost, polling until it is back", slog.Any("err", err))
-			e.down = true
-		}
+	for wait := first; e.wanted(); wait = min(2*wait, most) {
+		stood, err := e.connect()
+		e.lose()
 		if stood {
 			wait = first
 		}
+		if err == nil || e.life.Err() != nil {
+			continue
+		}
+		if !e.down {
+			e.client.config.Logger.LogAttrs(e.life, slog.LevelWarn, "listen: connection lost, polling until it is back", slog.Any("err", err))
+			e.down = true
+		}
 		select {
-		case <-ctx.Done():
-			return
+		case <-e.life.Done():
 		case <-time.After(wait/2 + rand.N(wait)):
 		}
-		wait = min(2*wait, most)
 	}
 }
 
-// connect listens on one connection until it fails or ctx ends.
-func (e *ear) connect(ctx context.Context) (stood bool, err error) {
-	within, cancel := context.WithTimeout(ctx, pingWithin)
+// wanted reports whether anybody listens; if not, run must end.
+func (e *ear) wanted() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.running = len(e.list) > 0 && e.life.Err() == nil
+	return e.running
+}
+
+// connect listens on one connection until it fails, or with no error until nobody listens.
+func (e *ear) connect() (stood bool, err error) {
+	within, cancel := context.WithTimeout(e.life, pingWithin)
 	defer cancel()
 	conn, err := pgx.ConnectConfig(within, e.client.listen)
 	if err != nil {
 		return false, err
 	}
 	defer func() {
-		bye, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		bye, cancel := context.WithTimeout(context.WithoutCancel(e.life), time.Second)
 		defer cancel()
 		_ = conn.Close(bye) // it is gone either way
 	}()
 	var tuned []string
 	for {
-		silent, err := e.attune(ctx, conn, &tuned)
-		if err != nil {
+		silent, err := e.attune(conn, &tuned)
+		if silent == nil {
 			return stood, err
 		}
 		stood = true
@@ -178,26 +157,29 @@ func (e *ear) connect(ctx context.Context) (stood bool, err error) {
 				e.hear(n)
 			}
 		}
-		if ctx.Err() != nil || silent.Err() == nil || conn.IsClosed() {
+		if silent.Err() == nil || conn.IsClosed() {
 			return true, err
 		}
 	}
 }
 
 // attune has the connection listen to what is wanted by now, which also shows whether it still answers, and tells those who
-// are heard from here on. silent ends when it is time for that again.
-func (e *ear) attune(ctx context.Context, conn *pgx.Conn, tuned *[]string) (silent context.Context, err error) {
+// are heard from here on. silent ends when it is time for that again; nil: an error, or nobody listens.
+func (e *ear) attune(conn *pgx.Conn, tuned *[]string) (silent context.Context, err error) {
 	e.mu.Lock()
-	silent, e.tune = context.WithTimeout(ctx, pingEvery)
 	list := slices.Clone(e.list)
+	silent, e.tune = context.WithTimeout(e.life, pingEvery)
 	e.mu.Unlock()
-	within, cancel := context.WithTimeout(ctx, pingWithin)
+	if len(list) == 0 {
+		return nil, nil
+	}
+	within, cancel := context.WithTimeout(e.life, pingWithin)
 	defer cancel()
 	if _, err := conn.Exec(within, orders(list, tuned)); err != nil {
 		return nil, err
 	}
 	if e.down {
-		e.client.config.Logger.LogAttrs(ctx, slog.LevelInfo, "listen: connection is back")
+		e.client.config.Logger.LogAttrs(e.life, slog.LevelInfo, "listen: connection is back")
 		e.down = false
 	}
 	e.mu.Lock()
@@ -234,19 +216,24 @@ func orders(list []*listener, tuned *[]string) string {
 
 // hear passes on a notification, unless it is this process's own, and known by now.
 func (e *ear) hear(n *pgconn.Notification) {
-	if n.PID != e.client.hints.pid.Load() {
-		e.tell(n.Channel, n.Payload)
-	} else if took, ok := e.client.counters.echo.hear(time.Now()); ok {
-		e.client.counters.notifyLag.Observe(int64(took))
+	if n.PID == e.client.hints.pid.Load() {
+		if took, ok := e.client.counters.echo.hear(time.Now()); ok {
+			e.client.counters.notifyLag.Observe(int64(took))
+		}
+		return
 	}
+	if ms, err := strconv.ParseInt(n.Payload, 10, 64); n.Channel == ChannelDue && err == nil {
+		e.client.dueIn(time.Duration(ms) * time.Millisecond)
+	}
+	e.tell(n.Channel, n.Payload)
 }
 
-// lose tells those who were heard of the connection's end, unless that was wanted.
-func (e *ear) lose(ctx context.Context) {
+// lose tells those who heard of the connection's end, unless that was wanted.
+func (e *ear) lose() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, l := range e.list {
-		if l.hearing && ctx.Err() == nil {
+		if l.hearing && e.life.Err() == nil {
 			l.on("", "")
 			e.client.dueIn(lookNow)
 		}
