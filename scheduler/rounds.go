@@ -71,6 +71,7 @@ func (r *rounds) by(at time.Time) {
 	}
 }
 
+// run makes rounds until ctx ends or nobody wants more.
 func (r *rounds) run(ctx context.Context, first time.Duration) {
 	failing := false
 	timer := time.NewTimer(first)
@@ -89,8 +90,11 @@ func (r *rounds) run(ctx context.Context, first time.Duration) {
 			case <-time.After(r.gather):
 			}
 		}
-		due, ok := r.begin()
-		if !ok {
+		r.mu.Lock()
+		wanted, due := r.of.wanted(), r.due
+		r.running, r.due = wanted, time.Time{}
+		r.mu.Unlock()
+		if !wanted {
 			return
 		}
 		next, err := r.of.round(ctx, timed)
@@ -101,22 +105,9 @@ func (r *rounds) run(ctx context.Context, first time.Duration) {
 		if at := time.Now().Add(next); timed || at.Before(due) { // what is heard puts off nothing
 			due = at
 		}
-		r.rest(due)
+		r.mu.Lock()
+		r.due = due
+		r.mu.Unlock()
 		timer.Reset(time.Until(due))
 	}
-}
-
-// begin returns when the round that begins was due. ok: somebody wants it; if not, run must end.
-func (r *rounds) begin() (due time.Time, ok bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	due, r.due = r.due, time.Time{}
-	r.running = r.of.wanted()
-	return due, r.running
-}
-
-func (r *rounds) rest(due time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.due = due
 }
