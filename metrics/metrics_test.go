@@ -245,7 +245,7 @@ func TestNotificationsAreTimed(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = client.Listen(ctx, []string{scheduler.ChannelDue}, func(string, string) { heard <- struct{}{} }) // always nil
+		_ = client.Listen(ctx, []string{scheduler.ChannelDue}, func(string, string) { heard <- struct{}{} }) // ends with ctx
 	}()
 	defer func() { stop(); <-ended }()
 	<-heard // connected

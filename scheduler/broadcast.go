@@ -3,8 +3,6 @@ package scheduler
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -17,10 +15,9 @@ const (
 	catchUps       = 2       // followers who read by themselves at the same time
 )
 
-// broadcasts hands messages to those who follow topics by this client. While there are any, one goroutine listens, and one
-// reads each message once for all of them.
+// broadcasts hands messages to those who follow topics by this client: its rounds read each message once for all of them.
 type broadcasts struct {
-	mu         sync.Mutex
+	rounds
 	groups     map[string]*followers // by pattern
 	count      int                   // of followers
 	left       time.Time             // since when there is none
@@ -29,13 +26,8 @@ type broadcasts struct {
 	recent     []*Message
 	bytes      int           // of their payloads
 	begun      chan struct{} // closed once at is known, or the client is closed
-	running    bool
-	closed     bool
-	end        context.CancelFunc
-	work       chan struct{} // something was published
 	catchingUp chan struct{} // holds one for each who reads by himself
 	reads      uint64        // so far
-	flights    sync.WaitGroup
 }
 
 // followers are those of one pattern.
@@ -45,13 +37,15 @@ type followers struct {
 	members map[*Follower]struct{}
 }
 
+func (h *broadcasts) open(c *Client) {
+	h.rounds = rounds{client: c, of: h, verb: "follow topics", channels: []string{ChannelMessage}, gather: watchGather, work: make(chan struct{}, 1)}
+	h.groups, h.catchingUp = map[string]*followers{}, make(chan struct{}, catchUps)
+}
+
 // join adds a follower, and returns what to wait for until messages are handed out.
-func (h *broadcasts) join(c *Client, f *Follower, text string) (begun chan struct{}) {
+func (h *broadcasts) join(f *Follower, text string) (begun chan struct{}) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.groups == nil {
-		h.groups, h.work, h.catchingUp = map[string]*followers{}, make(chan struct{}, 1), make(chan struct{}, catchUps)
-	}
 	f.group = h.groups[text]
 	if f.group == nil {
 		f.group = &followers{text: text, pattern: newPattern(text), members: map[*Follower]struct{}{}}
@@ -60,7 +54,11 @@ func (h *broadcasts) join(c *Client, f *Follower, text string) (begun chan struc
 	f.group.members[f] = struct{}{}
 	h.count++
 	if !h.running {
-		h.start(c)
+		h.begun, h.recent, h.bytes = make(chan struct{}), nil, 0
+		if h.closed {
+			close(h.begun)
+		}
+		h.start(0)
 	}
 	return h.begun
 }
@@ -80,24 +78,6 @@ func (h *broadcasts) leave(f *Follower) {
 	}
 }
 
-// start has messages heard of and read. h.mu is held.
-func (h *broadcasts) start(c *Client) {
-	h.begun, h.recent, h.bytes = make(chan struct{}), nil, 0
-	if h.closed {
-		close(h.begun)
-		return
-	}
-	ctx, end := context.WithCancel(bePatient(context.Background())) // it serves many, none of whom owns it
-	h.running, h.end = true, end
-	h.flights.Go(func() { // ends with ctx; close waits for it
-		_ = c.Listen(ctx, []string{ChannelMessage}, func(string, string) { h.wake() }) // always nil
-	})
-	h.flights.Go(func() { // ends with ctx, or when nobody follows; close waits for it
-		defer end()
-		h.run(ctx, c)
-	})
-}
-
 // counts returns how many follow, and how many round trips read messages.
 func (h *broadcasts) counts() (followers int, reads uint64) {
 	h.mu.Lock()
@@ -106,13 +86,7 @@ func (h *broadcasts) counts() (followers int, reads uint64) {
 }
 
 func (h *broadcasts) close() {
-	h.mu.Lock()
-	h.closed = true
-	if h.running {
-		h.end()
-	}
-	h.mu.Unlock()
-	h.flights.Wait()
+	h.stop()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.begun != nil && !h.isBegun() {
@@ -134,57 +108,20 @@ func (h *broadcasts) isBegun() bool {
 	}
 }
 
-func (h *broadcasts) wake() {
-	select {
-	case h.work <- struct{}{}:
-	default:
+func (h *broadcasts) hear(string, string) { h.wake() }
+
+func (h *broadcasts) wanted() bool { return h.count > 0 || time.Since(h.left) < watchLinger }
+
+func (h *broadcasts) round(ctx context.Context, _ bool) (next time.Duration, err error) {
+	if err := h.handOut(ctx); err != nil || !h.client.ear.hears(ChannelMessage) {
+		return watchPoll, err
 	}
+	return watchRenew, nil
 }
 
-// run hands messages out until ctx ends or nobody follows.
-func (h *broadcasts) run(ctx context.Context, c *Client) {
-	failing := false
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		pause := watchGather
-		select {
-		case <-ctx.Done():
-			return
-		case <-h.work:
-		case <-timer.C:
-			pause = 0
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pause):
-		}
-		if !h.wanted() {
-			return
-		}
-		err := h.round(ctx, c)
-		if err != nil && ctx.Err() == nil && !failing {
-			c.config.Logger.LogAttrs(ctx, slog.LevelWarn, "follow topics", slog.Any("err", err))
-		}
-		failing = err != nil
-		timer.Reset(watchPoll)
-		if !failing && c.hears(ChannelMessage) {
-			timer.Reset(watchRenew)
-		}
-	}
-}
-
-// wanted reports whether anybody follows, or did a moment ago; if not, run must end.
-func (h *broadcasts) wanted() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.running = h.count > 0 || time.Since(h.left) < watchLinger
-	return h.running
-}
-
-// round gives all messages that are there a place in the order, and hands out those that are new.
-func (h *broadcasts) round(ctx context.Context, c *Client) error {
+// handOut gives all messages that are there a place in the order, and hands out those that are new.
+func (h *broadcasts) handOut(ctx context.Context) error {
+	c := h.client
 	if err := c.tickMessages(ctx); err != nil {
 		return err
 	}

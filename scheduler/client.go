@@ -23,7 +23,8 @@ type Config struct {
 	DatabaseURL string
 
 	// MaxConns bounds the connections for submitting, leasing and finishing, 1 to 1000. 0: 8. Too few make slots wait for
-	// each other; PostgreSQL must allow this many, plus 4 for control, 4 for reading, 2 for heartbeats, one for announcing, one for listening, one for watching and one for following topics, for each process, each opened when first needed.
+	// each other; PostgreSQL must allow this many, plus 4 for control, 4 for reading, 2 for heartbeats, one for announcing and
+	// one for listening, for each process, each opened when first needed.
 	MaxConns int
 
 	// PollOnly never listens, for a database behind a pooler that can't: everything is found by polling, within a second.
@@ -53,7 +54,7 @@ type Client struct {
 	reads  *pgxpool.Pool // what people look at, which may take long and must not hold up the others
 	vital  *pgxpool.Pool // heartbeats, which must never wait for the others
 	mouth  *pgxpool.Pool // one connection for announcements, whose commits nobody waits for
-	ears   ears
+	ear    ear
 	hints  hinter
 
 	submits     group[submission, Submitted]
@@ -141,7 +142,10 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 	c.snoozes.run, c.snoozes.size = c.snoozeMany, func(s snoozed) int { return 0 } // a reason is short
 	c.renewals.run, c.renewals.size = c.renewMany, func(renewal) int { return 0 }
 	c.settlings.run, c.settlings.size, c.settlings.sizes = c.settleMany, Settling.size, NewHistogram(groupBounds)
+	c.ear.open(c)
 	c.dispatch.open(c)
+	c.watches.open(c)
+	c.broadcasts.open(c)
 	if err := c.CheckSchema(ctx); err != nil {
 		c.Close()
 		return nil, err
@@ -223,6 +227,7 @@ func (c *Client) Close() {
 	c.scouts.close()
 	c.watches.close()
 	c.broadcasts.close()
+	c.ear.close()
 	c.hot.Close()
 	c.pool.Close()
 	c.reads.Close()

@@ -1,11 +1,9 @@
 package scheduler
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"math/rand/v2"
-	"sync"
 	"time"
 )
 
@@ -23,41 +21,31 @@ const (
 // poll, and one statement that keeps them all alive. Those that want the same kinds of a queue stand in one line. What is
 // announced for the queue gets a lease for the first of the line, and for the next only if that one got all that it asked for.
 type dispatcher struct {
-	client *Client
-
-	mu      sync.Mutex
+	rounds
 	known   map[WorkerID]*remote
 	cleared time.Time // when known was last rid of those who come no more
 	lanes   map[Queue]*lane
 	waiters map[*waiter]struct{}
 	slots   chan struct{} // one for each lease statement
-	work    chan struct{} // there is something to renew
 	empty   time.Time     // since when nobody waits
-	running bool
-	end     context.CancelFunc
-	life    context.Context
-	closed  bool
-	flights sync.WaitGroup
+	polled  time.Time     // round's
 }
 
 func (d *dispatcher) open(c *Client) {
-	d.client = c
+	d.rounds = rounds{client: c, of: d, channels: []string{ChannelReady, ChannelControl}, work: make(chan struct{}, 1)}
 	d.known, d.lanes, d.waiters = map[WorkerID]*remote{}, map[Queue]*lane{}, map[*waiter]struct{}{}
-	d.slots, d.work = make(chan struct{}, dispatchFlights), make(chan struct{}, 1)
+	d.slots = make(chan struct{}, dispatchFlights)
 }
 
 // close answers all who wait, and returns when nothing is under way.
 func (d *dispatcher) close() {
 	d.mu.Lock()
 	d.closed = true
-	if d.end != nil {
-		d.end()
-	}
 	for w := range d.waiters {
 		d.excuse(w)
 	}
 	d.mu.Unlock()
-	d.flights.Wait()
+	d.stop()
 }
 
 // want notes that the queue may have tasks.
@@ -165,19 +153,6 @@ func (d *dispatcher) waiting() int {
 	return len(d.waiters)
 }
 
-// start has the process listen and look after those who wait. d.mu is held.
-func (d *dispatcher) start() {
-	ctx, end := context.WithCancel(bePatient(context.Background())) // it serves many, none of whom owns it
-	d.running, d.end, d.life = true, end, ctx
-	d.flights.Go(func() { // ends with ctx; close waits for it
-		_ = d.client.Listen(ctx, []string{ChannelReady, ChannelControl}, d.hear) // always nil
-	})
-	d.flights.Go(func() { // ends with ctx, or a while after the last poll; close waits for it
-		defer end()
-		d.run(ctx)
-	})
-}
-
 // hear takes in a notification.
 func (d *dispatcher) hear(channel, payload string) {
 	switch channel {
@@ -202,41 +177,21 @@ func (d *dispatcher) wantAll() {
 	}
 }
 
-// run renews those who wait, and polls where nothing is announced, until ctx ends or nobody has waited for a while.
-func (d *dispatcher) run(ctx context.Context) {
-	polled := time.Now()
-	timer := time.NewTimer(d.client.config.Poll)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-d.work:
-		case <-timer.C:
-		}
-		hearing := d.client.hears(ChannelReady)
-		wait := d.renewAll(ctx, hearing)
-		every := d.client.config.Poll
-		if hearing {
-			every = max(every, dispatchPoll)
-		}
-		if time.Since(polled) >= every {
-			polled = time.Now()
-			d.poll(ctx)
-		}
-		if d.idle() {
-			return
-		}
-		timer.Reset(cmp.Or(max(0, min(wait, every-time.Since(polled))), time.Millisecond))
-	}
-}
+func (d *dispatcher) wanted() bool { return len(d.waiters) > 0 || time.Since(d.empty) < dispatchLinger }
 
-// idle reports whether nobody has waited for a while; then run must end.
-func (d *dispatcher) idle() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.running = len(d.waiters) > 0 || time.Since(d.empty) < dispatchLinger
-	return !d.running
+// round renews those who wait, and polls where nothing is announced.
+func (d *dispatcher) round(ctx context.Context, _ bool) (next time.Duration, err error) {
+	hearing := d.client.ear.hears(ChannelReady)
+	wait := d.renewAll(ctx, hearing)
+	every := d.client.config.Poll
+	if hearing {
+		every = max(every, dispatchPoll)
+	}
+	if time.Since(d.polled) >= every {
+		d.polled = time.Now()
+		d.poll(ctx)
+	}
+	return max(time.Millisecond, min(wait, every-time.Since(d.polled))), nil
 }
 
 // poll finds queues with ready tasks, for all who wait.

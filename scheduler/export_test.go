@@ -92,6 +92,14 @@ func (c *Client) PruneMessages(ctx context.Context) error {
 	return err
 }
 
+// DispatchRests returns until when nothing is due for those who poll.
+func (c *Client) DispatchRests() time.Time {
+	d := &c.dispatch
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.due
+}
+
 // DispatchIdle reports whether no lease for a poll is under way or about to be.
 func (c *Client) DispatchIdle() bool {
 	d := &c.dispatch

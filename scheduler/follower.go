@@ -34,7 +34,7 @@ func (c *Client) Follow(ctx context.Context, pattern string, after *Position) (*
 	}
 	h := &c.broadcasts
 	f := &Follower{client: c, bell: make(chan struct{}, 1)}
-	begun := h.join(c, f, pattern)
+	begun := h.join(f, pattern)
 	select {
 	case <-ctx.Done():
 		f.Close()

@@ -32,7 +32,7 @@ func (r *remote) trusted(hearing bool) bool { return time.Since(r.at) < r.trust(
 // admit enters a worker, or renews it, unless that was done a moment ago, and hands back its strays.
 func (c *Client) admit(ctx context.Context, p Poll) (remoteState, error) {
 	d := &c.dispatch
-	hearing := c.hears(ChannelControl)
+	hearing := c.ear.hears(ChannelControl)
 	d.mu.Lock()
 	r := d.known[p.Worker.ID]
 	if r == nil || !r.trusted(hearing) || !r.same(p.Worker) {
@@ -160,7 +160,7 @@ func nudge(c chan struct{}) {
 // renewAll renews all who wait when the first of them has to be, and returns when the next one has.
 func (d *dispatcher) renewAll(ctx context.Context, hearing bool) time.Duration {
 	d.mu.Lock()
-	ids, running := map[WorkerID]*remote{}, map[WorkerID]*int{}
+	infos, running := map[WorkerID]WorkerInfo{}, map[WorkerID]*int{}
 	next := time.Minute
 	for w := range d.waiters {
 		r := d.known[w.worker]
@@ -168,7 +168,7 @@ func (d *dispatcher) renewAll(ctx context.Context, hearing bool) time.Duration {
 			d.excuse(w)
 			continue
 		}
-		ids[w.worker], running[w.worker] = r, w.running
+		infos[w.worker], running[w.worker] = r.info, w.running
 		next = min(next, r.due(hearing))
 	}
 	d.mu.Unlock()
@@ -178,7 +178,7 @@ func (d *dispatcher) renewAll(ctx context.Context, hearing bool) time.Duration {
 	call, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
 	began := time.Now()
-	for list := range slices.Chunk(slices.Collect(maps.Keys(ids)), groupMost) {
+	for list := range slices.Chunk(slices.Collect(maps.Keys(infos)), groupMost) {
 		in := make([]renewal, len(list))
 		for i, id := range list {
 			in[i].id, in[i].running = id, running[id]
@@ -189,7 +189,7 @@ func (d *dispatcher) renewAll(ctx context.Context, hearing bool) time.Duration {
 			return renewPause
 		}
 		for i, id := range list {
-			if !d.renewed(call, ids[id].info, answers[i].out, began) {
+			if !d.renewed(call, infos[id], answers[i].out, began) {
 				return renewPause
 			}
 		}

@@ -49,6 +49,7 @@ type waiter struct {
 func (d *dispatcher) join(p Poll, kinds []string, wait bool) (w *waiter, mine []*line) {
 	key := newWay("", kinds).kinds
 	w = &waiter{worker: p.Worker.ID, running: p.running(), max: p.Max, since: time.Now(), busy: true, served: make(chan []LeasedTask, 1)}
+	hearing := d.client.ear.hears(ChannelReady)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, queue := range p.Worker.Queues {
@@ -70,8 +71,12 @@ func (d *dispatcher) join(p Poll, kinds []string, wait bool) (w *waiter, mine []
 		w.lines = append(w.lines, l)
 	}
 	d.waiters[w] = struct{}{}
-	if wait && !d.running && !d.closed {
-		d.start()
+	if wait && !d.running {
+		d.polled = time.Now()
+		d.start(d.client.config.Poll)
+	}
+	if its := d.known[w.worker]; wait && its != nil {
+		d.by(time.Now().Add(its.due(hearing)))
 	}
 	return w, mine
 }

@@ -60,7 +60,7 @@ const connected = " " // what Listen says after each connect, and each loss
 func (r *rig) listener() int {
 	r.t.Helper()
 	return read[int](r, `select coalesce(max(pid), 0) from pg_stat_activity where datname = current_database() and application_name = 'scheduler'
-		and (query like 'listen %' or query like '-- ping%')`)
+		and query like 'listen %'`)
 }
 
 // The connection is cut off: it is made anew, whoever listens is told to look at everything, and hears what comes then.

@@ -56,9 +56,6 @@ func (c *Client) Maintain(ctx context.Context) error {
 	}
 }
 
-// DueIn tells Maintain of this process that something is due in d; called for notifications on ChannelDue. Never blocks.
-func (c *Client) DueIn(d time.Duration) { c.dueIn(d) }
-
 // duty is one thing that Maintain looks after. ask queues its statements and returns what to do once these are answered,
 // which tells when to look again.
 type duty struct {
@@ -236,7 +233,7 @@ func (c *Client) askReady(batch *pgx.Batch) func(context.Context) (time.Duration
 	}
 	return func(context.Context) (time.Duration, error) {
 		for _, queue := range queues {
-			c.ears.tell(ChannelReady, string(queue))
+			c.ear.tell(ChannelReady, string(queue))
 		}
 		return c.quiet(), nil
 	}

@@ -211,6 +211,33 @@ func TestAWaitingWorkerIsKeptAlive(t *testing.T) {
 	}
 }
 
+// A worker that comes to wait while the server has nothing to look after for a minute is kept alive all the same.
+func TestAWorkerThatComesBackIsKeptAlive(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	ctx, leave := context.WithCancel(r.ctx)
+	p := poll(scheduler.NewWorkerID(), time.Minute)
+	p.Worker.TTL = 5 * time.Second
+	var gone sync.WaitGroup
+	wait := func(ctx context.Context) {
+		gone.Go(func() { _, _ = r.client.Poll(ctx, p) }) // ends with ctx
+		await(t, "it waits", func() bool { return r.client.Counts().Polls == 1 })
+	}
+	wait(ctx)
+	leave()
+	gone.Wait()
+	await(t, "nobody is to be renewed", func() bool { return time.Until(r.client.DispatchRests()) > patience+5*time.Second })
+	ctx, leave = context.WithCancel(r.ctx)
+	defer gone.Wait()
+	defer leave()
+	wait(ctx)
+	seen := func() time.Time {
+		return read[time.Time](r, `select seen_at from scheduler.workers where id = $1`, p.Worker.ID)
+	}
+	first := seen()
+	await(t, "it is renewed", func() bool { return seen().After(first) })
+}
+
 func TestAWaitingWorkerHearsOfQuietAndStop(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

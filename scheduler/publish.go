@@ -67,7 +67,7 @@ func (c *Client) Publish(ctx context.Context, m NewMessage) (Published, error) {
 	for _, queue := range p.queues() {
 		c.announceReady(Queue(queue))
 	}
-	c.ears.tell(ChannelMessage, "")
+	c.ear.tell(ChannelMessage, "")
 	c.hints.hintMessages()
 	return p, nil
 }

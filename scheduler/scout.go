@@ -50,7 +50,7 @@ func (c *Client) scout(w way) {
 			c.config.Logger.LogAttrs(c.scouts.life, slog.LevelDebug, "lease", slog.String("queue", string(w.queue)), slog.Any("err", err))
 		}
 		if c.positions.scouted(w, found, time.Now(), took) {
-			c.ears.tell(ChannelReady, string(w.queue))
+			c.ear.tell(ChannelReady, string(w.queue))
 		}
 	})
 }

@@ -160,7 +160,7 @@ func (c *Client) announce(list []Submitted) {
 // announceReady tells that the queue has got ready tasks, this process first.
 func (c *Client) announceReady(queue Queue) {
 	var lag time.Duration
-	if c.ears.tell(ChannelReady, string(queue)) {
+	if c.ear.tell(ChannelReady, string(queue)) {
 		lag = hintLag
 	}
 	c.hints.hint(queue, lag)

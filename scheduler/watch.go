@@ -87,7 +87,7 @@ func (c *Client) Watcher() *Watcher {
 func (w *Watcher) Add(id TaskID, from WatchFrom) {
 	w.Remove(id)
 	f := &follower{watcher: w, lines: !from.NoLines, from: from}
-	w.client.watches.join(w.client, id, f)
+	w.client.watches.join(id, f)
 	w.mu.Lock()
 	w.tasks[id] = f
 	w.mu.Unlock()

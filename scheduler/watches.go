@@ -2,11 +2,9 @@ package scheduler
 
 import (
 	"context"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -22,29 +20,26 @@ const (
 	watchLinger = 5 * time.Second        // a task that nobody watches any more is kept for so long, in case that somebody comes back
 )
 
-// watches are all tasks that somebody watches by this client. While there are any, one goroutine listens and one reads.
+// watches are all tasks that somebody watches by this client: its rounds read what is dirty, and look at all from time to time.
 type watches struct {
-	mu      sync.Mutex
-	tasks   map[TaskID]*watched
-	work    chan struct{} // something is dirty
-	look    bool          // compare the revisions of all now
-	reads   int           // so far
-	running bool
-	end     context.CancelFunc
-	closed  bool
-	flights sync.WaitGroup
+	rounds
+	tasks map[TaskID]*watched
+	look  bool // compare the revisions of all now
+	reads int  // so far
+}
+
+func (h *watches) open(c *Client) {
+	h.rounds = rounds{client: c, of: h, verb: "watch", channels: []string{ChannelWatch}, gather: watchGather, work: make(chan struct{}, 1)}
+	h.tasks = map[TaskID]*watched{}
 }
 
 // join gives the follower its task, and has that read if it is not yet.
-func (h *watches) join(c *Client, id TaskID, f *follower) {
+func (h *watches) join(id TaskID, f *follower) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	t := h.tasks[id]
 	if t == nil {
 		t = &watched{id: id, followers: map[*follower]struct{}{}, dirty: true}
-		if h.tasks == nil {
-			h.tasks, h.work = map[TaskID]*watched{}, make(chan struct{}, 1)
-		}
 		if h.closed {
 			t.err = errClosed
 		} else {
@@ -60,9 +55,7 @@ func (h *watches) join(c *Client, id TaskID, f *follower) {
 			h.wake()
 		}
 	}
-	if !h.running && !h.closed {
-		h.start(c)
-	}
+	h.start(watchPoll)
 }
 
 func (h *watches) leave(f *follower) {
@@ -78,19 +71,6 @@ func (h *watches) leave(f *follower) {
 	}
 }
 
-// start has changes heard and read. h.mu is held.
-func (h *watches) start(c *Client) {
-	ctx, end := context.WithCancel(bePatient(context.Background())) // it serves many, none of whom owns it
-	h.running, h.end = true, end
-	h.flights.Go(func() { // ends with ctx; close waits for it
-		_ = c.Listen(ctx, []string{ChannelWatch}, h.hear) // always nil
-	})
-	h.flights.Go(func() { // ends with ctx, or when nothing is watched; close waits for it
-		defer end()
-		h.run(ctx, c)
-	})
-}
-
 // counts returns how many follow, how many tasks, and how often these were read.
 func (h *watches) counts() (followers, tasks int, reads uint64) {
 	h.mu.Lock()
@@ -102,13 +82,7 @@ func (h *watches) counts() (followers, tasks int, reads uint64) {
 }
 
 func (h *watches) close() {
-	h.mu.Lock()
-	h.closed = true
-	if h.end != nil {
-		h.end()
-	}
-	h.mu.Unlock()
-	h.flights.Wait()
+	h.stop()
 	for _, t := range h.tasks {
 		t.end(errClosed)
 	}
@@ -137,88 +111,43 @@ func (h *watches) hear(channel, payload string) {
 	}
 }
 
-// wake has run look. h.mu is held.
-func (h *watches) wake() {
-	select {
-	case h.work <- struct{}{}:
-	default:
-	}
-}
-
-// run reads what is dirty, and looks at all from time to time, until ctx ends or nothing is watched.
-func (h *watches) run(ctx context.Context, c *Client) {
-	failing := false
-	timer := time.NewTimer(watchPoll)
-	defer timer.Stop()
-	for {
-		pause := watchGather
-		select {
-		case <-ctx.Done():
-			return
-		case <-h.work:
-		case <-timer.C:
-			h.mu.Lock()
-			h.look = true
-			h.mu.Unlock()
-			pause = 0
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pause):
-		}
-		if !h.sweep() {
-			return
-		}
-		err := h.round(ctx, c)
-		if err != nil && ctx.Err() == nil && !failing {
-			c.config.Logger.LogAttrs(ctx, slog.LevelWarn, "watch", slog.Any("err", err))
-		}
-		failing = err != nil
-		timer.Reset(h.patience(c, failing))
-	}
-}
-
-// sweep forgets tasks that nobody has watched for a while. It reports whether there are others; if not, run must end.
-func (h *watches) sweep() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+// wanted forgets tasks that nobody has watched for a while, and reports whether there are others. h.mu is held.
+func (h *watches) wanted() bool {
 	maps.DeleteFunc(h.tasks, func(_ TaskID, t *watched) bool { return t.count == 0 && time.Since(t.left) > watchLinger })
-	h.running = len(h.tasks) > 0
-	return h.running
-}
-
-// patience is when to look at all tasks again.
-func (h *watches) patience(c *Client, failing bool) time.Duration {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if failing || !c.hears(ChannelWatch) {
-		return watchPoll
-	}
-	for _, t := range h.tasks {
-		if !t.marked || t.again {
-			return watchPoll
-		}
-	}
-	return watchRenew
+	return len(h.tasks) > 0
 }
 
 // round reads dirty tasks, after a look at all of them if that is due.
-func (h *watches) round(ctx context.Context, c *Client) error {
+func (h *watches) round(ctx context.Context, timed bool) (next time.Duration, err error) {
+	if err := h.refresh(ctx, timed, !h.client.ear.hears(ChannelWatch)); err != nil {
+		return watchPoll, err
+	}
+	hearing := h.client.ear.hears(ChannelWatch)
 	h.mu.Lock()
-	look := h.look
+	defer h.mu.Unlock()
+	for _, t := range h.tasks {
+		if !hearing || !t.marked || t.again {
+			return watchPoll, nil
+		}
+	}
+	return watchRenew, nil
+}
+
+// refresh reads dirty tasks, after a look at all of them if that is due. deaf: no changes are heard.
+func (h *watches) refresh(ctx context.Context, look, deaf bool) error {
+	h.mu.Lock()
+	look = look || h.look
 	h.look = false
 	var all []*watched
 	if look {
 		all = slices.Collect(maps.Values(h.tasks))
-		deaf := !c.hears(ChannelWatch)
 		for _, t := range all {
 			t.dirty, t.again = t.dirty || t.again || deaf && t.withLines > 0, false // no revision tells of lines
 		}
 	}
 	h.mu.Unlock()
 	for some := range slices.Chunk(all, watchBatch) {
-		if err := h.compare(ctx, c, some); err != nil {
+		if err := h.compare(ctx, some); err != nil {
 			h.mu.Lock()
 			h.look = true
 			h.mu.Unlock()
@@ -230,7 +159,7 @@ func (h *watches) round(ctx context.Context, c *Client) error {
 		if len(some) == 0 {
 			return nil
 		}
-		if err := h.read(ctx, c, some); err != nil {
+		if err := h.read(ctx, some); err != nil {
 			h.mu.Lock()
 			for _, t := range some {
 				t.dirty = true
@@ -255,7 +184,7 @@ func (h *watches) takeDirty() (some []*watched) {
 }
 
 // compare renews marks and finds out which tasks changed without being told.
-func (h *watches) compare(ctx context.Context, c *Client, some []*watched) error {
+func (h *watches) compare(ctx context.Context, some []*watched) error {
 	ids, revisions := make([]TaskID, len(some)), make([]int64, len(some))
 	for i, t := range some {
 		ids[i] = t.id
@@ -268,7 +197,7 @@ func (h *watches) compare(ctx context.Context, c *Client, some []*watched) error
 		changed, err = pgx.CollectRows(rows, pgx.RowTo[TaskID])
 		return err
 	})
-	if err := h.send(ctx, c, &batch); err != nil {
+	if err := h.send(ctx, &batch); err != nil {
 		return err
 	}
 	h.mu.Lock()
@@ -304,7 +233,7 @@ func (h *watches) mark(batch *pgx.Batch, some []*watched) {
 }
 
 // read reads tasks, marked first: what changes after that is told.
-func (h *watches) read(ctx context.Context, c *Client, some []*watched) error {
+func (h *watches) read(ctx context.Context, some []*watched) error {
 	var batch pgx.Batch
 	var unmarked []*watched
 	var ids, lined []TaskID
@@ -342,7 +271,7 @@ func (h *watches) read(ctx context.Context, c *Client, some []*watched) error {
 			return err
 		})
 	}
-	if err := h.send(ctx, c, &batch); err != nil {
+	if err := h.send(ctx, &batch); err != nil {
 		return err
 	}
 	for _, t := range some {
@@ -379,8 +308,8 @@ func (h *watches) again(t *watched) {
 }
 
 // send runs a batch in one transaction: what it reads is read after what it marks.
-func (h *watches) send(ctx context.Context, c *Client, batch *pgx.Batch) error {
+func (h *watches) send(ctx context.Context, batch *pgx.Batch) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	return c.pool.SendBatch(ctx, batch).Close()
+	return h.client.pool.SendBatch(ctx, batch).Close()
 }

@@ -41,7 +41,7 @@ func TestCancelReachesTheHandler(t *testing.T) {
 				r.reach(id, scheduler.Running)
 				if !c.pollOnly {
 					await(t, "a listener", func() bool {
-						return read[int](r, `select count(*) from pg_stat_activity where datname = current_database() and query ilike 'listen "scheduler_due"%'`) > 0
+						return read[int](r, `select count(*) from pg_stat_activity where datname = current_database() and query like 'listen %"scheduler_due"%'`) > 0
 					})
 				}
 				out, err := r.client.Cancel(t.Context(), id, "not wanted any more")
@@ -251,7 +251,7 @@ func TestWithoutNotifications(t *testing.T) {
 			for pause(ctx, 50*time.Millisecond) == nil {
 				var n int64
 				if r.db.QueryRow(ctx, `select count(pg_terminate_backend(pid)) from pg_stat_activity
-					where datname = current_database() and query ilike 'listen "scheduler_due"%'`).Scan(&n) == nil {
+					where datname = current_database() and query like 'listen %"scheduler_due"%'`).Scan(&n) == nil {
 					killed.Add(n)
 				}
 			}

@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"log/slog"
-	"strconv"
 	"sync"
 	"time"
 
@@ -107,7 +106,7 @@ func (w *Worker) Abort() { w.aborting() }
 
 // listen turns notifications into hints.
 func (w *Worker) listen(ctx context.Context) {
-	_ = w.client.Listen(ctx, Channels(), w.Hear) // always nil
+	_ = w.client.Listen(ctx, Channels(), w.Hear) // a closed client ends the rest, too
 }
 
 // Channels are what a worker listens to; see Config.Hosted.
@@ -130,10 +129,6 @@ func (w *Worker) Hear(channel, payload string) {
 	case scheduler.ChannelControl:
 		if s := w.current(); payload == "*" || s != nil && payload == s.id.String() {
 			nudge(w.beat)
-		}
-	case scheduler.ChannelDue:
-		if ms, err := strconv.ParseInt(payload, 10, 64); err == nil && !w.config.Hosted {
-			w.client.DueIn(time.Duration(ms) * time.Millisecond)
 		}
 	}
 }

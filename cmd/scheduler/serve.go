@@ -6,10 +6,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -132,11 +130,7 @@ func (a *app) answer(ctx context.Context, listener net.Listener, handler http.Ha
 	return httpapi.Serve(ctx, listener, handler, a.global.logger)
 }
 
-// hearDue tells Maintain of this process what other processes announce.
+// hearDue has Maintain of this process hear what other processes announce.
 func hearDue(ctx context.Context, client *scheduler.Client) error {
-	return client.Listen(ctx, []string{scheduler.ChannelDue}, func(_, payload string) {
-		if ms, err := strconv.ParseInt(payload, 10, 64); err == nil {
-			client.DueIn(time.Duration(ms) * time.Millisecond)
-		}
-	})
+	return client.Listen(ctx, []string{scheduler.ChannelDue}, func(string, string) {})
 }

@@ -114,7 +114,7 @@ var sqlText = regexp.MustCompile(`(?is)\bselect\b.{1,400}\bfrom\b\s+\w|\binsert\
 // elsewhere are files outside of folder sql that may hold SQL, and why.
 var elsewhere = map[string]string{
 	"migrations/migrations.go": "makes the schema, and looks for it, before any statement can be prepared on it",
-	"scheduler/notify.go":      "LISTEN takes no arguments",
+	"scheduler/ear.go":         "LISTEN takes no arguments",
 	"scheduler/doctor.go":      "LISTEN takes no arguments",
 	"internal/":                "clusters, databases and loads for tests and measurements",
 	"examples/":                "a stranger's program with tables of its own",

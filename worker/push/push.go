@@ -92,7 +92,7 @@ func (p *Pusher) Run(ctx context.Context) error {
 	defer duties.Wait()
 	defer end()
 	defer p.http.CloseIdleConnections()
-	duties.Go(func() { _ = p.client.Listen(life, worker.Channels(), p.hear) }) // always nil
+	duties.Go(func() { _ = p.client.Listen(life, worker.Channels(), p.hear) }) // a closed client ends the rest, too
 
 	p.follow(ctx, life)
 	p.each(func(l *line) { l.stop() })
@@ -143,12 +143,7 @@ func (p *Pusher) each(f func(*line)) {
 // hear passes on notifications; changes of endpoints come as those of queues do.
 func (p *Pusher) hear(channel, payload string) {
 	p.each(func(l *line) { l.with(func(w *worker.Worker) { w.Hear(channel, payload) }) })
-	switch {
-	case channel == scheduler.ChannelDue:
-		if ms, err := strconv.ParseInt(payload, 10, 64); err == nil {
-			p.client.DueIn(time.Duration(ms) * time.Millisecond)
-		}
-	case channel == "" || channel == scheduler.ChannelControl && payload == "*":
+	if channel == "" || channel == scheduler.ChannelControl && payload == "*" {
 		select {
 		case p.changed <- struct{}{}:
 		default:
