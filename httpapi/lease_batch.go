@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -90,7 +91,7 @@ func (s *server) leaseBatch(ctx context.Context, in *leaseBatchInput) (*leaseBat
 	var list []scheduler.Settling
 	var which []int
 	for i, raw := range items {
-		settling, err := s.leaseItem(raw, "/items/"+itoa(i))
+		settling, err := s.leaseItem(raw, "/items/"+strconv.Itoa(i))
 		if err != nil {
 			results[i] = s.problemResult(ctx, err)
 			continue
@@ -122,7 +123,7 @@ func leaseItems(raw []byte) ([]json.RawMessage, error) {
 			return nil, invalid(Detail{Pointer: "/" + escapePointer(m.name), Detail: "only items is known, and once"})
 		}
 		if items, ok = elements(m.value, maxLeaseBatch); !ok || len(items) == 0 {
-			return nil, invalid(Detail{Pointer: "/items", Detail: "expected an array of 1 to " + itoa(maxLeaseBatch)})
+			return nil, invalid(Detail{Pointer: "/items", Detail: "expected an array of 1 to " + strconv.Itoa(maxLeaseBatch)})
 		}
 	}
 	if items == nil {

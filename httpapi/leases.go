@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -148,7 +149,7 @@ func parseLeases(tokens []string, at string) (list []scheduler.Lease, faults []D
 	for i, token := range tokens {
 		lease, err := scheduler.ParseLeaseToken(token)
 		if err != nil {
-			faults = append(faults, Detail{Pointer: at + "/" + itoa(i), Detail: leaseRule})
+			faults = append(faults, Detail{Pointer: at + "/" + strconv.Itoa(i), Detail: leaseRule})
 		}
 		list = append(list, lease)
 	}

@@ -34,7 +34,8 @@ func (c *Children) run(ctx context.Context, a *attempt) (json.RawMessage, error)
 	if !e.child.begin(e) {
 		return e.handBack()
 	}
-	e.child.send(order{Op: "task", Task: leasedTaskOf(a.task)})
+	task := a.task.Wire()
+	e.child.send(order{Op: "task", Task: &task})
 	return e.await(ctx)
 }
 
