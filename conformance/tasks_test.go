@@ -5,6 +5,8 @@ package conformance
 import (
 	"slices"
 	"testing"
+
+	"github.com/pgscheduler/scheduler/internal/proc"
 )
 
 // TestTasks runs the cases of tasks.json with the worker of each client through both doors.
@@ -17,7 +19,7 @@ func TestTasks(t *testing.T) {
 			for _, c := range clients(t) {
 				t.Run(door+"/"+c.name, func(t *testing.T) {
 					t.Parallel()
-					c.need(t)
+					proc.Need(t, c.argv[0])
 					for _, one := range cases {
 						if len(one.Doors) > 0 && !slices.Contains(one.Doors, door) {
 							continue

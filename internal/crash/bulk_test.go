@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/pgscheduler/scheduler/internal/pgtest"
+	"github.com/pgscheduler/scheduler/internal/proc"
 	"github.com/pgscheduler/scheduler/scheduler"
 )
 
@@ -24,11 +25,11 @@ func TestBulkOfKilledProcess(t *testing.T) {
 	kills := 0
 	for next := int64(1000); next < total/2; next += 2000 {
 		p := start(t, orders{URL: l.url, Name: "victim"})
-		await(t, "the bulk is under way", func() bool { return read[int64](l, `select done from scheduler.bulk`) >= next })
-		await(t, "a chunk is under way", func() bool {
+		proc.Await(t, "the bulk is under way", func() bool { return read[int64](l, `select done from scheduler.bulk`) >= next })
+		proc.Await(t, "a chunk is under way", func() bool {
 			return read[int](l, `select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'`) > 0
 		})
-		p.kill()
+		p.Kill()
 		if read[string](l, `select state from scheduler.bulk`) == "running" {
 			kills++
 		}
@@ -37,7 +38,7 @@ func TestBulkOfKilledProcess(t *testing.T) {
 		t.Fatalf("%d processes were killed at work", kills)
 	}
 	start(t, orders{URL: l.url, Name: "heir"})
-	await(t, "the bulk ends", func() bool { return read[string](l, `select state from scheduler.bulk`) != "running" })
+	proc.Await(t, "the bulk ends", func() bool { return read[string](l, `select state from scheduler.bulk`) != "running" })
 	if b, err = l.client.Bulk(t.Context(), b.ID); err != nil || b.State != "done" || b.Done != total || b.Skipped != 0 {
 		t.Errorf("%+v, %v", b, err)
 	}
