@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -150,7 +149,9 @@ func (e *Example) Kill(words ...string) int {
 	return 0
 }
 
-// Processes lists the processes under this one whose command line holds all of the words. Linux only; elsewhere there are none.
+// Processes lists the processes under this one whose command line holds all of the words, and none of those that stand behind a "!".
+// As long as a program that was started has not begun, its command line is that of the one that starts it. Linux only; elsewhere
+// there are none.
 func (e *Example) Processes(words ...string) (pids []int) {
 	parents, lines := map[int]int{}, map[int]string{}
 	files, _ := filepath.Glob("/proc/[0-9]*/stat")
@@ -175,7 +176,7 @@ func (e *Example) Processes(words ...string) (pids []int) {
 
 func matches(line string, words []string) bool {
 	for _, word := range words {
-		if !strings.Contains(line, word) {
+		if without, not := strings.CutPrefix(word, "!"); strings.Contains(line, without) == not {
 			return false
 		}
 	}
@@ -245,21 +246,6 @@ func (e *Example) answers(url string) bool {
 		return false
 	}
 	return errors.Join(answer.Body.Close()) == nil && answer.StatusCode == http.StatusOK
-}
-
-// FreePort is a port that nobody listens on.
-func FreePort(t testing.TB) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }
 
 // output keeps what the processes write.
