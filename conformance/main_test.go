@@ -30,9 +30,7 @@ func TestMain(m *testing.M) {
 	if flag.Lookup("test.parallel").Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
 		_ = flag.Set("test.parallel", "8") // these tests wait more than they work
 	}
-	code := pgtest.Run(m)
-	proc.Forget()
-	os.Exit(code)
+	pgtest.Main(m, proc.Forget)
 }
 
 // client is a conformance worker.

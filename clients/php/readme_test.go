@@ -8,11 +8,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgscheduler/scheduler/internal/proc"
 )
 
 // page is the README put into a directory: every PHP block is a file of the name in its first line, in front of Composer's
@@ -24,13 +24,13 @@ type page struct {
 	env      []string
 }
 
-func openPage(t *testing.T, s server) *page {
+func openPage(t *testing.T, env []string) *page {
 	t.Helper()
 	text, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &page{dir: t.TempDir(), files: map[string]bool{}, commands: map[string]bool{}, env: s.env}
+	p := &page{dir: t.TempDir(), files: map[string]bool{}, commands: map[string]bool{}, env: env}
 	for _, block := range regexp.MustCompile("(?ms)^```php\n(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
 		name := regexp.MustCompile(`\A<\?php // (\S+\.php)\n`).FindStringSubmatch(block[1])
 		if name == nil {
@@ -74,7 +74,7 @@ func (p *page) command(t *testing.T, line string) *exec.Cmd {
 	}
 	line = regexp.MustCompile(`SCHEDULER_(URL|TOKEN)=\S+ `).ReplaceAllString(line, "")
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", line)
-	cmd.Dir, cmd.Env = p.dir, append(p.env, "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"))
+	cmd.Dir, cmd.Env = p.dir, append(p.env, "PATH="+filepath.Dir(proc.Scheduler(t))+":"+os.Getenv("PATH"))
 	return cmd
 }
 
@@ -90,22 +90,11 @@ func (p *page) background(t *testing.T, line string) {
 
 func (p *page) daemon(t *testing.T, line string) {
 	t.Helper()
-	cmd, said := p.command(t, "exec "+line), &output{}
+	cmd := p.command(t, "exec "+line)
 	if strings.HasPrefix(line, "QUEUE=") || strings.HasPrefix(line, "SCHEDULER_") {
 		cmd = p.command(t, line)
 	}
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = said, said, 5*time.Second
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // it may have ended
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("%s said:\n%s", line, said)
-		}
-	})
+	proc.Start(t, cmd)
 }
 
 // prints runs a command and compares what it prints.
@@ -121,11 +110,10 @@ func (p *page) prints(t *testing.T, line, pattern string) string {
 // TestReadme runs all that README.md shows.
 func TestReadme(t *testing.T) {
 	t.Parallel()
-	needPHP(t)
-	s := newServer(t)
-	p := openPage(t, s)
+	proc.Need(t, programs...)
+	p := openPage(t, newServer(t))
 	const id = `[0-9a-f-]{36}`
-	database := strings.TrimPrefix(find(s.env, "TEST_DATABASE_URL="), "TEST_DATABASE_URL=")
+	database := value(p.env, "TEST_DATABASE_URL")
 	conn, err := pgx.Connect(t.Context(), database)
 	if err == nil {
 		_, err = conn.Exec(t.Context(), "create table orders (id int, total int)")
@@ -136,7 +124,7 @@ func TestReadme(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.env = append(p.env, "APP_DSN="+strings.TrimPrefix(find(s.env, "TEST_DSN="), "TEST_DSN="), "SCHEDULER_DATABASE_URL="+database)
+	p.env = append(p.env, "APP_DSN="+value(p.env, "TEST_DSN"), "SCHEDULER_DATABASE_URL="+database)
 
 	p.background(t, "SCHEDULER_URL=http://127.0.0.1:8080 SCHEDULER_TOKEN=… php worker.php")
 	p.prints(t, "php submit.php", "submitted "+id+"\ncompleted: 3 pages\n  rendering page 1\n  rendering page 2\n  rendering page 3\n")
@@ -169,10 +157,11 @@ func TestReadme(t *testing.T) {
 	}
 }
 
-func find(env []string, prefix string) string {
+// value is that of a variable.
+func value(env []string, name string) string {
 	for _, pair := range env {
-		if strings.HasPrefix(pair, prefix) {
-			return pair
+		if value, found := strings.CutPrefix(pair, name+"="); found {
+			return value
 		}
 	}
 	return ""

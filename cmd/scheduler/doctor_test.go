@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgscheduler/scheduler/internal/pgtest"
+	"github.com/pgscheduler/scheduler/internal/proc"
 	"github.com/pgscheduler/scheduler/scheduler"
 )
 
@@ -102,7 +103,7 @@ func TestDoctorSeesASnapshot(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	eventually(t, "the snapshot grows old", func() bool {
+	proc.Await(t, "the snapshot grows old", func() bool {
 		h, err := client.Doctor(t.Context())
 		if err != nil {
 			t.Fatal(err)

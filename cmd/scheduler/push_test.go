@@ -11,6 +11,7 @@ import (
 
 	"github.com/pgscheduler/scheduler/httpapi"
 	"github.com/pgscheduler/scheduler/internal/pgtest"
+	"github.com/pgscheduler/scheduler/internal/proc"
 )
 
 // A process that is killed while it delivers: another one delivers again, with the next attempt, and its slot is free.
@@ -33,7 +34,7 @@ func TestKilledPusherDeliversElsewhere(t *testing.T) {
 	url := pgtest.DB(t)
 	c := sqlDoor(t, url)
 	c.ok("endpoints", "set", "shop", server.URL, "--kind", "k", "--concurrency", "1")
-	push := func() *process {
+	push := func() *proc.Process {
 		return startWorker(t, url, "--push", "--push-allow", "127.0.0.1", "--heartbeat", "100ms")
 	}
 	first := push()
@@ -41,22 +42,22 @@ func TestKilledPusherDeliversElsewhere(t *testing.T) {
 	if n := <-arrived; n != 1 {
 		t.Errorf("attempt %v", n)
 	}
-	first.signal(syscall.SIGKILL)
-	first.exit()
+	first.Signal(syscall.SIGKILL)
+	first.Exit()
 	second := push()
 	if n := <-arrived; n != 2 {
 		t.Errorf("attempt %v", n)
 	}
 	close(answer)
-	eventually(t, "it is done", func() bool { return stateOf(t, c, id) == "completed" })
-	second.signal(syscall.SIGTERM)
-	if code := second.exit(); code != exitOK {
-		t.Errorf("exit %d\n%s", code, second.stderr)
+	proc.Await(t, "it is done", func() bool { return stateOf(t, c, id) == "completed" })
+	second.Signal(syscall.SIGTERM)
+	if code := second.Exit(); code != exitOK {
+		t.Errorf("exit %d\n%s", code, second.Stderr)
 	}
 	if got := c.ok("workers", "list", "-o", "json"); got != `{"items":[]}` {
 		t.Errorf("left: %s", got)
 	}
-	if strings.Contains(first.stderr.String()+second.stderr.String(), "whsec") {
+	if strings.Contains(first.Stderr.String()+second.Stderr.String(), "whsec") {
 		t.Error("a secret is logged")
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pgscheduler/scheduler/internal/pgtest"
+	"github.com/pgscheduler/scheduler/internal/proc"
 )
 
 // openTerminal returns both ends of a terminal of so many columns.
@@ -52,7 +53,7 @@ func (c cli) onTerminal(columns int, typed string, args ...string) (string, int)
 		c.t.Fatal(err)
 	}
 	_ = program.Close() // the program has it now
-	var seen output
+	var seen proc.Output
 	read := make(chan struct{})
 	go func() { // ends with the program, whose end of the terminal is the last
 		defer close(read)
@@ -63,7 +64,7 @@ func (c cli) onTerminal(columns int, typed string, args ...string) (string, int)
 			c.t.Fatal(err)
 		}
 	}
-	eventually(c.t, "the program ends", func() bool {
+	proc.Await(c.t, "the program ends", func() bool {
 		select {
 		case <-read:
 			return true
@@ -146,13 +147,13 @@ func TestStatsOnATerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = program.Close() // the program has it now
-	var seen output
+	var seen proc.Output
 	read := make(chan struct{})
 	go func() { // ends with the program
 		defer close(read)
 		_, _ = io.Copy(&seen, person) // a terminal without the other end is an error
 	}()
-	eventually(t, "three frames", func() bool { return strings.Count(seen.String(), "\x1b[H") >= 3 })
+	proc.Await(t, "three frames", func() bool { return strings.Count(seen.String(), "\x1b[H") >= 3 })
 	_ = cmd.Process.Signal(os.Interrupt)
 	<-read
 	_ = cmd.Wait() // it was interrupted

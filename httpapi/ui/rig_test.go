@@ -9,7 +9,6 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -24,11 +23,7 @@ import (
 	"github.com/pgscheduler/scheduler/worker"
 )
 
-func TestMain(m *testing.M) {
-	code := pgtest.Run(m)
-	browser.Stop()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { pgtest.Main(m, browser.Stop) }
 
 // rig is a database with two servers in front, as behind a balancer.
 type rig struct {

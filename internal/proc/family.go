@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// Descendants lists the processes that a process has started, and those that they have, whose command lines hold all of the words.
-// Linux only; elsewhere there are none.
+// Descendants lists the processes that a process has started, and those that they have, whose command lines hold all of the words,
+// and none of those that stand behind a "!". As long as a program that was started has not begun, its command line is that of the
+// one that starts it. Linux only; elsewhere there are none.
 func Descendants(pid int, words ...string) (pids []int) {
 	parents := map[int]int{}
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
@@ -23,7 +24,7 @@ func Descendants(pid int, words ...string) (pids []int) {
 		parents[child], _ = strconv.Atoi(fields[1])
 	}
 	for child := range parents {
-		if descends(child, pid, parents) && holdsAll(commandLine(child), words) {
+		if descends(child, pid, parents) && matches(commandLine(child), words) {
 			pids = append(pids, child)
 		}
 	}
@@ -44,9 +45,9 @@ func commandLine(pid int) string {
 	return string(bytes.ReplaceAll(line, []byte{0}, []byte{' '}))
 }
 
-func holdsAll(line string, words []string) bool {
+func matches(line string, words []string) bool {
 	for _, word := range words {
-		if !strings.Contains(line, word) {
+		if without, not := strings.CutPrefix(word, "!"); strings.Contains(line, without) == not {
 			return false
 		}
 	}

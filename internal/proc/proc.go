@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -32,7 +33,9 @@ func Start(t testing.TB, cmd *exec.Cmd) *Process {
 	if cmd.Stderr == nil {
 		cmd.Stderr = p.Stderr
 	}
-	cmd.WaitDelay = 5 * time.Second
+	if cmd.WaitDelay == 0 {
+		cmd.WaitDelay = 5 * time.Second
+	}
 	ownGroup(cmd)
 	started := make(chan error)
 	go func() { // waited for by the cleanup
@@ -75,7 +78,7 @@ func (p *Process) Kill() {
 // Signal sends the process a signal, unless it has ended.
 func (p *Process) Signal(s os.Signal) {
 	p.t.Helper()
-	if err := p.Cmd.Process.Signal(s); err != nil && !p.Ended() {
+	if err := p.Cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		p.t.Fatal(err)
 	}
 }
