@@ -9,12 +9,14 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/pgscheduler/scheduler/internal/proc"
 )
 
 // TestTheWorkerOfTheGuideWorks runs the program of docs/guides/http-workers.md word for word.
 func TestTheWorkerOfTheGuideWorks(t *testing.T) {
 	t.Parallel()
-	python := need(t, "python3", "python3")
+	proc.Need(t, "python3")
 	page, err := os.ReadFile("../docs/guides/http-workers.md")
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +32,7 @@ func TestTheWorkerOfTheGuideWorks(t *testing.T) {
 	for _, token := range []string{"", "a-token-of-many-letters"} {
 		r := newRig(t, Config{Token: token})
 		auth := []string{"Authorization", "Bearer " + token}
-		cmd := exec.CommandContext(t.Context(), python, file)
+		cmd := exec.CommandContext(t.Context(), "python3", file)
 		cmd.Env = append(os.Environ(), "SCHEDULER_URL="+r.url, "SCHEDULER_TOKEN="+token)
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &out
