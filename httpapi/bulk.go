@@ -87,8 +87,6 @@ type bulkOutput struct {
 	Body     Bulk
 }
 
-type bulksOutput struct{ Body Page[Bulk] }
-
 func (s *server) registerBulk(api huma.API) {
 	tags := []string{"bulk"}
 	handle(s, api, operation{Operation: huma.Operation{OperationID: "begin-bulk", Method: "POST", Path: "/v1/tasks/bulk", DefaultStatus: 202, Tags: tags,
@@ -116,12 +114,12 @@ func (s *server) beginBulk(ctx context.Context, in *bulkInput) (*bulkOutput, err
 	return &bulkOutput{Location: body.Links.Self, Body: body}, nil
 }
 
-func (s *server) bulks(ctx context.Context, in *bulksInput) (*bulksOutput, error) {
+func (s *server) bulks(ctx context.Context, in *bulksInput) (*output[Page[Bulk]], error) {
 	list, err := s.client.Bulks(ctx, in.Limit)
 	if err != nil {
 		return nil, err
 	}
-	return &bulksOutput{pageOf(list, NewBulk)}, nil
+	return &output[Page[Bulk]]{pageOf(list, NewBulk)}, nil
 }
 
 func (s *server) bulk(ctx context.Context, in *bulkIDInput) (*bulkOutput, error) {

@@ -73,26 +73,11 @@ type EndpointRequest struct {
 
 // NewEndpoint returns what package scheduler stores under the name.
 func (r EndpointRequest) NewEndpoint(name string) scheduler.NewEndpoint {
-	e := scheduler.NewEndpoint{Name: name, URL: r.URL, Kinds: r.Kinds, Secrets: r.Secrets}
+	e := scheduler.NewEndpoint{Name: name, URL: r.URL, Kinds: r.Kinds, Secrets: r.Secrets, Concurrency: given(r.Concurrency), Rate: given(r.Rate),
+		Timeout: duration(given(r.TimeoutMS)), CompleteWithin: duration(given(r.CompleteWithinMS)),
+		BreakerFailures: given(r.BreakerFailures), BreakerPause: duration(given(r.BreakerPauseMS))}
 	for _, queue := range r.Queues {
 		e.Queues = append(e.Queues, scheduler.Queue(queue))
-	}
-	if r.Concurrency != nil {
-		e.Concurrency = *r.Concurrency
-	}
-	if r.Rate != nil {
-		e.Rate = *r.Rate
-	}
-	if r.BreakerFailures != nil {
-		e.BreakerFailures = *r.BreakerFailures
-	}
-	for _, d := range []struct {
-		ms   *int64
-		into *time.Duration
-	}{{r.TimeoutMS, &e.Timeout}, {r.CompleteWithinMS, &e.CompleteWithin}, {r.BreakerPauseMS, &e.BreakerPause}} {
-		if d.ms != nil {
-			*d.into = duration(*d.ms)
-		}
 	}
 	return e
 }
@@ -129,7 +114,6 @@ type endpointOutput struct {
 	Location string `header:"Location"`
 	Body     Endpoint
 }
-type endpointsOutput struct{ Body Page[Endpoint] }
 
 func (s *server) registerEndpoints(api huma.API) {
 	s.targets = newDecoder[EndpointRequest](api.OpenAPI().Components.Schemas)
@@ -149,12 +133,12 @@ func (s *server) registerEndpoints(api huma.API) {
 		Summary: "Let an endpoint be delivered to again", Description: "When its breaker is open, the next task is the probe."}, codes: one}, s.resumeEndpoint)
 }
 
-func (s *server) endpoints(ctx context.Context, _ *struct{}) (*endpointsOutput, error) {
+func (s *server) endpoints(ctx context.Context, _ *struct{}) (*output[Page[Endpoint]], error) {
 	list, err := s.client.Endpoints(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &endpointsOutput{pageOf(list, NewEndpoint)}, nil
+	return &output[Page[Endpoint]]{pageOf(list, NewEndpoint)}, nil
 }
 
 func (s *server) endpoint(ctx context.Context, in *endpointInput) (*endpointOutput, error) {

@@ -34,8 +34,6 @@ type beatInput struct {
 	RawBody []byte
 }
 
-type beatOutput struct{ Body Beat }
-
 type leaveOutput struct{}
 
 func (s *server) registerLeases(api huma.API) {
@@ -158,7 +156,7 @@ func parseLeases(tokens []string, at string) (list []scheduler.Lease, faults []D
 
 const leaseRule = "a lease as it came"
 
-func (s *server) beat(ctx context.Context, in *beatInput) (*beatOutput, error) {
+func (s *server) beat(ctx context.Context, in *beatInput) (*output[Beat], error) {
 	request, err := s.beatBody.one(in.RawBody)
 	if err != nil {
 		return nil, err
@@ -179,7 +177,7 @@ func (s *server) beat(ctx context.Context, in *beatInput) (*beatOutput, error) {
 	if !orders.ExpiresAt.IsZero() {
 		out.ExpiresAt = utc(&orders.ExpiresAt)
 	}
-	return &beatOutput{out}, nil
+	return &output[Beat]{out}, nil
 }
 
 func tokens(leases []scheduler.Lease) []string {

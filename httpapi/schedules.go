@@ -29,8 +29,6 @@ type scheduleOutput struct {
 	Location string `header:"Location"`
 	Body     Schedule
 }
-type schedulesOutput struct{ Body Page[Schedule] }
-type ticksOutput struct{ Body Page[time.Time] }
 type triggerOutput struct {
 	Location string `header:"Location"`
 	Body     Task
@@ -58,12 +56,12 @@ func (s *server) registerSchedules(api huma.API) {
 		codes: append(one, CodeBadCron)}, s.nextTicks)
 }
 
-func (s *server) schedules(ctx context.Context, _ *struct{}) (*schedulesOutput, error) {
+func (s *server) schedules(ctx context.Context, _ *struct{}) (*output[Page[Schedule]], error) {
 	list, err := s.client.Schedules(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &schedulesOutput{pageOf(list, NewSchedule)}, nil
+	return &output[Page[Schedule]]{pageOf(list, NewSchedule)}, nil
 }
 
 func (s *server) schedule(ctx context.Context, in *scheduleInput) (*scheduleOutput, error) {
@@ -121,7 +119,7 @@ func (s *server) triggerSchedule(ctx context.Context, in *scheduleInput) (*trigg
 	return &triggerOutput{Location: body.Links.Self, Body: body}, nil
 }
 
-func (s *server) nextTicks(ctx context.Context, in *nextTicksInput) (*ticksOutput, error) {
+func (s *server) nextTicks(ctx context.Context, in *nextTicksInput) (*output[Page[time.Time]], error) {
 	found, err := s.client.Schedule(ctx, string(in.Name))
 	if err != nil {
 		return nil, noSchedule(err, in.Name)
@@ -136,7 +134,7 @@ func (s *server) nextTicks(ctx context.Context, in *nextTicksInput) (*ticksOutpu
 	} else {
 		ticks = append(ticks, cron.NextN(time.Now(), in.Count)...)
 	}
-	return &ticksOutput{Page[time.Time]{Items: ticks}}, nil
+	return &output[Page[time.Time]]{Page[time.Time]{Items: ticks}}, nil
 }
 
 // noSchedule says which schedule there is none of.

@@ -44,10 +44,6 @@ type taskOutput struct {
 	Body   Task
 }
 
-type attemptsOutput struct{ Body Page[Attempt] }
-type logsOutput struct{ Body Page[LogLine] }
-type whyOutput struct{ Body Page[Reason] }
-
 func (s *server) registerTasks(api huma.API) {
 	tags, one := []string{"tasks"}, []Code{CodeNotFound, CodeValidationFailed}
 	s.registerSubmit(api, tags)
@@ -134,15 +130,15 @@ func (s *server) now(ctx context.Context, id scheduler.TaskID) (*taskOutput, err
 	return &taskOutput{Status: 200, Body: NewTask(task)}, nil
 }
 
-func (s *server) attempts(ctx context.Context, in *taskInput) (*attemptsOutput, error) {
+func (s *server) attempts(ctx context.Context, in *taskInput) (*output[Page[Attempt]], error) {
 	list, err := s.client.Attempts(ctx, in.ID)
 	if err != nil {
 		return nil, noTask(err, in.ID)
 	}
-	return &attemptsOutput{pageOf(list, NewAttempt)}, nil
+	return &output[Page[Attempt]]{pageOf(list, NewAttempt)}, nil
 }
 
-func (s *server) logs(ctx context.Context, in *logsInput) (*logsOutput, error) {
+func (s *server) logs(ctx context.Context, in *logsInput) (*output[Page[LogLine]], error) {
 	list, err := s.client.Logs(ctx, in.ID, in.After, in.Limit)
 	if err != nil {
 		return nil, noTask(err, in.ID)
@@ -152,15 +148,15 @@ func (s *server) logs(ctx context.Context, in *logsInput) (*logsOutput, error) {
 		next := strconv.FormatInt(list[len(list)-1].ID, 10)
 		page.NextCursor = &next
 	}
-	return &logsOutput{page}, nil
+	return &output[Page[LogLine]]{page}, nil
 }
 
-func (s *server) why(ctx context.Context, in *taskInput) (*whyOutput, error) {
+func (s *server) why(ctx context.Context, in *taskInput) (*output[Page[Reason]], error) {
 	list, err := s.client.Explain(ctx, in.ID)
 	if err != nil {
 		return nil, noTask(err, in.ID)
 	}
-	return &whyOutput{pageOf(list, NewReason)}, nil
+	return &output[Page[Reason]]{pageOf(list, NewReason)}, nil
 }
 
 // noTask says which task there is none of.

@@ -53,14 +53,8 @@ type SubscriptionRequest struct {
 
 // NewSubscription returns what package scheduler stores under the name. Milliseconds as in SubmitRequest.NewTask.
 func (r SubscriptionRequest) NewSubscription(name string) scheduler.NewSubscription {
-	s := scheduler.NewSubscription{Name: name, Pattern: r.Pattern, Kind: r.Kind, Queue: scheduler.Queue(r.Queue), Priority: r.Priority, Backoff: durations(r.BackoffMS)}
-	if r.MaxAttempts != nil {
-		s.MaxAttempts = *r.MaxAttempts
-	}
-	if r.TimeoutMS != nil {
-		s.Timeout = duration(*r.TimeoutMS)
-	}
-	return s
+	return scheduler.NewSubscription{Name: name, Pattern: r.Pattern, Kind: r.Kind, Queue: scheduler.Queue(r.Queue), Priority: r.Priority,
+		MaxAttempts: given(r.MaxAttempts), Timeout: duration(given(r.TimeoutMS)), Backoff: durations(r.BackoffMS)}
 }
 
 // PublishRequest is the body of a publish, which may be left out.
@@ -71,12 +65,9 @@ type PublishRequest struct {
 
 // NewMessage returns what package scheduler publishes.
 func (r PublishRequest) NewMessage(topic string) scheduler.NewMessage {
-	m := scheduler.NewMessage{Topic: topic}
+	m := scheduler.NewMessage{Topic: topic, IdempotencyKey: given(r.IdempotencyKey)}
 	if len(r.Payload) > 0 {
 		m.Payload = r.Payload
-	}
-	if r.IdempotencyKey != nil {
-		m.IdempotencyKey = *r.IdempotencyKey
 	}
 	return m
 }
@@ -134,7 +125,6 @@ type subscriptionOutput struct {
 	Location string `header:"Location"`
 	Body     Subscription
 }
-type subscriptionsOutput struct{ Body Page[Subscription] }
 type publishOutput struct {
 	Replayed string `header:"Idempotency-Replayed" doc:"true: the same request came before, this is its message."`
 	Body     Published
@@ -177,12 +167,12 @@ func (s *server) publish(ctx context.Context, in *publishInput) (*publishOutput,
 	return out, nil
 }
 
-func (s *server) subscriptions(ctx context.Context, in *subscriptionsInput) (*subscriptionsOutput, error) {
+func (s *server) subscriptions(ctx context.Context, in *subscriptionsInput) (*output[Page[Subscription]], error) {
 	list, err := s.client.Subscriptions(ctx, scheduler.SubscriptionFilter{Topic: string(in.Topic), After: string(in.Cursor), Limit: in.Limit})
 	if err != nil {
 		return nil, err
 	}
-	out := &subscriptionsOutput{pageOf(list, NewSubscription)}
+	out := &output[Page[Subscription]]{pageOf(list, NewSubscription)}
 	if len(list) == in.Limit {
 		out.Body.NextCursor = &list[len(list)-1].Name
 	}

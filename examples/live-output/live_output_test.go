@@ -40,7 +40,7 @@ func open(t *testing.T) *rig {
 func (r *rig) tell(s syscall.Signal) {
 	r.t.Helper()
 	var workers []int
-	r.Await("the worker is there", func() bool { workers = r.Processes("php worker.php"); return len(workers) == 1 })
+	r.Await("the worker is there", func() bool { workers = r.Processes("php worker.php", "!../run"); return len(workers) == 1 })
 	if err := syscall.Kill(workers[0], s); err != nil {
 		r.t.Fatal(err)
 	}
