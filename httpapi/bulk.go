@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -125,22 +124,14 @@ func (s *server) bulks(ctx context.Context, in *bulksInput) (*output[Page[Bulk]]
 func (s *server) bulk(ctx context.Context, in *bulkIDInput) (*bulkOutput, error) {
 	b, err := s.client.Bulk(ctx, in.ID)
 	if err != nil {
-		return nil, noBulk(err, in.ID)
+		return nil, noSuch(err, "such bulk under way: "+in.ID.String())
 	}
 	return &bulkOutput{Body: NewBulk(b)}, nil
 }
 
 func (s *server) cancelBulk(ctx context.Context, in *bulkIDInput) (*bulkOutput, error) {
 	if err := s.client.CancelBulk(ctx, in.ID); err != nil {
-		return nil, noBulk(err, in.ID)
+		return nil, noSuch(err, "such bulk under way: "+in.ID.String())
 	}
 	return s.bulk(ctx, in)
-}
-
-// noBulk says which bulk there is none of.
-func noBulk(err error, id scheduler.BulkID) error {
-	if errors.Is(err, scheduler.ErrNotFound) {
-		return newProblem(CodeNotFound, "there is no such bulk under way: "+id.String())
-	}
-	return err
 }

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"errors"
 	"net/url"
 	"time"
 
@@ -144,7 +143,7 @@ func (s *server) endpoints(ctx context.Context, _ *struct{}) (*output[Page[Endpo
 func (s *server) endpoint(ctx context.Context, in *endpointInput) (*endpointOutput, error) {
 	found, err := s.client.Endpoint(ctx, string(in.Name))
 	if err != nil {
-		return nil, noEndpoint(err, in.Name)
+		return nil, noSuch(err, "endpoint "+string(in.Name))
 	}
 	return &endpointOutput{Status: 200, Body: NewEndpoint(found)}, nil
 }
@@ -169,27 +168,19 @@ func (s *server) setEndpoint(ctx context.Context, in *setEndpointInput) (*endpoi
 }
 
 func (s *server) deleteEndpoint(ctx context.Context, in *endpointInput) (*struct{}, error) {
-	return nil, noEndpoint(s.client.DeleteEndpoint(ctx, string(in.Name)), in.Name)
+	return nil, noSuch(s.client.DeleteEndpoint(ctx, string(in.Name)), "endpoint "+string(in.Name))
 }
 
 func (s *server) pauseEndpoint(ctx context.Context, in *endpointInput) (*endpointOutput, error) {
 	if err := s.client.PauseEndpoint(ctx, string(in.Name)); err != nil {
-		return nil, noEndpoint(err, in.Name)
+		return nil, noSuch(err, "endpoint "+string(in.Name))
 	}
 	return s.endpoint(ctx, in)
 }
 
 func (s *server) resumeEndpoint(ctx context.Context, in *endpointInput) (*endpointOutput, error) {
 	if err := s.client.ResumeEndpoint(ctx, string(in.Name)); err != nil {
-		return nil, noEndpoint(err, in.Name)
+		return nil, noSuch(err, "endpoint "+string(in.Name))
 	}
 	return s.endpoint(ctx, in)
-}
-
-// noEndpoint says which endpoint there is none of.
-func noEndpoint(err error, name endpointName) error {
-	if errors.Is(err, scheduler.ErrNotFound) {
-		return newProblem(CodeNotFound, "there is no endpoint "+string(name))
-	}
-	return err
 }

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/url"
 	"strconv"
 	"time"
@@ -182,7 +181,7 @@ func (s *server) subscriptions(ctx context.Context, in *subscriptionsInput) (*ou
 func (s *server) subscription(ctx context.Context, in *subscriptionInput) (*subscriptionOutput, error) {
 	found, err := s.client.Subscription(ctx, string(in.Name))
 	if err != nil {
-		return nil, noSubscription(err, in.Name)
+		return nil, noSuch(err, "subscription "+string(in.Name))
 	}
 	return &subscriptionOutput{Status: 200, Body: NewSubscription(found)}, nil
 }
@@ -204,13 +203,5 @@ func (s *server) setSubscription(ctx context.Context, in *setSubscriptionInput) 
 }
 
 func (s *server) deleteSubscription(ctx context.Context, in *subscriptionInput) (*struct{}, error) {
-	return nil, noSubscription(s.client.DeleteSubscription(ctx, string(in.Name)), in.Name)
-}
-
-// noSubscription says which subscription there is none of.
-func noSubscription(err error, name scheduleName) error {
-	if errors.Is(err, scheduler.ErrNotFound) {
-		return newProblem(CodeNotFound, "there is no subscription "+string(name))
-	}
-	return err
+	return nil, noSuch(s.client.DeleteSubscription(ctx, string(in.Name)), "subscription "+string(in.Name))
 }
