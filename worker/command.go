@@ -141,9 +141,6 @@ func (c *Children) check(r *Registry) error {
 	return nil
 }
 
-// Kinds that the processes serve, sorted.
-func (c *Children) Kinds() []string { return slices.Clone(c.kinds) }
-
 func (c *Children) slots() int { return c.command.Procs * c.slotsOf }
 
 // serve has a worker woken whenever a slot falls free.
