@@ -36,13 +36,15 @@ func open(t *testing.T) *rig {
 	return &rig{e, t}
 }
 
-// tell sends the worker a signal, once it is there.
+// tell sends the worker a signal, once it and its child are there.
 func (r *rig) tell(s syscall.Signal) {
 	r.t.Helper()
 	var workers []int
-	r.Await("the worker is there", func() bool { workers = r.Processes("php worker.php", "!../run"); return len(workers) == 1 })
-	if err := syscall.Kill(workers[0], s); err != nil {
-		r.t.Fatal(err)
+	r.Await("the worker is there", func() bool { workers = r.Processes("worker.php", "!--no-worker", "!sh -c"); return len(workers) == 2 })
+	for _, pid := range workers {
+		if err := syscall.Kill(pid, s); err != nil {
+			r.t.Fatal(err)
+		}
 	}
 }
 
