@@ -253,7 +253,7 @@ func TestChildIsCancelled(t *testing.T) {
 		t.Run(fmt.Sprint(c.do, c.timeout), func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			r.startChildren(worker.Command{}, childArgs{}, worker.Config{Heartbeat: 200 * time.Millisecond})
+			r.startChildren(worker.Command{}, childArgs{}, worker.Config{Heartbeat: 200 * time.Millisecond, TTL: patience})
 			new := do(c.do)
 			new.Timeout, new.MaxAttempts = c.timeout, 1
 			id := r.submit(new)
