@@ -245,7 +245,7 @@ func TestOverlappingBatchesDoNotDeadlock(t *testing.T) {
 	var all sync.WaitGroup
 	for w := range 6 {
 		all.Go(func() {
-			for range 20 {
+			for range 12 {
 				var tasks []scheduler.NewTask
 				for _, key := range rand.Perm(24) {
 					tasks = append(tasks, scheduler.NewTask{Kind: "k", Queue: scheduler.Queue(fmt.Sprint("q", key%3)), IdempotencyKey: fmt.Sprint(key)})

@@ -112,10 +112,10 @@ func (k *child) attend() departure {
 		case <-old:
 			k.pool.wear(k, "it has run for "+command.MaxTime.String())
 		case <-leaving:
-			leaving, next = nil, time.After(killAfter)
+			leaving, next = nil, time.After(command.killAfter)
 			k.outbox.close() // and with it stdin, once it is empty
 		case reason = <-k.hung:
-			terminated, next = true, time.After(killAfter)
+			terminated, next = true, time.After(command.killAfter)
 			terminateGroup(k.process.pid)
 		case <-next:
 			if terminated {
@@ -123,7 +123,7 @@ func (k *child) attend() departure {
 				next = nil
 				continue
 			}
-			terminated, next = true, time.After(killAfter)
+			terminated, next = true, time.After(command.killAfter)
 			terminateGroup(k.process.pid)
 		}
 	}

@@ -161,7 +161,7 @@ func TestChildrenAreHandedBackAtShutdown(t *testing.T) {
 			t.Run(name+", "+what, func(t *testing.T) {
 				t.Parallel()
 				r := newRig(t)
-				x := r.startChildren(worker.Command{Procs: 2}, childArgs{Stubborn: true}, worker.Config{DrainTimeout: -1})
+				x := r.startChildren(worker.Impatient(worker.Command{Procs: 2}, time.Second), childArgs{Stubborn: true}, worker.Config{DrainTimeout: -1})
 				new := do(what)
 				new.MaxAttempts = 1
 				id := r.submit(new)
@@ -183,7 +183,7 @@ func TestChildrenAreHandedBackAtShutdown(t *testing.T) {
 func TestChildThatDoesNotDrain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	x := r.startChildren(worker.Command{}, childArgs{Stubborn: true}, worker.Config{})
+	x := r.startChildren(worker.Impatient(worker.Command{}, time.Second), childArgs{Stubborn: true}, worker.Config{})
 	r.pidOfChild()
 	if err := x.stop(); err != nil {
 		t.Error(err)
@@ -216,7 +216,7 @@ func TestChildrenEndWhenTheWorkerCannotStart(t *testing.T) {
 func TestChildThatIsDeaf(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.startChildren(worker.Command{}, childArgs{Deaf: true}, worker.Config{})
+	r.startChildren(worker.Impatient(worker.Command{}, time.Second), childArgs{Deaf: true}, worker.Config{})
 	id := r.submit(scheduler.NewTask{Kind: "k", Payload: strings.Repeat("p", 200_000), MaxAttempts: 1, Timeout: 200 * time.Millisecond})
 	if task := r.final(id); text(task.ErrorCode) != "timeout" || !strings.Contains(text(task.Error), "did not answer cancel") {
 		t.Errorf("%s: %s", text(task.ErrorCode), text(task.Error))

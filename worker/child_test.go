@@ -247,13 +247,17 @@ func TestChildIsCancelled(t *testing.T) {
 		{"wait", 0, scheduler.Cancelled, "cancelled", "enough"},
 		{"wait", 300 * time.Millisecond, scheduler.Failed, "timeout", "told: timeout"},
 		{"wait, then succeed", 300 * time.Millisecond, scheduler.Completed, "", ""},
-		{"hang", 300 * time.Millisecond, scheduler.Failed, "timeout", "it did not answer cancel (timeout) within 5s: signal: killed"},
+		{"hang", 300 * time.Millisecond, scheduler.Failed, "timeout", "it did not answer cancel (timeout) within 1s: signal: killed"},
 		{"hang", 0, scheduler.Cancelled, "cancelled", "enough"},
 	} {
 		t.Run(fmt.Sprint(c.do, c.timeout), func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			r.startChildren(worker.Command{}, childArgs{}, worker.Config{Heartbeat: 200 * time.Millisecond, TTL: patience})
+			var command worker.Command
+			if c.do == "hang" {
+				command = worker.Impatient(command, time.Second)
+			}
+			r.startChildren(command, childArgs{}, worker.Config{Heartbeat: 200 * time.Millisecond, TTL: patience})
 			new := do(c.do)
 			new.Timeout, new.MaxAttempts = c.timeout, 1
 			id := r.submit(new)
@@ -281,9 +285,10 @@ func TestChildIsCancelled(t *testing.T) {
 func TestChildEndsForAnotherTask(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.startChildren(worker.Command{}, childArgs{Slots: 2}, worker.Config{})
+	r.startChildren(worker.Impatient(worker.Command{}, time.Second), childArgs{Slots: 2}, worker.Config{})
 	file := filepath.Join(t.TempDir(), "go")
 	innocent := r.submit(do("until file", "file", file))
+	await(t, "it runs", func() bool { return r.task(innocent).State == scheduler.Running })
 	hang := do("hang")
 	hang.Timeout, hang.MaxAttempts = 300*time.Millisecond, 1
 	if task := r.final(r.submit(hang)); text(task.ErrorCode) != "timeout" {

@@ -39,11 +39,14 @@ type Command struct {
 
 	// Logger gets what happens to the processes, and what they print while they run no task. nil: slog.Default().
 	Logger *slog.Logger
+
+	killAfter time.Duration // 0: killAfter
 }
 
 func (c *Command) fill() error {
 	setDefault(&c.Procs, 1)
 	setDefault(&c.ReadyWithin, 30*time.Second)
+	setDefault(&c.killAfter, killAfter)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}

@@ -83,13 +83,13 @@ func TestCancelledHandlersEnds(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t)
+			r := newRigWith(t, scheduler.Config{PollOnly: true, Poll: 50 * time.Millisecond}) // requests that are done with are forgotten soon
 			registry := worker.NewRegistry()
 			worker.Handle(registry, "k", func(ctx context.Context, task *worker.Task[none]) (none, error) {
 				<-ctx.Done()
 				return none{}, c.end(ctx, r, task)
 			})
-			r.start(registry, worker.Config{Heartbeat: 200 * time.Millisecond, TTL: patience})
+			r.start(registry, worker.Config{Heartbeat: 200 * time.Millisecond, TTL: patience, Poll: 50 * time.Millisecond})
 			id := r.submit(scheduler.NewTask{Kind: "k"})
 			r.reach(id, scheduler.Running)
 			if _, err := r.client.Cancel(t.Context(), id, ""); err != nil {

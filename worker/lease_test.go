@@ -285,7 +285,7 @@ func TestWorkerRowDeletedByHand(t *testing.T) {
 // A task whose workers die, one after the other, is failed by those who find it.
 func TestWorkersLostUntilItGivesUp(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newRigWith(t, scheduler.Config{PollOnly: true, Poll: 50 * time.Millisecond}) // the dead are found soon
 	registry := worker.NewRegistry()
 	began, hear := make(chan none, 10), make(chan none)
 	defer close(hear)
@@ -294,7 +294,7 @@ func TestWorkersLostUntilItGivesUp(t *testing.T) {
 		<-hear
 		return none{}, nil
 	})
-	r.start(registry, worker.Config{Heartbeat: 100 * time.Millisecond, TTL: patience, DrainTimeout: -1})
+	r.start(registry, worker.Config{Heartbeat: 100 * time.Millisecond, TTL: patience, Poll: 50 * time.Millisecond, DrainTimeout: -1})
 	id := r.submit(scheduler.NewTask{Kind: "k", MaxAttempts: 1})
 	for range 3 {
 		receive(t, began, "an attempt")
