@@ -90,6 +90,9 @@ func (c *Client) WatchReads() int {
 	return c.watches.reads
 }
 
+// HearsMessages reports whether those who follow topics are told of publishes.
+func (c *Client) HearsMessages() bool { return c.hears(ChannelMessage) }
+
 // TopicMatches reports whether a pattern matches a topic, in this process.
 func TopicMatches(text, topic string) bool { return newPattern(text).matches(newPattern(topic)) }
 

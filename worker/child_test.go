@@ -406,7 +406,7 @@ func TestChildrenAreReplaced(t *testing.T) {
 	}{
 		{"tasks", worker.Command{MaxTasks: 3}, do("pid"), "it has served 3 tasks"},
 		{"tasks of two", worker.Command{MaxTasks: 2, Procs: 2}, do("pid"), `it has served \d tasks`},
-		{"time", worker.Command{MaxTime: 20 * time.Millisecond}, do("pid"), "it has run for 20ms"},
+		{"time", worker.Command{MaxTime: 300 * time.Millisecond}, do("pid"), "it has run for 300ms"},
 		{"memory", worker.Command{MaxMemory: 100 << 20}, do("eat", "n", 40), `it holds 1\d\d MiB`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

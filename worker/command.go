@@ -27,7 +27,7 @@ type Command struct {
 	// ready, so that a process may get a few tasks more.
 	MaxTasks int
 
-	// MaxTime is how long a process serves before it is replaced, once its task has ended. 0: for ever.
+	// MaxTime is how long a process serves, from when it is ready, before it is replaced, once its task has ended. 0: for ever.
 	MaxTime time.Duration
 
 	// MaxMemory is with how many bytes of resident memory, looked at after each task, a process is replaced. 0: no matter how
