@@ -56,6 +56,13 @@ func TestScripts(t *testing.T) {
 	}
 }
 
+// TestVersion: nothing in the package needs a newer PHP than composer.json asks for.
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	needPHP(t)
+	run(t, exec.CommandContext(t.Context(), "php", filepath.Join("tests", "version_test.php")))
+}
+
 // run runs a script to its end, and ends with it whatever it started.
 func run(t *testing.T, cmd *exec.Cmd) string {
 	t.Helper()
