@@ -35,8 +35,11 @@ export interface NewTask<Payload = unknown> {
 
 /** What POST /v1/tasks takes. */
 export interface SubmitRequest<Payload = unknown> extends NewTask<Payload> {
+  /** links.watch of the answer is a URL for a browser without a token. */
   watch?: boolean;
   watch_ttl_ms?: number;
+  /** What it shows besides how far the task is and how it ended. */
+  watch_shows?: ('lines' | 'result')[];
 }
 
 export interface SubmitOptions extends CallOptions {
@@ -91,6 +94,10 @@ export interface TaskView<Payload = unknown, Result = unknown> {
   idempotency_key: string | null;
   schedule: string | null;
   tick_at: string | null;
+  /** Of the message that it was made of; null: of none. */
+  topic: string | null;
+  message_id: string | null;
+  traceparent: string | null;
   tags: string[];
   links: { self: string; cancel: string; retry: string; run: string; attempts: string; logs: string; why: string; watch?: string };
 }
@@ -257,7 +264,7 @@ export class ProblemError extends Error {
 
 /** docs/problems.md explains each. A later server may have more. */
 export type ProblemCode =
-  | 'malformed_json' | 'bad_cursor' | 'unauthorized' | 'forbidden' | 'not_found' | 'watch_not_found' | 'method_not_allowed' | 'request_timeout'
+  | 'malformed_json' | 'bad_cursor' | 'cursor_expired' | 'unauthorized' | 'forbidden' | 'not_found' | 'watch_not_found' | 'method_not_allowed' | 'request_timeout'
   | 'state_conflict' | 'unique_conflict' | 'lease_lost' | 'precondition_failed' | 'payload_too_large' | 'unsupported_media_type' | 'misdirected'
   | 'validation_failed' | 'idempotency_key_reused' | 'bad_cron' | 'internal' | 'database_unavailable' | 'schema_mismatch' | 'timeout'
   | (string & {});
