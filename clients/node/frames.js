@@ -93,10 +93,12 @@ export class Frames {
     this.#say({ op: 'checkpoint', id, checkpoint });
     const waiting = this.#saves.get(id) ?? [];
     this.#saves.set(id, waiting);
+    let onAbort;
     await new Promise((resolve, reject) => {
       waiting.push((error) => (error === undefined || error === null ? resolve() : reject(new Error(`the checkpoint was refused: ${error.message ?? error}`))));
-      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-    });
+      onAbort = () => reject(signal.reason);
+      signal.addEventListener('abort', onAbort, { once: true });
+    }).finally(() => signal.removeEventListener('abort', onAbort));
   }
 
   /** One line, all of it. A parent that is gone ends the child. */

@@ -230,6 +230,8 @@ export interface WorkerOptions extends ServerOptions {
   ttlMs?: number;
   /** How long what runs may take to finish at a shutdown; 30,000. */
   drainTimeoutMs?: number;
+  /** How long a handler may go on once task.signal told it to stop, until the task's end is told without it, 0 to 60,000; 5,000. */
+  graceMs?: number;
   /** Of one call for tasks, seconds up to 60; 20. */
   waitSeconds?: number;
   /** Shown to people; host:pid. */
@@ -248,6 +250,8 @@ export class Worker {
   handle<Payload = any, Result = unknown, Checkpoint = any>(kind: string, handler: Handler<Payload, Result, Checkpoint>): this;
   /** Works until SIGTERM or SIGINT, stop(), or until it is told to; then lets running tasks finish. */
   run(): Promise<void>;
+  /** Handlers that run on although they were told to stop, and keep their slots; when all slots are lost so, run() rejects with the code all_deaf. */
+  readonly deaf: number;
   /** Takes nothing more and lets run() return once what runs is done. */
   stop(): void;
 }
@@ -260,6 +264,8 @@ export class ProblemError extends Error {
   readonly taskId: string | null;
   readonly state: State | null;
   readonly requestId: string | null;
+  /** What the server asks to wait. */
+  readonly retryAfterMs?: number;
 }
 
 /** docs/problems.md explains each. A later server may have more. */
@@ -267,7 +273,7 @@ export type ProblemCode =
   | 'malformed_json' | 'bad_cursor' | 'cursor_expired' | 'unauthorized' | 'forbidden' | 'not_found' | 'watch_not_found' | 'method_not_allowed' | 'request_timeout'
   | 'state_conflict' | 'unique_conflict' | 'lease_lost' | 'precondition_failed' | 'payload_too_large' | 'unsupported_media_type' | 'misdirected'
   | 'validation_failed' | 'idempotency_key_reused' | 'bad_cron' | 'internal' | 'database_unavailable' | 'schema_mismatch' | 'timeout'
-  | (string & {});
+  | 'redirected' | (string & {});
 
 /** No answer came. Whether the server did what was asked for is not known, unless sent is false. */
 export class ConnectionError extends Error {

@@ -45,7 +45,7 @@ func TestScripts(t *testing.T) {
 	t.Parallel()
 	needPHP(t)
 	for _, line := range []string{"client_test.php", "database_test.php", "worker_test.php http", "worker_test.php child",
-		"resque_test.php", "kill_test.php"} {
+		"resque_test.php", "kill_test.php", "hostile_test.php"} {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()
 			words := strings.Fields(line)
