@@ -56,6 +56,7 @@ type client struct {
 	name, pack string   // pack: of Debian, that has the interpreter
 	argv       []string // in words
 	env        []string
+	leases     bool // only by leases; children are as those of the same client without env
 }
 
 // clients are the workers to test: those of the repository, or the one of CONFORMANCE_CMD.
@@ -75,8 +76,10 @@ func clients(t *testing.T) []client {
 	return []client{
 		{name: "go", argv: []string{self}, env: []string{roleVariable + "=1"}},
 		{name: "node", pack: "nodejs", argv: []string{"node", filepath.Join(root, "node/tests/conformance_worker.js")}},
+		{name: "node isolated", pack: "nodejs", argv: []string{"node", filepath.Join(root, "node/tests/conformance_worker.js")}, env: []string{"ISOLATE=1"}, leases: true},
 		{name: "php", pack: "php-cli", argv: []string{"php", filepath.Join(root, "php/tests/conformance_worker.php")}},
 		{name: "python", pack: "python3", argv: []string{"python3", filepath.Join(root, "python/tests/conformance_worker.py")}},
+		{name: "python isolated", pack: "python3", argv: []string{"python3", filepath.Join(root, "python/tests/conformance_worker.py")}, env: []string{"ISOLATE=1"}, leases: true},
 	}
 }
 

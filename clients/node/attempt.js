@@ -3,6 +3,14 @@ import { PermanentError, RetryAfter, Snooze, Stopped } from './errors.js';
 
 const longestTimer = 2 ** 31 - 1;
 
+/** How an attempt ended in another process: {op, …} as perform has it. */
+export class Ended extends Error {
+  constructor(outcome) {
+    super(outcome.error?.message ?? outcome.reason ?? 'ended');
+    this.outcome = outcome;
+  }
+}
+
 /** What a handler is given: the leased task's fields, as the wire names them, and what it may say. */
 export class Task {
   #teller;
@@ -87,6 +95,7 @@ function completion(result = null) {
 export function failure(error, stopped) {
   if (stopped?.code === 'lost') return { op: 'lost' };
   if (stopped?.code === 'shutdown') return { op: 'release', reason: 'shutdown' };
+  if (!stopped && error instanceof Ended) return error.outcome;
   if (!stopped && error instanceof Snooze) return { op: 'release', delay_ms: error.milliseconds, reason: storable(error.reason) };
   return {
     op: 'fail',

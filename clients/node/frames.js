@@ -13,8 +13,8 @@ export class Frames {
   #draining = false;
   #rest;
 
-  constructor({ handlers, concurrency, logger }) {
-    [this.#handlers, this.#slots, this.#log] = [handlers, concurrency, logger];
+  constructor({ handlers, concurrency, isolate, logger }) {
+    [this.#handlers, this.#slots, this.#log] = [handlers, isolate ? 1 : concurrency, logger];
   }
 
   async run() {

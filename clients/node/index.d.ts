@@ -238,6 +238,8 @@ export interface WorkerOptions extends ServerOptions {
   name?: string;
   /** Of the program, shown to people. */
   version?: string;
+  /** Each task runs in a process of its own, which is this program again, and is killed when it does not end in time; false. */
+  isolate?: boolean;
   /** false: SIGTERM and SIGINT are the program's own matter. */
   signals?: boolean;
   logger?: { error(line: string): void };

@@ -1,10 +1,11 @@
 // Runs tasks: as a child of scheduler worker --cmd, or with leases over HTTP.
 import { hostname } from 'node:os';
 import { Frames } from './frames.js';
+import { Children } from './isolate.js';
 import { Leases } from './leases.js';
 
 const defaults = {
-  queues: ['default'], concurrency: 1, ttlMs: 60_000, drainTimeoutMs: 30_000, graceMs: 5000, waitSeconds: 20, version: '', signals: true, logger: console,
+  queues: ['default'], concurrency: 1, ttlMs: 60_000, drainTimeoutMs: 30_000, graceMs: 5000, waitSeconds: 20, version: '', isolate: false, signals: true, logger: console,
 };
 
 export class Worker {
@@ -35,21 +36,19 @@ export class Worker {
   async run() {
     if (this.#handlers.size === 0) throw new Error('there are no handlers');
     if (this.#door) throw new Error('it ran already');
-    this.#door = process.env.SCHEDULER_FD ? new Frames(this.#options) : new Leases(this.#options);
+    const pool = this.#options.isolate && !process.env.SCHEDULER_FD ? new Children(this.#options) : undefined;
+    this.#door = process.env.SCHEDULER_FD ? new Frames(this.#options) : new Leases({ ...this.#options, ...pool?.options([...this.#handlers.keys()]) });
     let told = 0;
     const onSignal = () => (++told === 1 ? this.#door.stop() : this.#door.abort());
     const names = this.#options.signals ? ['SIGTERM', 'SIGINT'] : [];
-    const onBroken = (error) => { // whoever read the output is gone: no reason to leave tasks in the lurch
-      if (error.code !== 'EPIPE') throw error;
-    };
-    const outputs = [process.stdout, process.stderr];
     for (const name of names) process.on(name, onSignal);
-    for (const output of outputs) output.on('error', onBroken);
+    for (const output of [process.stdout, process.stderr]) if (!output.listeners('error').includes(onUnread)) output.on('error', onUnread);
     try {
+      await pool?.start(this.#options.concurrency);
       await this.#door.run();
     } finally {
+      await pool?.close();
       for (const name of names) process.off(name, onSignal);
-      for (const output of outputs) output.off('error', onBroken);
     }
   }
 
@@ -62,4 +61,9 @@ export class Worker {
   stop() {
     this.#door?.stop();
   }
+}
+
+/** Whoever read the output is gone: no reason to leave tasks in the lurch. */
+function onUnread(error) {
+  if (error.code !== 'EPIPE') throw error;
 }

@@ -23,8 +23,10 @@ import os
 import platform
 import queue
 import random
+import selectors
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -466,10 +468,11 @@ class Worker:
     """Runs tasks: as a child of scheduler worker --cmd, or with leases over HTTP."""
 
     def __init__(self, url=None, token=None, queues=("default",), concurrency=1, ttl_ms=60_000, drain_timeout=30, wait=20, name=None,
-                 version="", log=None, grace=5):
+                 version="", log=None, grace=5, isolate=False):
         """concurrency: threads that run tasks. ttl_ms: of silence until the server gives its tasks to others, 5,000 to 86,400,000.
         drain_timeout, seconds: how long what runs may take to finish at a shutdown. log: called with lines about the worker itself.
-        grace, seconds: how long a handler may go on once it was told to stop, until the task's end is told without it."""
+        grace, seconds: how long a handler may go on once it was told to stop, until the task's end is told without it.
+        isolate: each task runs in a process of its own, which is this program again, and is killed when it does not end in time."""
         if not 1 <= concurrency <= 500:
             raise ValueError("concurrency: 1 to 500 tasks at once")
         if not 5000 <= ttl_ms <= 86_400_000:
@@ -478,7 +481,7 @@ class Worker:
             raise ValueError("queues: a list of names")
         self._handlers = {}
         self._options = {"url": url, "token": token, "queues": list(queues), "concurrency": concurrency, "ttl_ms": ttl_ms, "wait": wait,
-                         "drain_timeout": drain_timeout, "version": version, "log": log or _complain, "grace": grace,
+                         "drain_timeout": drain_timeout, "version": version, "log": log or _complain, "grace": grace, "isolate": isolate,
                          "name": name or "%s:%d" % (socket.gethostname(), os.getpid())}
         self._door = None
         self._told = 0  # signals
@@ -496,15 +499,25 @@ class Worker:
         """Works until SIGTERM, SIGINT or stop(), or until the server or the parent says so; then lets running tasks finish."""
         if not self._handlers:
             raise ValueError("there are no handlers")
-        door = _Frames if os.environ.get("SCHEDULER_FD") else _Leases
-        self._door = door(self._handlers, self._options)
+        children = None
+        if os.environ.get("SCHEDULER_FD"):
+            self._door = _Frames(self._handlers, self._options)
+        elif self._options["isolate"]:
+            children = _Children(self._options)
+            self._door = _Leases(dict.fromkeys(self._handlers, children.handler), {**self._options, "grace": self._options["grace"] + 5})
+        else:
+            self._door = _Leases(self._handlers, self._options)
         before = {}
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 before[number] = signal.signal(number, self._on_signal)
         try:
+            if children:
+                children.start()
             self._door.run()
         finally:
+            if children:
+                children.close()
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -563,6 +576,8 @@ def _failure(error, stopped, stack):
         return "lost", {}
     if stopped and stopped.code == "shutdown":
         return "release", {"reason": "shutdown"}
+    if isinstance(error, _Ended) and not stopped:
+        return error.outcome
     if isinstance(error, Snooze) and not stopped:
         return "release", {"delay_ms": error.milliseconds, "reason": _storable(error.reason)}
     code = stopped.code if stopped else getattr(error, "code", None)
@@ -588,7 +603,7 @@ class _Frames:
     """A child of scheduler worker --cmd: frames on stdin, frames on the descriptor SCHEDULER_FD. See docs/child.md."""
 
     def __init__(self, handlers, options):
-        self._handlers, self._slots, self._log = handlers, options["concurrency"], options["log"]
+        self._handlers, self._slots, self._log = handlers, 1 if options["isolate"] else options["concurrency"], options["log"]
         self._out = os.fdopen(int(os.environ["SCHEDULER_FD"]), "wb", buffering=0)
         self._speaking = threading.Lock()
         self._running = {}  # tasks by id
@@ -695,6 +710,227 @@ class _Frames:
                     line = line[self._out.write(line):]
             except BrokenPipeError:
                 os._exit(1)  # the parent is gone
+
+
+class _Ended(Exception):
+    """How an attempt ended in another process."""
+
+    def __init__(self, op, fields):
+        super().__init__(fields.get("error", fields).get("message", op))
+        self.outcome = op, fields
+
+
+class _Crashed(Exception):
+    code = "worker_crashed"
+
+
+class _Children:
+    """Handlers in processes of their own, one task at a time each: what does not end when it is told to is killed, and only its own task
+    ends with it."""
+
+    END = 5  # seconds that a process has to end once nothing is left for it to do
+
+    def __init__(self, options):
+        self._options, self._lock, self._idle, self._all = options, threading.Lock(), [], set()
+
+    def start(self):
+        """A program that does not come up takes no task."""
+        self._idle = [self._child() for _ in range(self._options["concurrency"])]
+        self._idle[-1].ready()
+
+    def handler(self, task):
+        with self._lock:
+            child = self._idle.pop() if self._idle else None
+        if child and child.gone():  # somebody else ended it
+            child = self._all.discard(child)
+        child = child or self._child()
+        try:
+            child.ready()
+            return child.run(task, self._options["grace"])
+        finally:
+            with self._lock:
+                if child.alive:
+                    self._idle.append(child)
+                else:
+                    self._all.discard(child)
+
+    def close(self):
+        children = list(self._all)
+        for child in children:
+            child.leave()
+        for child in children:
+            child.end(self.END)
+
+    def _child(self):
+        child = _Child(self._options["log"])
+        with self._lock:
+            self._all.add(child)
+        return child
+
+
+class _Child:
+    """This same program again, which speaks frames with this process. Used by one thread at a time."""
+
+    BOOT = 30  # seconds until it must be ready
+    LONGEST = 8192  # characters of a line of output that are kept
+
+    def __init__(self, log):
+        frames, write = os.pipe()
+        program = [sys.executable, *getattr(sys, "orig_argv", ["", *sys.argv])[1:]]
+        self._process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, pass_fds=[write],
+                                         env={**os.environ, "SCHEDULER_FD": str(write)}, start_new_session=True)
+        os.close(write)
+        self.alive, self._ready, self._log, self._last, self._task = True, False, log, "", None
+        self._selector, self._rests = selectors.DefaultSelector(), {}
+        for name, fd in (("frames", frames), ("stdout", self._process.stdout.fileno()), ("stderr", self._process.stderr.fileno())):
+            os.set_blocking(fd, False)
+            self._selector.register(fd, selectors.EVENT_READ, name)
+            self._rests[name] = b""
+        self._frames = frames
+
+    def ready(self):
+        end = time.monotonic() + self.BOOT
+        while not self._ready:
+            self._listen()
+            if time.monotonic() > end:
+                self._over("it was not ready in time")
+
+    def run(self, task, grace):
+        self._read("stdout"), self._read("stderr")  # what was said before is no task's
+        self._task = task
+        told = None
+        try:
+            self._send({"op": "task", "task": {name: value for name, value in vars(task).items() if name[0] != "_" and name != "stopping"}})
+            while True:
+                for frame in self._listen():
+                    if self._obey(task, frame):
+                        return frame.get("result")
+                if task.stopping.is_set() and told is None:
+                    told = time.monotonic()
+                    self._send({"op": "cancel", "id": task.id, "reason": task._stopped.code})
+                if told is not None and time.monotonic() > told + grace:
+                    self.end(0)
+                    raise task._stopped
+        finally:
+            self._task = None
+
+    def gone(self):
+        if self._process.poll() is not None:
+            self.end(0)
+        return not self.alive
+
+    def leave(self):
+        try:
+            self._process.stdin.close()
+        except OSError:
+            pass
+
+    def end(self, patience):
+        """Waits so many seconds for the end, and kills what is still there of it."""
+        try:
+            self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            pass
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except OSError:
+            pass
+        status = self._process.wait()
+        if self.alive:
+            self.alive = False
+            self._selector.close()
+            os.close(self._frames)
+            for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+                try:
+                    stream.close()
+                except OSError:
+                    pass
+        return status
+
+    def _over(self, how=None):
+        status = self.end(0 if how else 1)
+        how = how or ("killed by signal %d" % -status if status < 0 else "exit code %d" % status)
+        raise _Crashed("the process for tasks ended: %s%s" % (how, ": " + self._last if self._last else ""))
+
+    def _listen(self):
+        """The frames that came, after what was printed before them."""
+        self._selector.select(0.1)
+        frames = self._read("frames")
+        self._read("stdout"), self._read("stderr")
+        if frames is None:
+            self._over()
+        heard = []
+        for line in frames:
+            try:
+                frame = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(frame, dict):
+                self._ready = self._ready or frame.get("op") == "ready"
+                heard.append(frame)
+        return heard
+
+    def _read(self, name):
+        """Whole lines; None at the end of what is to be read."""
+        fd = self._frames if name == "frames" else getattr(self._process, name).fileno()
+        chunks = []
+        try:
+            while True:
+                chunk = os.read(fd, 1 << 16)
+                if not chunk:
+                    if name == "frames" and not chunks:
+                        return None
+                    break
+                chunks.append(chunk)
+        except BlockingIOError:
+            pass
+        *lines, self._rests[name] = (self._rests[name] + b"".join(chunks)).split(b"\n")
+        if name != "frames":
+            for line in lines:
+                self._print(name, line.decode(errors="replace")[:self.LONGEST])
+        return lines
+
+    def _print(self, name, line):
+        self._last = line if name == "stderr" else self._last
+        if self._task is not None:
+            self._task.log(line)
+        else:
+            self._log(line)
+
+    def _send(self, frame):
+        try:
+            line = memoryview(_encode(frame) + b"\n")
+            while line:
+                line = line[self._process.stdin.write(line):]
+        except BrokenPipeError:
+            self._over()
+
+    def _obey(self, task, frame):
+        """Whether it is the task's result."""
+        op = frame.get("op")
+        if frame.get("id") != task.id:
+            return False
+        if op == "progress":
+            try:
+                task.progress(frame.get("current", 0), frame.get("total"), frame.get("message"), frame.get("data"))
+            except Stopped:
+                pass
+        elif op == "log":
+            task.log(frame.get("message", ""))
+        elif op == "checkpoint":
+            answer = {"op": "saved", "id": task.id}
+            try:
+                task.save_checkpoint(frame.get("checkpoint"))
+            except (Stopped, ConnectionFailed, ProblemError) as error:
+                answer["error"] = str(error)
+            self._send(answer)
+        elif op == "snooze":
+            raise _Ended("release", {"delay_ms": frame.get("delay_ms", 0), "reason": frame.get("reason", "")})
+        elif op == "error":
+            error = {name: frame.get(name, "") for name in ("code", "message", "stack")}
+            fields = {"error": error, "retryable": frame.get("retryable", True)}
+            raise _Ended("fail", {**fields, **({"retry_after_ms": frame["retry_after_ms"]} if "retry_after_ms" in frame else {})})
+        return op == "result"
 
 
 class _Leases:

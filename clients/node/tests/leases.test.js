@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import test from 'node:test';
 import { Worker } from '../index.js';
 import { deferred, fake, noting, quiet } from './fake.js';
@@ -274,6 +276,24 @@ test('fields of a later server hide no method', async (t) => {
   });
   await worker.run();
   assert.deepEqual(outcomes(requests)[0].result, ['m', false]);
+});
+
+test('an output that nobody reads any more ends nothing', async (t) => {
+  const { url, requests, stop } = await serverOf(t, [task(1), task(2), task(3)]);
+  const program = spawn(process.execPath, ['--input-type=module', '-e', `
+    import { Worker } from '${new URL('../index.js', import.meta.url)}';
+    const worker = new Worker().handle('x', async (it) => {
+      console.log('to nobody'); console.error('to nobody');
+      await new Promise(setImmediate);
+      if (it.payload === 3) worker.stop();
+    });
+    await worker.run();
+    console.log('to nobody');`], { env: { ...process.env, SCHEDULER_URL: url }, stdio: ['ignore', 'pipe', 'pipe'] });
+  program.stdout.destroy();
+  program.stderr.destroy();
+  const [code] = await once(program, 'exit');
+  stop();
+  assert.deepEqual([code, outcomes(requests).map(({ op }) => op)], [0, ['complete', 'complete', 'complete']]);
 });
 
 test('stop of the server', async (t) => {
