@@ -1,8 +1,10 @@
+import ast
 import http.server
 import json
 import os
 import pathlib
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -420,6 +422,84 @@ class LeasesTest(unittest.TestCase):
         with self.assertRaises(Stopped) as caught:
             task.progress(1)
         self.assertEqual(caught.exception.code, "cancelled")
+
+
+class VersionTest(unittest.TestCase):
+    def test_nothing_is_newer_than_promised(self):
+        with open(pgscheduler.__file__, encoding="utf-8") as file:
+            ast.parse(file.read(), feature_version=(3, 9))  # syntax only
+
+
+class IsolateTest(unittest.TestCase):
+    PROGRAM = """
+import os, signal, sys
+sys.path.insert(0, %r)
+from pgscheduler import PermanentError, RetryAfter, Snooze, Worker
+if "BROKEN" in os.environ and "SCHEDULER_FD" in os.environ:
+    sys.exit("can not come up")
+worker = Worker(isolate=True, grace=0.05, concurrency=int(os.environ.get("CONCURRENCY", 1)))
+def handler(task):
+    print("prints", task.payload)
+    if task.payload == "spin":
+        while True:
+            pass
+    if task.payload == "die":
+        print("last words", file=sys.stderr)
+        os.kill(os.getpid(), signal.SIGKILL)
+    if task.payload == "refuse":
+        raise PermanentError("no", code="bad")
+    if task.payload == "later":
+        raise RetryAfter(5, "busy")
+    if task.payload == "snooze":
+        raise Snooze(7, "not yet")
+    task.progress(1, 2, "half")
+    task.save_checkpoint({"step": 1})
+    return [task.payload, task.checkpoint, "x" * 200_000]
+worker.handle("x", handler)
+worker.run()
+""" % str(pathlib.Path(__file__).parent.parent)
+
+    def work(self, payloads, **env):
+        given = [leased(i, payload=payload, timeout_ms=300 if payload == "spin" else None) for i, payload in enumerate(payloads)]
+
+        def answer(request, _):
+            if request["method"] == "DELETE":
+                return 204, None
+            if request["path"] == "/v1/leases":
+                leases = [given.pop(0) for _ in range(min(len(given), request["body"]["max"]))]
+                return 200, {"worker": {"state": "run" if leases else "stop"}, "leases": leases}
+            return 200, {"state": "run", "cancelled": False}
+
+        fake = Fake(self, answer)
+        done = subprocess.run([sys.executable, "-c", self.PROGRAM], env={**os.environ, "SCHEDULER_URL": fake.url, **env}, capture_output=True, timeout=120)
+        ended, lines = {}, {}
+        for request in fake.requests:
+            if request["path"].startswith("/v1/leases/"):
+                _, _, _, lease, op = request["path"].split("/")
+                lines.setdefault(lease, []).extend(line["message"] for line in request["body"].get("logs", []))
+                if op != "heartbeat":
+                    ended.setdefault(lease, []).append((op, request["body"]))
+        return done, ended, lines
+
+    def test_how_attempts_end(self):
+        done, ended, lines = self.work(["spin", "die", "refuse", "later", "snooze", "well"])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        said = {lease: [(op, body.get("error", {}).get("code"), body.get("retryable"), body.get("retry_after_ms", body.get("delay_ms"))) for op, body in it]
+                for lease, it in ended.items()}
+        self.assertEqual(said, {"l0": [("fail", "timeout", True, None)], "l1": [("fail", "worker_crashed", True, None)], "l2": [("fail", "bad", False, None)],
+                                "l3": [("fail", "retry_after", True, 5)], "l4": [("release", None, None, 7)], "l5": [("complete", None, None, None)]})
+        self.assertEqual(ended["l5"][0][1]["result"], ["well", {"step": 1}, "x" * 200_000])
+        self.assertIn("last words", ended["l1"][0][1]["error"]["message"])
+        self.assertEqual([it[0] for it in lines.values()], ["prints %s" % it for it in ("spin", "die", "refuse", "later", "snooze", "well")])
+        self.assertNotIn(b"deaf", done.stderr)
+
+    def test_several_at_once(self):
+        done, ended, _ = self.work(["a", "spin", "b", "c", "spin", "d"], CONCURRENCY="3")
+        self.assertEqual((done.returncode, sorted(it[0][0] for it in ended.values())), (0, ["complete"] * 4 + ["fail"] * 2), done.stderr)
+
+    def test_a_program_that_does_not_come_up_takes_no_task(self):
+        done, ended, _ = self.work(["a"], BROKEN="1")
+        self.assertEqual((done.returncode, ended), (1, {}))
 
 
 os.environ.pop("SCHEDULER_FD", None)
