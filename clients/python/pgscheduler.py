@@ -203,7 +203,7 @@ _TYPES = {"kind": "text", "payload": "jsonb", "queue": "text", "priority": "inte
 
 def submit_tx(cursor, kind, payload=None, **more):
     """Submits a task in the transaction of a cursor (psycopg, or any with %s for arguments); returns its id."""
-    given = {"kind": kind, "payload": json.dumps({} if payload is None else payload)}
+    given = {"kind": kind, "payload": json.dumps({} if payload is None else payload, allow_nan=False)}
     given.update((name, value) for name, value in more.items() if value is not None)
     for name in given:
         if name not in _TYPES:
@@ -215,7 +215,7 @@ def submit_tx(cursor, kind, payload=None, **more):
 
 def publish_tx(cursor, topic, payload=None, idempotency_key=None):
     """Publishes to a topic in the transaction of a cursor; returns the message's id."""
-    cursor.execute("select scheduler.publish(%s::text, %s::jsonb, %s::text)", [topic, json.dumps({} if payload is None else payload), idempotency_key])
+    cursor.execute("select scheduler.publish(%s::text, %s::jsonb, %s::text)", [topic, json.dumps({} if payload is None else payload, allow_nan=False), idempotency_key])
     return str(cursor.fetchone()[0])
 
 

@@ -211,6 +211,8 @@ class TransactionTest(unittest.TestCase):
         self.assertEqual(cursor.values, ["a", '{"b": [1]}', 5, ["x"]])
         with self.assertRaises(TypeError):
             submit_tx(cursor, "a", **{"queue) as id; drop table x; --": 1})
+        with self.assertRaises(ValueError):
+            submit_tx(cursor, "a", {"n": float("nan")})
         self.assertEqual(publish_tx(cursor, "order.paid", {"order": 7}), ID)
         self.assertEqual(cursor.values, ["order.paid", '{"order": 7}', None])
 
@@ -413,6 +415,24 @@ class LeasesTest(unittest.TestCase):
         worker.handle("x", print)
         with self.assertRaises(ValueError):
             worker.handle("x", print)
+
+    def test_signals_are_counted(self):
+        class Door:
+            draining, told = threading.Event(), []
+
+            def stop(self):
+                self.told.append("stop")
+
+            def abort(self):
+                self.told.append("abort")
+
+        worker = Worker("http://x")
+        worker._door = Door()
+        Door.draining.set()  # the server, or the parent, said so before
+        worker._on_signal()
+        self.assertEqual(Door.told, ["stop"])
+        worker._on_signal()
+        self.assertEqual(Door.told, ["stop", "abort", "stop"])
 
     def test_stopped(self):
         task = pgscheduler.Task({"id": "t"}, None)
