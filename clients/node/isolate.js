@@ -1,6 +1,6 @@
 // Handlers in processes of their own, one task at a time each: this same program again, which then speaks frames (docs/child.md) with this
 // process. What does not end when it is told to is killed, and only its own task ends with it.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { Ended } from './attempt.js';
 
 const boot = 30_000; // ms until it must be ready
@@ -63,8 +63,9 @@ class Child {
 
   constructor(logger) {
     this.logger = logger;
-    this.#process = spawn(process.execPath, [...process.execArgv.filter((it) => !it.startsWith('--inspect')), ...process.argv.slice(1)], {
-      env: { ...process.env, SCHEDULER_FD: '3' }, stdio: ['pipe', 'pipe', 'pipe', 'pipe'], detached: true, // a process group of its own
+    const [program, ...arguments_] = [...tied(), process.execPath, ...process.execArgv.filter((it) => !it.startsWith('--inspect')), ...process.argv.slice(1)];
+    this.#process = spawn(program, arguments_, {
+      env: { ...process.env, SCHEDULER_FD: '3', SCHEDULER_ORPHAN: 'exit' }, stdio: ['pipe', 'pipe', 'pipe', 'pipe'], detached: true, // a process group of its own
     });
     const [stdin, stdout, stderr, frames] = this.#process.stdio;
     for (const pipe of [stdin, stdout, stderr, frames]) pipe.on('error', () => {}); // the end of the process says it all
@@ -118,6 +119,7 @@ class Child {
   }
 
   async close() {
+    this.#send({ op: 'drain' });
     this.#process.stdin.end();
     const late = setTimeout(() => this.#kill('SIGKILL'), this.#task ? 0 : end);
     await this.ended;
@@ -170,6 +172,15 @@ class Child {
     }
   }
 }
+
+/** What makes Linux kill a child when its parent is killed, however busy it is. */
+function tied() {
+  const words = ['setpriv', '--pdeathsig', 'KILL'];
+  ties ??= process.platform === 'linux' && spawnSync(words[0], [...words.slice(1), 'true']).status === 0;
+  return ties ? words : [];
+}
+
+let ties;
 
 /** Calls back with each line of a stream. */
 function lines(stream, take) {

@@ -610,6 +610,7 @@ class _Frames:
         self._saved = {}  # queues of answers to checkpoints
         self._tasks = queue.SimpleQueue()
         self._wake = queue.SimpleQueue()
+        self._dismissed = False  # by a frame
         self.draining = threading.Event()
 
     def run(self):
@@ -641,6 +642,8 @@ class _Frames:
         while True:
             chunk = os.read(0, 1 << 16)  # not sys.stdin: its lock would be held when the interpreter ends
             if not chunk:
+                if os.environ.get("SCHEDULER_ORPHAN") == "exit" and not self._dismissed:
+                    os._exit(1)  # the parent was killed, and has the lease no more
                 return self.stop()
             first, *lines = chunk.split(b"\n")
             rest.append(first)
@@ -657,6 +660,7 @@ class _Frames:
     def _obey(self, frame):
         op, id = frame.get("op"), frame.get("id")
         if op == "drain":
+            self._dismissed = True
             self.stop()
         elif op == "task":
             fields = frame["task"]
@@ -778,7 +782,7 @@ class _Child:
         frames, write = os.pipe()
         program = [sys.executable, *getattr(sys, "orig_argv", ["", *sys.argv])[1:]]
         self._process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, pass_fds=[write],
-                                         env={**os.environ, "SCHEDULER_FD": str(write)}, start_new_session=True)
+                                         env={**os.environ, "SCHEDULER_FD": str(write), "SCHEDULER_ORPHAN": "exit"}, start_new_session=True)
         os.close(write)
         self.alive, self._ready, self._log, self._last, self._task = True, False, log, "", None
         self._selector, self._rests = selectors.DefaultSelector(), {}
@@ -821,8 +825,9 @@ class _Child:
 
     def leave(self):
         try:
+            self._process.stdin.write(b'{"op":"drain"}\n')
             self._process.stdin.close()
-        except OSError:
+        except (OSError, ValueError):
             pass
 
     def end(self, patience):

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -69,6 +70,32 @@ test('how attempts in processes of their own end', async (t) => {
   assert.match(ended.l1[0].error.message, /last words/);
   assert.deepEqual(Object.values(lines).map((it) => it[0]), ['spin', 'die', 'refuse', 'later', 'snooze', 'well'].map((it) => `prints ${it}`));
   assert.doesNotMatch(said, /deaf/);
+});
+
+test('no task outlives a worker that is killed', async (t) => {
+  const given = [{ lease: 'l1', task: { id: 't1', kind: 'x', payload: 'spin', attempt: 1, timeout_ms: null, checkpoint: null } }];
+  let found;
+  const child = new Promise((resolve) => (found = resolve));
+  const { url } = await fake(t, ({ path, body }) => {
+    if (path === '/v1/leases') return given.length > 0 ? { body: { worker: { state: 'run' }, leases: given.splice(0) } } : 'later';
+    for (const { message } of body.logs ?? []) found(Number(message));
+    return { body: { state: 'run', cancelled: false, lost: [] } };
+  });
+  const dir = await mkdtemp(join(tmpdir(), 'isolate-'));
+  t.after(() => rm(dir, { recursive: true }));
+  await writeFile(join(dir, 'worker.mjs'), program.replace("'prints ' + task.payload", 'String(process.pid)'));
+  const worker = spawn(process.execPath, [join(dir, 'worker.mjs')], { env: { ...process.env, SCHEDULER_URL: url }, stdio: 'ignore' });
+  const pid = await child;
+  worker.kill('SIGKILL');
+  await once(worker, 'exit');
+  const alive = () => {
+    try {
+      return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1][0] !== 'Z'; // nobody here waits for orphans
+    } catch {
+      return false;
+    }
+  };
+  while (alive()) await new Promise(setImmediate);
 });
 
 test('several at once', async (t) => {

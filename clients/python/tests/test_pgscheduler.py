@@ -3,6 +3,7 @@ import http.server
 import json
 import os
 import pathlib
+import queue
 import socket
 import subprocess
 import sys
@@ -512,6 +513,30 @@ worker.run()
         self.assertIn("last words", ended["l1"][0][1]["error"]["message"])
         self.assertEqual([it[0] for it in lines.values()], ["prints %s" % it for it in ("spin", "die", "refuse", "later", "snooze", "well")])
         self.assertNotIn(b"deaf", done.stderr)
+
+    def test_no_task_outlives_a_worker_that_is_killed(self):
+        child = queue.SimpleQueue()
+        given = [leased(1, payload="spin")]
+
+        def answer(request, _):
+            if request["path"] == "/v1/leases":
+                return 200, {"worker": {"state": "run"}, "leases": [given.pop(0) for _ in range(min(len(given), request["body"]["max"]))]}
+            for line in request["body"].get("logs", []):
+                child.put(line["message"])
+            return 200, {"state": "run", "cancelled": False}
+
+        program = subprocess.Popen([sys.executable, "-c", self.PROGRAM.replace('"prints", task.payload', "os.getpid()")],
+                                   env={**os.environ, "SCHEDULER_URL": Fake(self, answer).url})
+        pid = int(child.get(timeout=120))
+        program.kill()
+        program.wait()
+        end = time.monotonic() + 120
+        while pathlib.Path("/proc/%d/stat" % pid).exists() and time.monotonic() < end:
+            if pathlib.Path("/proc/%d/stat" % pid).read_text().split(") ")[1][0] == "Z":
+                break  # nobody here waits for orphans
+            time.sleep(0)
+        else:
+            self.assertLess(time.monotonic(), end)
 
     def test_several_at_once(self):
         done, ended, _ = self.work(["a", "spin", "b", "c", "spin", "d"], CONCURRENCY="3")
