@@ -5,6 +5,7 @@ import { Ended } from './attempt.js';
 
 const boot = 30_000; // ms until it must be ready
 const end = 5000; // ms that a process has to end once nothing is left for it to do
+const lastWords = 1000; // ms to hear what a process said before its end
 const longest = 8192; // characters of a line of output that is kept
 
 export class Children {
@@ -79,15 +80,20 @@ class Child {
     this.up = up.resolve;
     this.ended = new Promise((resolve) => {
       const over = (how) => {
-        this.alive = false;
-        this.#kill('SIGKILL'); // what it started, and left behind in its group
         const error = Object.assign(new Error(`the process for tasks ended: ${how}${this.#last && `: ${this.#last}`}`), { code: 'worker_crashed' });
         up.reject(error);
         this.#task?.reject(error);
+        for (const pipe of this.#process.stdio) pipe.destroy();
         resolve();
       };
-      this.#process.once('error', (error) => over(error.message));
-      this.#process.once('close', (code, signal) => over(signal ? `killed by ${signal}` : `exit code ${code}`));
+      this.#process.once('error', (error) => over(error.message, this.alive = false));
+      this.#process.once('exit', (code, signal) => {
+        this.alive = false;
+        this.#kill('SIGKILL'); // what it started, and left behind in its group
+        const how = signal ? `killed by ${signal}` : `exit code ${code}`;
+        const late = setTimeout(over, lastWords, how); // who left the group may hold its pipes open
+        this.#process.once('close', () => over(how, clearTimeout(late)));
+      });
     });
   }
 

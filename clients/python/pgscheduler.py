@@ -859,10 +859,10 @@ class _Child:
 
     def _listen(self):
         """The frames that came, after what was printed before them."""
-        self._selector.select(0.1)
+        dead = not self._selector.select(0.1) and self._process.poll() is not None  # a fork of it may hold its pipes open
         frames = self._read("frames")
         self._read("stdout"), self._read("stderr")
-        if frames is None:
+        if frames is None or dead and not frames:
             self._over()
         heard = []
         for line in frames:

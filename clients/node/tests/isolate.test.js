@@ -9,6 +9,7 @@ import test from 'node:test';
 import { fake } from './fake.js';
 
 const program = `
+import { spawn } from 'node:child_process';
 import { PermanentError, RetryAfter, Snooze, Worker } from '${new URL('../index.js', import.meta.url)}';
 if (process.env.BROKEN && process.env.SCHEDULER_FD) throw new Error('can not come up');
 const worker = new Worker({ isolate: true, graceMs: 50, concurrency: Number(process.env.CONCURRENCY ?? 1) });
@@ -17,6 +18,7 @@ worker.handle('x', async (task) => {
   if (task.payload === 'spin') for (;;);
   if (task.payload === 'die') {
     console.error('last words');
+    spawn('sleep', ['60'], { stdio: 'inherit', detached: true }); // holds its output open
     process.kill(process.pid, 'SIGKILL');
   }
   if (task.payload === 'refuse') throw new PermanentError('no', { code: 'bad' });
