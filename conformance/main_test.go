@@ -35,9 +35,10 @@ func TestMain(m *testing.M) {
 
 // client is a conformance worker.
 type client struct {
-	name string
-	argv []string // in words
-	env  []string
+	name   string
+	argv   []string // in words
+	env    []string
+	leases bool // only by leases; children are as those of the same client without env
 }
 
 // clients are the workers to test: those of the repository, or the one of CONFORMANCE_CMD.
@@ -60,7 +61,9 @@ func clients(t *testing.T) []client {
 	return []client{
 		{name: "go", argv: []string{self}, env: []string{roleVariable + "=1"}},
 		{name: "node", argv: []string{"node", filepath.Join(root, "node/tests/conformance_worker.js")}},
+		{name: "node isolated", argv: []string{"node", filepath.Join(root, "node/tests/conformance_worker.js")}, env: []string{"ISOLATE=1"}, leases: true},
 		{name: "php", argv: []string{"php", filepath.Join(root, "php/tests/conformance_worker.php")}},
 		{name: "python", argv: []string{"python3", filepath.Join(root, "python/tests/conformance_worker.py")}},
+		{name: "python isolated", argv: []string{"python3", filepath.Join(root, "python/tests/conformance_worker.py")}, env: []string{"ISOLATE=1"}, leases: true},
 	}
 }

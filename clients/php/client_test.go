@@ -28,7 +28,7 @@ func TestScripts(t *testing.T) {
 	t.Parallel()
 	proc.Need(t, programs...)
 	for _, line := range []string{"client_test.php", "database_test.php", "worker_test.php http", "worker_test.php child",
-		"resque_test.php", "kill_test.php"} {
+		"resque_test.php", "kill_test.php", "hostile_test.php"} {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()
 			words := strings.Fields(line)
@@ -37,6 +37,13 @@ func TestScripts(t *testing.T) {
 			run(t, cmd)
 		})
 	}
+}
+
+// TestVersion: nothing in the package needs a newer PHP than composer.json asks for.
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	proc.Need(t, programs...)
+	run(t, exec.CommandContext(t.Context(), "php", filepath.Join("tests", "version_test.php")))
 }
 
 // run runs a script to its end, and ends with it whatever it started.
