@@ -5,7 +5,6 @@ package clients
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -17,63 +16,28 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/pgscheduler/scheduler/internal/example"
 	"github.com/pgscheduler/scheduler/internal/pgtest"
+	"github.com/pgscheduler/scheduler/internal/proc"
 )
 
-// patience bounds every wait of these tests; nothing takes so long unless it never happens.
-const patience = 60 * time.Second
-
-// binary is the scheduler, built once.
-var binary string
-
-func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
-
-func buildAndRun(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "scheduler-clients-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "scheduler")
-	if out, err := exec.Command("go", "build", "-o", binary, "../cmd/scheduler").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
-		return 1
-	}
-	return pgtest.Run(m)
-}
-
-// need skips the test where a program is missing; with CI=true that is a failure.
-func need(t *testing.T, program, pack string) {
-	t.Helper()
-	if _, err := exec.LookPath(program); err != nil {
-		message := fmt.Sprintf("there is no %s; on Debian: apt-get install %s", program, pack)
-		if os.Getenv("CI") == "true" {
-			t.Fatal(message)
-		}
-		t.Skip(message)
-	}
-}
+func TestMain(m *testing.M) { pgtest.Main(m, proc.Forget) }
 
 // TestUnits runs what each client tests by itself.
 func TestUnits(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct{ name, pack, dir, argv string }{
-		{"node", "nodejs", "node", "node --test"},
-		{"types", "node-typescript", "node", "tsc -p tests/tsconfig.json"},
-		{"python", "python3", "python", "python3 -W error -m unittest discover -s tests"},
+	for _, test := range []struct{ name, dir, argv string }{
+		{"node", "node", "node --test"},
+		{"types", "node", "tsc -p tests/tsconfig.json"},
+		{"python", "python", "python3 -W error -m unittest discover -s tests"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			argv := strings.Fields(test.argv)
-			need(t, argv[0], test.pack)
+			proc.Need(t, argv[0])
 			cmd := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
 			cmd.Dir = test.dir
 			if out, err := cmd.CombinedOutput(); err != nil {
@@ -86,7 +50,7 @@ func TestUnits(t *testing.T) {
 // TestTypesAreFound: the compiler says so when a type is not as it was promised.
 func TestTypesAreFound(t *testing.T) {
 	t.Parallel()
-	need(t, "tsc", "node-typescript")
+	proc.Need(t, "tsc")
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS("node")); err != nil {
 		t.Fatal(err)
@@ -140,11 +104,11 @@ func snippets(t *testing.T, page, language, comment string) []snippet {
 func TestPages(t *testing.T) {
 	t.Parallel()
 	languages := map[string]struct {
-		interpreter, pack, comment, ending string
-		install                            func(t *testing.T, dir string)
+		interpreter, comment, ending string
+		install                      func(t *testing.T, dir string)
 	}{
-		"js":     {"node", "nodejs", "//", ".js", installNode},
-		"python": {"python3", "python3", "#", ".py", installPython},
+		"js":     {"node", "//", ".js", installNode},
+		"python": {"python3", "#", ".py", installPython},
 	}
 	for _, test := range []struct{ page, language, queue string }{
 		{"node/README.md", "js", "mail"}, {"../docs/guides/node.md", "js", "reports"},
@@ -154,7 +118,7 @@ func TestPages(t *testing.T) {
 		for _, door := range []string{"leases", "child"} {
 			t.Run(test.page+"/"+door, func(t *testing.T) {
 				t.Parallel()
-				need(t, its.interpreter, its.pack)
+				proc.Need(t, its.interpreter)
 				s := newStage(t)
 				its.install(t, s.dir)
 				programs := snippets(t, test.page, test.language, its.comment)
@@ -221,90 +185,50 @@ type stage struct {
 func newStage(t *testing.T) *stage {
 	t.Helper()
 	s := &stage{t: t, dir: t.TempDir(), database: pgtest.DB(t)}
-	_, server := s.start([]string{binary, "serve", "--listen", "127.0.0.1:0"}, []string{"SCHEDULER_DATABASE_URL=" + s.database, "SCHEDULER_TOKEN=secret"},
-		`msg=serve address=(\S+)`)
+	server := s.start([]string{proc.Scheduler(t), "serve", "--listen", "127.0.0.1:0"}, "SCHEDULER_DATABASE_URL="+s.database, "SCHEDULER_TOKEN=secret").
+		Says(`msg=serve address=(\S+)`)
 	s.env = []string{"SCHEDULER_URL=http://" + server, "SCHEDULER_TOKEN=secret", "DATABASE_BRIDGE=" + bridge(t, s.database)}
 	return s
 }
 
-// environment is that of the test without what would lead a program elsewhere.
-func environment() []string {
-	var kept []string
-	for _, pair := range os.Environ() {
-		if !strings.HasPrefix(pair, "SCHEDULER_") && !strings.HasPrefix(pair, "PG") && !strings.HasPrefix(pair, "DATABASE_") {
-			kept = append(kept, pair)
-		}
-	}
-	return kept
-}
-
-// start runs a program until the test ends, and waits until it has said something on stderr.
-func (s *stage) start(argv, env []string, says string) (*exec.Cmd, string) {
+// start runs a program until the test ends.
+func (s *stage) start(argv []string, env ...string) *proc.Process {
 	s.t.Helper()
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Dir, cmd.Env = s.dir, append(environment(), env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	said := &output{}
-	cmd.Stdout, cmd.Stderr = said, said
-	if err := cmd.Start(); err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Cleanup(func() {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // it may have ended
-		_ = cmd.Wait()
-		if s.t.Failed() {
-			s.t.Logf("%s said:\n%s", strings.Join(argv, " "), said)
-		}
-	})
-	pattern := regexp.MustCompile(says)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for limit := time.Now().Add(patience); says != ""; <-tick.C {
-		if found := pattern.FindStringSubmatch(said.String()); found != nil {
-			return cmd, found[len(found)-1]
-		}
-		if time.Now().After(limit) {
-			s.t.Fatalf("%s never said %s", strings.Join(argv, " "), says)
-		}
-	}
-	return cmd, ""
+	cmd.Dir, cmd.Env = s.dir, proc.Environment(env...)
+	return proc.Start(s.t, cmd)
 }
 
 // work starts the worker.
 func (s *stage) work(interpreter, program, door, queue string) {
 	s.t.Helper()
 	if door == "leases" {
-		s.start([]string{interpreter, program}, s.env, "")
+		s.start([]string{interpreter, program}, s.env...)
 		return
 	}
-	s.start([]string{binary, "worker", "--cmd", interpreter + " " + program, "--queue", queue}, []string{"SCHEDULER_DATABASE_URL=" + s.database}, "")
+	s.start([]string{proc.Scheduler(s.t), "worker", "--cmd", interpreter + " " + program, "--queue", queue}, "SCHEDULER_DATABASE_URL="+s.database)
 }
 
 // serve starts a web process, and waits until it answers.
 func (s *stage) serve(interpreter, program string) {
 	s.t.Helper()
-	port := example.FreePort(s.t)
-	address := "127.0.0.1:" + port
+	port := proc.FreePort(s.t)
 	s.env = append(s.env, "PORT="+port)
-	s.start([]string{interpreter, program}, s.env, "")
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for limit := time.Now().Add(patience); ; <-tick.C {
-		if conn, err := net.Dial("tcp", address); err == nil {
+	s.start([]string{interpreter, program}, s.env...)
+	proc.Await(s.t, program+" listens", func() bool {
+		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+		if err == nil {
 			_ = conn.Close()
-			return
 		}
-		if time.Now().After(limit) {
-			s.t.Fatalf("%s never listened", program)
-		}
-	}
+		return err == nil
+	})
 }
 
 // run runs a program to its end, and compares what it prints with what its comments say.
 func (s *stage) run(interpreter string, p snippet) {
 	s.t.Helper()
 	cmd := exec.CommandContext(s.t.Context(), interpreter, p.name)
-	cmd.Dir, cmd.Env = s.dir, append(environment(), s.env...)
+	cmd.Dir, cmd.Env = s.dir, proc.Environment(s.env...)
 	var out, problems bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problems
 	if err := cmd.Run(); err != nil {
@@ -374,22 +298,4 @@ func query(r *http.Request, conn *pgx.Conn) ([]map[string]string, error) {
 		rows = append(rows, fields)
 	}
 	return rows, result.Err
-}
-
-// output is what a process said.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
 }

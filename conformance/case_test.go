@@ -11,11 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
-
-// patience bounds every wait of these tests; nothing takes so long unless it never happens.
-const patience = 90 * time.Second
 
 // testCase is one case of a file. README.md explains the fields.
 type testCase struct {

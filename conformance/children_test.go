@@ -9,9 +9,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pgscheduler/scheduler/internal/proc"
 )
 
 // longest line between parent and child.
@@ -22,9 +25,12 @@ func TestChildren(t *testing.T) {
 	t.Parallel()
 	cases := read(t, "children.json")
 	for _, c := range clients(t) {
+		if c.leases {
+			continue
+		}
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			c.need(t)
+			proc.Need(t, c.argv[0])
 			for _, one := range cases {
 				t.Run(one.Name, func(t *testing.T) {
 					t.Parallel()
@@ -42,7 +48,7 @@ func TestChildren(t *testing.T) {
 
 // parent is what scheduler worker is to a child.
 type parent struct {
-	child     *process
+	child     *proc.Process
 	stdin     *os.File
 	frames    chan any // what the child says; closed at the end
 	failed    error    // why frames is closed
@@ -62,7 +68,10 @@ func newParent(t *testing.T, c client) *parent {
 	}
 	p := &parent{stdin: stdin, frames: make(chan any), variables: map[string]string{"id": newUUID(), "other": newUUID()}}
 	t.Cleanup(func() { _ = frames.Close() })
-	p.child = start(t, c.argv, append([]string{"SCHEDULER_FD=3"}, c.env...), in, out)
+	cmd := exec.Command(c.argv[0], c.argv[1:]...)
+	cmd.Env = proc.Environment(append([]string{"SCHEDULER_FD=3"}, c.env...)...)
+	cmd.Stdin, cmd.ExtraFiles = in, []*os.File{out}
+	p.child = proc.Start(t, cmd)
 	_ = in.Close() // it is the child's
 	t.Cleanup(func() { _ = stdin.Close() })
 	go p.hear(frames, t.Context().Done()) // ends with the child, or the test
@@ -102,12 +111,12 @@ func (p *parent) do(s step) error {
 	case s.Close == "stdin":
 		return p.stdin.Close()
 	case s.Stdout != "":
-		return p.said(p.child.stdout, s.Stdout)
+		return p.said(p.child.Stdout, s.Stdout)
 	case s.Stderr != "":
-		return p.said(p.child.stderr, s.Stderr)
+		return p.said(p.child.Stderr, s.Stderr)
 	case s.Signal != "":
 		named, err := signalOf(s.Signal)
-		p.child.signal(named)
+		p.child.Signal(named)
 		return err
 	case s.Exit != nil:
 		return p.exit(*s.Exit)
@@ -122,7 +131,7 @@ func (p *parent) write(line string) error {
 
 // receive takes the next frame. Progress and log lines that do not match are passed over.
 func (p *parent) receive(pattern any) error {
-	limit := time.NewTimer(patience)
+	limit := time.NewTimer(proc.Patience)
 	defer limit.Stop()
 	for {
 		select {
@@ -144,7 +153,7 @@ func (p *parent) receive(pattern any) error {
 	}
 }
 
-func (p *parent) said(o *output, text string) error {
+func (p *parent) said(o *proc.Output, text string) error {
 	return eventually(func() error {
 		if !strings.Contains(o.String(), text) {
 			return fmt.Errorf("it said %q", o.String())
@@ -155,7 +164,7 @@ func (p *parent) said(o *output, text string) error {
 
 // exit waits for the child's end. Nothing but progress and lines may come before.
 func (p *parent) exit(code int) error {
-	limit := time.NewTimer(patience)
+	limit := time.NewTimer(proc.Patience)
 	defer limit.Stop()
 	for open := true; open; {
 		var frame any
@@ -168,7 +177,7 @@ func (p *parent) exit(code int) error {
 			return fmt.Errorf("at the end came %s", show(frame))
 		}
 	}
-	got, err := p.child.wait()
+	got, err := p.child.Wait()
 	if err == nil && got != code {
 		err = fmt.Errorf("exit %d, want %d", got, code)
 	}

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/pgscheduler/scheduler/internal/proc"
 )
 
 // The doors, that is the protocols.
@@ -32,7 +34,7 @@ type play struct {
 	ttl       int // milliseconds
 	variables map[string]string
 	tasks     map[string][]string // ids by name
-	workers   []*process
+	workers   []*proc.Process
 	told      bool // workers were told to end
 }
 
@@ -130,7 +132,7 @@ func (p *play) each(name string, do func(id string) error) error {
 
 // call is a request for a body.
 func (p *play) call(method, path string, body any) (any, error) {
-	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(p.t.Context(), proc.Patience)
 	defer cancel()
 	answer, err := p.server.call(ctx, method, path, nil, body)
 	if err != nil {
@@ -206,7 +208,7 @@ func (p *play) request(s step) error {
 		wanted, only = s.Until, false
 	}
 	return p.eventually(func() error {
-		ctx, cancel := context.WithTimeout(p.t.Context(), patience)
+		ctx, cancel := context.WithTimeout(p.t.Context(), proc.Patience)
 		defer cancel()
 		answer, err := p.server.call(ctx, method, path, headers, p.fill(s.Body))
 		if err != nil {
@@ -245,8 +247,8 @@ func (p *play) lose(id string) error {
 // freeze stops the workers, not their children, until the task was taken from them.
 func (p *play) freeze(id string) error {
 	for _, w := range p.workers {
-		w.signal(syscall.SIGSTOP)
-		defer w.signal(syscall.SIGCONT)
+		w.Signal(syscall.SIGSTOP)
+		defer w.Signal(syscall.SIGCONT)
 	}
 	return eventually(func() error {
 		task, err := p.call("GET", "/v1/tasks/"+id, nil)
@@ -266,14 +268,14 @@ func (p *play) work() {
 	p.workers = append(p.workers, p.worker())
 }
 
-func (p *play) worker() *process {
+func (p *play) worker() *proc.Process {
 	if p.door == doorChild {
-		argv := []string{binary, "worker", "--cmd", quoted(p.client.argv), "--procs", "1", "--queue", p.variables["queue"],
+		argv := []string{proc.Scheduler(p.t), "worker", "--cmd", quoted(p.client.argv), "--procs", "1", "--queue", p.variables["queue"],
 			"--heartbeat", "1s", "--lease-ttl", fmt.Sprintf("%dms", p.ttl)}
-		return start(p.t, argv, append([]string{"SCHEDULER_DATABASE_URL=" + p.server.database}, p.client.env...), nil)
+		return start(p.t, argv, append([]string{"SCHEDULER_DATABASE_URL=" + p.server.database}, p.client.env...)...)
 	}
 	return start(p.t, p.client.argv, append([]string{"SCHEDULER_URL=" + p.proxy.url, "SCHEDULER_TOKEN=" + token,
-		"QUEUES=" + p.variables["queue"], "TTL_MS=" + strconv.Itoa(p.ttl)}, p.client.env...), nil)
+		"QUEUES=" + p.variables["queue"], "TTL_MS=" + strconv.Itoa(p.ttl)}, p.client.env...)...)
 }
 
 func quoted(argv []string) string {
@@ -297,11 +299,11 @@ func (p *play) eventually(look func() error, hopeless func() bool) error {
 // failure.
 func (p *play) tend() error {
 	for i, w := range p.workers {
-		if p.told || !w.ended() {
+		if p.told || !w.Ended() {
 			continue
 		}
-		if status, ok := w.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
-			return fmt.Errorf("the worker ended by itself: %s\n%s", w.cmd.ProcessState, w.stderr)
+		if status, ok := w.Cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {
+			return fmt.Errorf("the worker ended by itself: %s\n%s", w.Cmd.ProcessState, w.Stderr)
 		}
 		p.workers[i] = p.worker()
 	}
@@ -313,7 +315,7 @@ func (p *play) signal(name string) error {
 	s, err := signalOf(name)
 	p.told = p.told || s == syscall.SIGTERM
 	for _, w := range p.workers {
-		w.signal(s)
+		w.Signal(s)
 	}
 	return err
 }
@@ -330,7 +332,7 @@ func signalOf(name string) (syscall.Signal, error) {
 func (p *play) exit(code int) error {
 	p.told = true
 	for _, w := range p.workers {
-		got, err := w.wait()
+		got, err := w.Wait()
 		if err == nil && got != code {
 			err = fmt.Errorf("exit %s, want %s", strconv.Itoa(got), strconv.Itoa(code))
 		}

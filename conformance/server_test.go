@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/pgscheduler/scheduler/internal/pgtest"
+	"github.com/pgscheduler/scheduler/internal/proc"
 )
 
 const token = "conformance-token"
@@ -28,7 +29,7 @@ type server struct {
 	database string
 
 	mu      sync.Mutex
-	process *process
+	process *proc.Process
 	address string // empty: it is down
 }
 
@@ -42,8 +43,8 @@ func newServer(t *testing.T) *server {
 // up starts the API's process.
 func (s *server) up() {
 	s.t.Helper()
-	p := start(s.t, []string{binary, "serve", "--listen", "127.0.0.1:0"}, []string{"SCHEDULER_DATABASE_URL=" + s.database, "SCHEDULER_TOKEN=" + token}, nil)
-	address := p.says(`msg=serve address=(\S+)`)
+	p := start(s.t, []string{proc.Scheduler(s.t), "serve", "--listen", "127.0.0.1:0"}, "SCHEDULER_DATABASE_URL="+s.database, "SCHEDULER_TOKEN="+token)
+	address := p.Says(`msg=serve address=(\S+)`)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.process, s.address = p, address
@@ -53,7 +54,7 @@ func (s *server) up() {
 func (s *server) down() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.process.kill()
+	s.process.Kill()
 	s.address = ""
 }
 

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/pgscheduler/scheduler/internal/pgtest"
+	"github.com/pgscheduler/scheduler/internal/proc"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -150,13 +151,7 @@ func shell(ctx context.Context, script string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "sh", "-eu", "-c", script)
 	cmd.Dir = root
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	for _, entry := range os.Environ() {
-		name, _, _ := strings.Cut(entry, "=")
-		ours := strings.HasPrefix(name, "SCHEDULER_") && !strings.HasPrefix(name, "SCHEDULER_PG_")
-		if !ours && name != "DATABASE_URL" && !strings.HasPrefix(name, "PG") {
-			cmd.Env = append(cmd.Env, entry)
-		}
-	}
+	cmd.Env = proc.Environment()
 	return cmd
 }
 

@@ -40,14 +40,12 @@ type auditInput struct {
 	Before int64            `query:"before" minimum:"1" doc:"Only actions with a lower id."`
 }
 
-type auditOutput struct{ Body Page[Audit] }
-
 func (s *server) registerAudit(api huma.API) {
 	handle(s, api, operation{Operation: huma.Operation{OperationID: "list-audit", Method: "GET", Path: "/v1/audit", Tags: []string{"audit"},
 		Summary: "What was done by whom, newest first", Description: "next_cursor goes into before."}, codes: []Code{CodeValidationFailed}}, s.audit)
 }
 
-func (s *server) audit(ctx context.Context, in *auditInput) (*auditOutput, error) {
+func (s *server) audit(ctx context.Context, in *auditInput) (*output[Page[Audit]], error) {
 	list, more, err := s.client.Audit(ctx, scheduler.AuditFilter{Task: in.Task, Before: in.Before, Limit: in.Limit})
 	if err != nil {
 		return nil, err
@@ -57,7 +55,7 @@ func (s *server) audit(ctx context.Context, in *auditInput) (*auditOutput, error
 		next := strconv.FormatInt(list[len(list)-1].ID, 10)
 		page.NextCursor = &next
 	}
-	return &auditOutput{page}, nil
+	return &output[Page[Audit]]{page}, nil
 }
 
 // HeaderActor names who asks, for the rows of the audit. Whoever may ask at all may name anybody.

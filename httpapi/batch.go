@@ -41,8 +41,6 @@ type batchInput struct {
 	RawBody        []byte
 }
 
-type batchOutput struct{ Body Page[Submitted] }
-
 func (s *server) registerBatch(api huma.API, tags []string) {
 	handle(s, api, operation{
 		Operation: huma.Operation{OperationID: "submit-tasks", Method: "POST", Path: pathBatch, DefaultStatus: 202, Tags: tags,
@@ -58,7 +56,7 @@ func (s *server) registerBatch(api huma.API, tags []string) {
 	describeLines(api)
 }
 
-func (s *server) submitBatch(ctx context.Context, in *batchInput) (*batchOutput, error) {
+func (s *server) submitBatch(ctx context.Context, in *batchInput) (*output[Page[Submitted]], error) {
 	if in.IdempotencyKey != "" {
 		return nil, errNoBatchKey()
 	}
@@ -78,7 +76,7 @@ func (s *server) submitBatch(ctx context.Context, in *batchInput) (*batchOutput,
 	for i, wish := range wishes {
 		page.Items[i].Watch = s.watchLink(submitted[i].ID, wish)
 	}
-	return &batchOutput{page}, nil
+	return &output[Page[Submitted]]{page}, nil
 }
 
 // split returns the objects of a batch.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -97,7 +98,7 @@ func benchLeases(b *testing.B, workers, most int) {
 		ended.Go(func() { // ends when all are done
 			id := scheduler.NewWorkerID().String()
 			for left.Load() > 0 {
-				got := postFor[Leases](b, caller, web.URL+"/v1/leases", `{"worker":{"id":"`+id+`"},"kinds":["k"],"max":`+itoa(most)+`,"held":[]}`)
+				got := postFor[Leases](b, caller, web.URL+"/v1/leases", `{"worker":{"id":"`+id+`"},"kinds":["k"],"max":`+strconv.Itoa(most)+`,"held":[]}`)
 				if len(got.Leases) == 0 {
 					return
 				}

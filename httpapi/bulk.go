@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -87,8 +86,6 @@ type bulkOutput struct {
 	Body     Bulk
 }
 
-type bulksOutput struct{ Body Page[Bulk] }
-
 func (s *server) registerBulk(api huma.API) {
 	tags := []string{"bulk"}
 	handle(s, api, operation{Operation: huma.Operation{OperationID: "begin-bulk", Method: "POST", Path: "/v1/tasks/bulk", DefaultStatus: 202, Tags: tags,
@@ -116,33 +113,25 @@ func (s *server) beginBulk(ctx context.Context, in *bulkInput) (*bulkOutput, err
 	return &bulkOutput{Location: body.Links.Self, Body: body}, nil
 }
 
-func (s *server) bulks(ctx context.Context, in *bulksInput) (*bulksOutput, error) {
+func (s *server) bulks(ctx context.Context, in *bulksInput) (*output[Page[Bulk]], error) {
 	list, err := s.client.Bulks(ctx, in.Limit)
 	if err != nil {
 		return nil, err
 	}
-	return &bulksOutput{pageOf(list, NewBulk)}, nil
+	return &output[Page[Bulk]]{pageOf(list, NewBulk)}, nil
 }
 
 func (s *server) bulk(ctx context.Context, in *bulkIDInput) (*bulkOutput, error) {
 	b, err := s.client.Bulk(ctx, in.ID)
 	if err != nil {
-		return nil, noBulk(err, in.ID)
+		return nil, noSuch(err, "such bulk under way: "+in.ID.String())
 	}
 	return &bulkOutput{Body: NewBulk(b)}, nil
 }
 
 func (s *server) cancelBulk(ctx context.Context, in *bulkIDInput) (*bulkOutput, error) {
 	if err := s.client.CancelBulk(ctx, in.ID); err != nil {
-		return nil, noBulk(err, in.ID)
+		return nil, noSuch(err, "such bulk under way: "+in.ID.String())
 	}
 	return s.bulk(ctx, in)
-}
-
-// noBulk says which bulk there is none of.
-func noBulk(err error, id scheduler.BulkID) error {
-	if errors.Is(err, scheduler.ErrNotFound) {
-		return newProblem(CodeNotFound, "there is no such bulk under way: "+id.String())
-	}
-	return err
 }

@@ -57,18 +57,16 @@ type deadInput struct {
 	Kind  kindName  `query:"kind"`
 }
 
-type deadOutput struct{ Body DeadGroups }
-
 func (s *server) registerDead(api huma.API) {
 	handle(s, api, operation{Operation: huma.Operation{OperationID: "list-dead", Method: "GET", Path: "/v1/dead", Tags: []string{"tasks"},
 		Summary: "Failed tasks, grouped by how their errors read", Description: "The newest 20,000 failed tasks, up to 100 groups, the largest first."},
 		codes: []Code{CodeValidationFailed}}, s.dead)
 }
 
-func (s *server) dead(ctx context.Context, in *deadInput) (*deadOutput, error) {
+func (s *server) dead(ctx context.Context, in *deadInput) (*output[DeadGroups], error) {
 	list, err := s.client.DeadGroups(ctx, scheduler.Queue(in.Queue), string(in.Kind))
 	if err != nil {
 		return nil, err
 	}
-	return &deadOutput{NewDeadGroups(list)}, nil
+	return &output[DeadGroups]{NewDeadGroups(list)}, nil
 }

@@ -60,7 +60,7 @@ func (s *server) editTask(ctx context.Context, in *editInput) (*editOutput, erro
 		return nil, err
 	}
 	if err := s.client.Edit(ctx, in.ID, edit); err != nil {
-		return nil, noTask(err, in.ID)
+		return nil, noSuch(err, "task "+in.ID.String())
 	}
 	now, err := s.now(ctx, in.ID)
 	if err != nil {
@@ -71,7 +71,7 @@ func (s *server) editTask(ctx context.Context, in *editInput) (*editOutput, erro
 
 func (s *server) runTask(ctx context.Context, in *taskInput) (*taskOutput, error) {
 	if _, err := s.client.RunNow(ctx, in.ID); err != nil {
-		return nil, noTask(err, in.ID)
+		return nil, noSuch(err, "task "+in.ID.String())
 	}
 	return s.now(ctx, in.ID)
 }

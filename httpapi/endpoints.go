@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"errors"
 	"net/url"
 	"time"
 
@@ -73,26 +72,11 @@ type EndpointRequest struct {
 
 // NewEndpoint returns what package scheduler stores under the name.
 func (r EndpointRequest) NewEndpoint(name string) scheduler.NewEndpoint {
-	e := scheduler.NewEndpoint{Name: name, URL: r.URL, Kinds: r.Kinds, Secrets: r.Secrets}
+	e := scheduler.NewEndpoint{Name: name, URL: r.URL, Kinds: r.Kinds, Secrets: r.Secrets, Concurrency: given(r.Concurrency), Rate: given(r.Rate),
+		Timeout: duration(given(r.TimeoutMS)), CompleteWithin: duration(given(r.CompleteWithinMS)),
+		BreakerFailures: given(r.BreakerFailures), BreakerPause: duration(given(r.BreakerPauseMS))}
 	for _, queue := range r.Queues {
 		e.Queues = append(e.Queues, scheduler.Queue(queue))
-	}
-	if r.Concurrency != nil {
-		e.Concurrency = *r.Concurrency
-	}
-	if r.Rate != nil {
-		e.Rate = *r.Rate
-	}
-	if r.BreakerFailures != nil {
-		e.BreakerFailures = *r.BreakerFailures
-	}
-	for _, d := range []struct {
-		ms   *int64
-		into *time.Duration
-	}{{r.TimeoutMS, &e.Timeout}, {r.CompleteWithinMS, &e.CompleteWithin}, {r.BreakerPauseMS, &e.BreakerPause}} {
-		if d.ms != nil {
-			*d.into = duration(*d.ms)
-		}
 	}
 	return e
 }
@@ -129,7 +113,6 @@ type endpointOutput struct {
 	Location string `header:"Location"`
 	Body     Endpoint
 }
-type endpointsOutput struct{ Body Page[Endpoint] }
 
 func (s *server) registerEndpoints(api huma.API) {
 	s.targets = newDecoder[EndpointRequest](api.OpenAPI().Components.Schemas)
@@ -149,18 +132,18 @@ func (s *server) registerEndpoints(api huma.API) {
 		Summary: "Let an endpoint be delivered to again", Description: "When its breaker is open, the next task is the probe."}, codes: one}, s.resumeEndpoint)
 }
 
-func (s *server) endpoints(ctx context.Context, _ *struct{}) (*endpointsOutput, error) {
+func (s *server) endpoints(ctx context.Context, _ *struct{}) (*output[Page[Endpoint]], error) {
 	list, err := s.client.Endpoints(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &endpointsOutput{pageOf(list, NewEndpoint)}, nil
+	return &output[Page[Endpoint]]{pageOf(list, NewEndpoint)}, nil
 }
 
 func (s *server) endpoint(ctx context.Context, in *endpointInput) (*endpointOutput, error) {
 	found, err := s.client.Endpoint(ctx, string(in.Name))
 	if err != nil {
-		return nil, noEndpoint(err, in.Name)
+		return nil, noSuch(err, "endpoint "+string(in.Name))
 	}
 	return &endpointOutput{Status: 200, Body: NewEndpoint(found)}, nil
 }
@@ -185,27 +168,19 @@ func (s *server) setEndpoint(ctx context.Context, in *setEndpointInput) (*endpoi
 }
 
 func (s *server) deleteEndpoint(ctx context.Context, in *endpointInput) (*struct{}, error) {
-	return nil, noEndpoint(s.client.DeleteEndpoint(ctx, string(in.Name)), in.Name)
+	return nil, noSuch(s.client.DeleteEndpoint(ctx, string(in.Name)), "endpoint "+string(in.Name))
 }
 
 func (s *server) pauseEndpoint(ctx context.Context, in *endpointInput) (*endpointOutput, error) {
 	if err := s.client.PauseEndpoint(ctx, string(in.Name)); err != nil {
-		return nil, noEndpoint(err, in.Name)
+		return nil, noSuch(err, "endpoint "+string(in.Name))
 	}
 	return s.endpoint(ctx, in)
 }
 
 func (s *server) resumeEndpoint(ctx context.Context, in *endpointInput) (*endpointOutput, error) {
 	if err := s.client.ResumeEndpoint(ctx, string(in.Name)); err != nil {
-		return nil, noEndpoint(err, in.Name)
+		return nil, noSuch(err, "endpoint "+string(in.Name))
 	}
 	return s.endpoint(ctx, in)
-}
-
-// noEndpoint says which endpoint there is none of.
-func noEndpoint(err error, name endpointName) error {
-	if errors.Is(err, scheduler.ErrNotFound) {
-		return newProblem(CodeNotFound, "there is no endpoint "+string(name))
-	}
-	return err
 }

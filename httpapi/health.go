@@ -28,10 +28,6 @@ type Version struct {
 	Go      string `json:"go"`
 }
 
-type healthOutput struct{ Body Health }
-type versionOutput struct{ Body Version }
-type documentOutput struct{ Body json.RawMessage }
-
 func (s *server) registerHealth(api huma.API) {
 	nobody := []map[string][]string{{}}
 	handle(s, api, operation{Operation: huma.Operation{OperationID: "health", Method: "GET", Path: pathHealth, Tags: []string{"server"}, Security: nobody,
@@ -44,21 +40,21 @@ func (s *server) registerHealth(api huma.API) {
 		Summary: "This document"}}, s.openapi)
 }
 
-func (s *server) health(context.Context, *struct{}) (*healthOutput, error) {
-	return &healthOutput{Health{Status: "ok"}}, nil
+func (s *server) health(context.Context, *struct{}) (*output[Health], error) {
+	return &output[Health]{Health{Status: "ok"}}, nil
 }
 
-func (s *server) ready(ctx context.Context, _ *struct{}) (*healthOutput, error) {
+func (s *server) ready(ctx context.Context, _ *struct{}) (*output[Health], error) {
 	if err := s.client.CheckSchema(ctx); err != nil {
 		return nil, err
 	}
-	return &healthOutput{Health{Status: "ready"}}, nil
+	return &output[Health]{Health{Status: "ready"}}, nil
 }
 
-func (s *server) versions(context.Context, *struct{}) (*versionOutput, error) {
-	return &versionOutput{Version{Version: s.version, Schema: scheduler.SchemaVersion, Go: runtime.Version()}}, nil
+func (s *server) versions(context.Context, *struct{}) (*output[Version], error) {
+	return &output[Version]{Version{Version: s.version, Schema: scheduler.SchemaVersion, Go: runtime.Version()}}, nil
 }
 
-func (s *server) openapi(context.Context, *struct{}) (*documentOutput, error) {
-	return &documentOutput{s.document}, nil
+func (s *server) openapi(context.Context, *struct{}) (*output[json.RawMessage], error) {
+	return &output[json.RawMessage]{s.document}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -54,8 +55,6 @@ type LeaseResult struct {
 
 type leaseBatchInput struct{ RawBody []byte }
 
-type leaseBatchOutput struct{ Body LeaseResults }
-
 func (s *server) registerLeaseBatch(api huma.API, tags []string) {
 	handle(s, api, operation{
 		Operation: huma.Operation{OperationID: "settle-leases", Method: "POST", Path: "/v1/leases/batch", Tags: tags,
@@ -63,25 +62,11 @@ func (s *server) registerLeaseBatch(api huma.API, tags []string) {
 			Description: "Each item is answered as its op alone would be, in order; one that can't be done does not spoil the others. " +
 				"What the database refuses or has locked is tried once more by itself."},
 		accepts: map[string]any{mediaJSON: LeaseBatchRequest{}}, limit: maxLeaseBody,
-		direct: func(w http.ResponseWriter, r *http.Request) {
-			raw, problem := s.bodyOf(w, r, maxLeaseBody, false, mediaJSON)
-			if problem != nil {
-				problem.write(w, r)
-				return
-			}
-			ctx, cancel := s.limited(r.Context(), "")
-			defer cancel()
-			out, err := s.leaseBatch(ctx, &leaseBatchInput{raw})
-			if err != nil {
-				s.problem(ctx, err).write(w, r)
-				return
-			}
-			sendBody(w, out)
-		},
+		direct: direct(s, false, func(_ *http.Request, raw []byte) *leaseBatchInput { return &leaseBatchInput{raw} }, s.leaseBatch),
 	}, s.leaseBatch)
 }
 
-func (s *server) leaseBatch(ctx context.Context, in *leaseBatchInput) (*leaseBatchOutput, error) {
+func (s *server) leaseBatch(ctx context.Context, in *leaseBatchInput) (*output[LeaseResults], error) {
 	items, err := leaseItems(in.RawBody)
 	if err != nil {
 		return nil, err
@@ -90,7 +75,7 @@ func (s *server) leaseBatch(ctx context.Context, in *leaseBatchInput) (*leaseBat
 	var list []scheduler.Settling
 	var which []int
 	for i, raw := range items {
-		settling, err := s.leaseItem(raw, "/items/"+itoa(i))
+		settling, err := s.leaseItem(raw, "/items/"+strconv.Itoa(i))
 		if err != nil {
 			results[i] = s.problemResult(ctx, err)
 			continue
@@ -104,7 +89,7 @@ func (s *server) leaseBatch(ctx context.Context, in *leaseBatchInput) (*leaseBat
 	for at, i := range which {
 		results[i] = s.leaseResult(ctx, list[at].Verb, answers[at])
 	}
-	return &leaseBatchOutput{LeaseResults{results}}, nil
+	return &output[LeaseResults]{LeaseResults{results}}, nil
 }
 
 // leaseItems returns the items of a body.
@@ -122,7 +107,7 @@ func leaseItems(raw []byte) ([]json.RawMessage, error) {
 			return nil, invalid(Detail{Pointer: "/" + escapePointer(m.name), Detail: "only items is known, and once"})
 		}
 		if items, ok = elements(m.value, maxLeaseBatch); !ok || len(items) == 0 {
-			return nil, invalid(Detail{Pointer: "/items", Detail: "expected an array of 1 to " + itoa(maxLeaseBatch)})
+			return nil, invalid(Detail{Pointer: "/items", Detail: "expected an array of 1 to " + strconv.Itoa(maxLeaseBatch)})
 		}
 	}
 	if items == nil {

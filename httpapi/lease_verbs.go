@@ -16,11 +16,6 @@ type verbInput struct {
 	RawBody []byte
 }
 
-type (
-	leaseHeartbeatOutput struct{ Body LeaseHeartbeat }
-	settledOutput        struct{ Body Settled }
-)
-
 func (s *server) registerVerbs(api huma.API, tags []string) {
 	const again = " Said again with the same lease, because the answer was lost, it is answered as before."
 	registerVerb(s, api, huma.Operation{OperationID: "heartbeat-lease", Path: "/v1/leases/{lease}/heartbeat", Summary: "Tell how far a task is, and hear whether to go on",
@@ -35,39 +30,30 @@ func (s *server) registerVerbs(api huma.API, tags []string) {
 }
 
 // registerVerb registers what is done with one lease.
-func registerVerb[O any](s *server, api huma.API, op huma.Operation, tags []string, body any, answer func(context.Context, *verbInput) (*O, error)) {
+func registerVerb[T any](s *server, api huma.API, op huma.Operation, tags []string, body any, answer func(context.Context, *verbInput) (*output[T], error)) {
 	op.Method, op.Tags = http.MethodPost, tags
 	handle(s, api, operation{Operation: op, accepts: map[string]any{mediaJSON: body}, optional: true, limit: maxLeaseBody, codes: []Code{CodeLeaseLost},
-		direct: func(w http.ResponseWriter, r *http.Request) {
-			raw, problem := s.bodyOf(w, r, maxLeaseBody, true, mediaJSON)
-			if problem != nil {
-				problem.write(w, r)
-				return
-			}
-			ctx, cancel := s.limited(r.Context(), "")
-			defer cancel()
-			out, err := answer(ctx, &verbInput{Lease: r.PathValue("lease"), RawBody: raw})
-			if err != nil {
-				s.problem(ctx, err).write(w, r)
-				return
-			}
-			sendBody(w, out)
-		}}, answer)
+		direct: direct(s, true, func(r *http.Request, raw []byte) *verbInput { return &verbInput{r.PathValue("lease"), raw} }, answer)}, answer)
 }
 
-// sendBody sends what huma would: the field Body of an answer.
-func sendBody(w http.ResponseWriter, out any) {
-	w.Header().Set("Content-Type", mediaJSON)
-	var body any
-	switch out := out.(type) {
-	case *leaseHeartbeatOutput:
-		body = &out.Body
-	case *settledOutput:
-		body = &out.Body
-	case *leaseBatchOutput:
-		body = &out.Body
+// direct answers past huma, whose way by reflection would cost a good part of the request.
+func direct[I, T any](s *server, optional bool, input func(r *http.Request, raw []byte) *I, answer func(context.Context, *I) (*output[T], error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		raw, problem := s.bodyOf(w, r, maxLeaseBody, optional, mediaJSON)
+		if problem != nil {
+			problem.write(w, r)
+			return
+		}
+		ctx, cancel := s.limited(r.Context(), "")
+		defer cancel()
+		out, err := answer(ctx, input(r, raw))
+		if err != nil {
+			s.problem(ctx, err).write(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", mediaJSON)
+		_ = huma.DefaultJSONFormat.Marshal(w, &out.Body) // the client may be gone
 	}
-	_ = huma.DefaultJSONFormat.Marshal(w, body) // the client may be gone
 }
 
 func (in *verbInput) lease() (scheduler.Lease, error) {
@@ -99,35 +85,35 @@ func (s *server) settle(ctx context.Context, in *verbInput, read func(raw []byte
 	return s.client.Settle(ctx, settling)
 }
 
-func (s *server) heartbeatLease(ctx context.Context, in *verbInput) (*leaseHeartbeatOutput, error) {
+func (s *server) heartbeatLease(ctx context.Context, in *verbInput) (*output[LeaseHeartbeat], error) {
 	out, err := s.settle(ctx, in, s.heartbeating)
 	if err != nil {
 		return nil, err
 	}
-	return &leaseHeartbeatOutput{newLeaseHeartbeat(out)}, nil
+	return &output[LeaseHeartbeat]{newLeaseHeartbeat(out)}, nil
 }
 
 func newLeaseHeartbeat(out scheduler.Settlement) LeaseHeartbeat {
 	return LeaseHeartbeat{State: string(out.Command), Cancelled: out.Cancelled, ExpiresAt: out.ExpiresAt.UTC()}
 }
 
-func (s *server) completeLease(ctx context.Context, in *verbInput) (*settledOutput, error) {
+func (s *server) completeLease(ctx context.Context, in *verbInput) (*output[Settled], error) {
 	return settledAs(s.settle(ctx, in, s.completing))
 }
 
-func (s *server) failLease(ctx context.Context, in *verbInput) (*settledOutput, error) {
+func (s *server) failLease(ctx context.Context, in *verbInput) (*output[Settled], error) {
 	return settledAs(s.settle(ctx, in, s.failing))
 }
 
-func (s *server) releaseLease(ctx context.Context, in *verbInput) (*settledOutput, error) {
+func (s *server) releaseLease(ctx context.Context, in *verbInput) (*output[Settled], error) {
 	return settledAs(s.settle(ctx, in, s.releasing))
 }
 
-func settledAs(out scheduler.Settlement, err error) (*settledOutput, error) {
+func settledAs(out scheduler.Settlement, err error) (*output[Settled], error) {
 	if err != nil {
 		return nil, err
 	}
-	return &settledOutput{Settled{State: string(out.State)}}, nil
+	return &output[Settled]{Settled{State: string(out.State)}}, nil
 }
 
 func (s *server) heartbeating(raw []byte, at string) (scheduler.Settling, []Detail, error) {

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"encoding/json"
-	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -53,57 +52,15 @@ type Leased struct {
 }
 
 // LeasedTask is a task as its worker gets it.
-type LeasedTask struct {
-	ID          string          `json:"id" format:"uuid"`
-	Queue       string          `json:"queue"`
-	Kind        string          `json:"kind"`
-	Payload     json.RawMessage `json:"payload"`
-	Attempt     int             `json:"attempt" doc:"Leases so far, this one among them."`
-	Failures    int             `json:"failures" doc:"Before this attempt."`
-	MaxAttempts int             `json:"max_attempts" doc:"Failures until the task is failed."`
-	Priority    int             `json:"priority"`
-	TimeoutMS   *int64          `json:"timeout_ms" doc:"End the attempt by then; 5 s later the server does. null: no limit."`
-	RunAt       time.Time       `json:"run_at"`
-	CreatedAt   time.Time       `json:"created_at"`
-	Schedule    *string         `json:"schedule"`
-	TickAt      *time.Time      `json:"tick_at"`
-	TraceParent *string         `json:"traceparent" doc:"The trace that it belongs to (W3C Trace Context)."`
-	Topic       *string         `json:"topic" doc:"It was published under. null: it was submitted."`
-	MessageID   *string         `json:"message_id" doc:"Of the message that made it. null: none did."`
-	Checkpoint  json.RawMessage `json:"checkpoint" doc:"What an earlier attempt stored. null: nothing."`
-}
+type LeasedTask scheduler.WireTask
 
 func newLeases(worker scheduler.WorkerInfo, got scheduler.Polled) Leases {
 	out := Leases{Worker: LeasingWorker{ID: worker.ID.String(), State: string(got.Command), TTLMS: worker.TTL.Milliseconds(), ExpiresAt: got.ExpiresAt.UTC()},
 		Leases: make([]Leased, len(got.Tasks))}
 	for i, task := range got.Tasks {
-		out.Leases[i] = Leased{Lease: task.Token(), ExpiresAt: got.ExpiresAt.UTC(), Task: NewLeasedTask(task)}
+		out.Leases[i] = Leased{Lease: task.Token(), ExpiresAt: got.ExpiresAt.UTC(), Task: LeasedTask(task.Wire())}
 	}
 	return out
-}
-
-// NewLeasedTask returns the wire form of a leased task.
-func NewLeasedTask(t scheduler.LeasedTask) LeasedTask {
-	task := LeasedTask{ID: t.Task.String(), Queue: string(t.Queue), Kind: t.Kind, Payload: t.Payload, Attempt: t.Attempt, Failures: t.Failures,
-		MaxAttempts: t.MaxAttempts, Priority: t.Priority, RunAt: t.RunAt.UTC(), CreatedAt: t.CreatedAt.UTC(), Checkpoint: t.Checkpoint}
-	if t.Timeout > 0 {
-		ms := t.Timeout.Milliseconds()
-		task.TimeoutMS = &ms
-	}
-	if t.Schedule != "" {
-		task.Schedule = &t.Schedule
-	}
-	if !t.TickAt.IsZero() {
-		task.TickAt = utc(&t.TickAt)
-	}
-	if t.TraceParent != "" {
-		task.TraceParent = &t.TraceParent
-	}
-	if t.Topic != "" {
-		message := strconv.FormatInt(t.MessageID, 10)
-		task.Topic, task.MessageID = &t.Topic, &message
-	}
-	return task
 }
 
 // BeatRequest is the body of a worker's heartbeat.
@@ -206,5 +163,3 @@ type LeaseHeartbeat struct {
 type Settled struct {
 	State string `json:"state" enum:"completed,scheduled,ready,failed,cancelled" doc:"What the task became."`
 }
-
-func itoa(i int) string { return strconv.Itoa(i) }

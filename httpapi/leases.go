@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -32,8 +33,6 @@ type beatInput struct {
 	ID      scheduler.WorkerID `path:"id" format:"uuid"`
 	RawBody []byte
 }
-
-type beatOutput struct{ Body Beat }
 
 type leaveOutput struct{}
 
@@ -151,7 +150,7 @@ func parseLeases(tokens []string, at string) (list []scheduler.Lease, faults []D
 	for i, token := range tokens {
 		lease, err := scheduler.ParseLeaseToken(token)
 		if err != nil {
-			faults = append(faults, Detail{Pointer: at + "/" + itoa(i), Detail: leaseRule})
+			faults = append(faults, Detail{Pointer: at + "/" + strconv.Itoa(i), Detail: leaseRule})
 		}
 		list = append(list, lease)
 	}
@@ -160,7 +159,7 @@ func parseLeases(tokens []string, at string) (list []scheduler.Lease, faults []D
 
 const leaseRule = "a lease as it came"
 
-func (s *server) beat(ctx context.Context, in *beatInput) (*beatOutput, error) {
+func (s *server) beat(ctx context.Context, in *beatInput) (*output[Beat], error) {
 	request, err := s.beatBody.one(in.RawBody)
 	if err != nil {
 		return nil, err
@@ -181,7 +180,7 @@ func (s *server) beat(ctx context.Context, in *beatInput) (*beatOutput, error) {
 	if !orders.ExpiresAt.IsZero() {
 		out.ExpiresAt = utc(&orders.ExpiresAt)
 	}
-	return &beatOutput{out}, nil
+	return &output[Beat]{out}, nil
 }
 
 func tokens(leases []scheduler.Lease) []string {

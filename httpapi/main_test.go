@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgscheduler/scheduler/internal/browser"
 	"github.com/pgscheduler/scheduler/internal/pgtest"
 	"github.com/pgscheduler/scheduler/migrations"
 	"github.com/pgscheduler/scheduler/scheduler"
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 		serveUntilKilled(db)
 		return
 	}
-	pgtest.Main(m)
+	pgtest.Main(m, browser.Stop)
 }
 
 // rig is a served API over a database of its own.

@@ -64,6 +64,14 @@ func invalid(faults ...Detail) *Problem {
 	return newProblem(CodeValidationFailed, detail, faults...)
 }
 
+// noSuch says what there is none of, if that is the error.
+func noSuch(err error, what string) error {
+	if errors.Is(err, scheduler.ErrNotFound) {
+		return newProblem(CodeNotFound, "there is no "+what)
+	}
+	return err
+}
+
 // Error makes a Problem an error: its detail and code.
 func (p *Problem) Error() string { return p.Detail + " (" + string(p.Code) + ")" }
 

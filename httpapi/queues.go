@@ -20,9 +20,6 @@ type queueInput struct {
 	Queue queueName `path:"queue"`
 }
 
-type queuesOutput struct{ Body Page[Queue] }
-type queuePauseOutput struct{ Body QueuePause }
-
 func (s *server) registerQueues(api huma.API) {
 	tags := []string{"queues"}
 	handle(s, api, operation{Operation: huma.Operation{OperationID: "list-queues", Method: "GET", Path: "/v1/queues", Tags: tags,
@@ -34,27 +31,27 @@ func (s *server) registerQueues(api huma.API) {
 		Summary: "Undo a pause"}, codes: []Code{CodeValidationFailed}}, s.resumeQueue)
 }
 
-func (s *server) queues(ctx context.Context, _ *struct{}) (*queuesOutput, error) {
+func (s *server) queues(ctx context.Context, _ *struct{}) (*output[Page[Queue]], error) {
 	list, err := s.client.Queues(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &queuesOutput{pageOf(list, NewQueue)}, nil
+	return &output[Page[Queue]]{pageOf(list, NewQueue)}, nil
 }
 
-func (s *server) pauseQueue(ctx context.Context, in *queueInput) (*queuePauseOutput, error) {
+func (s *server) pauseQueue(ctx context.Context, in *queueInput) (*output[QueuePause], error) {
 	at, err := s.client.PauseQueue(ctx, scheduler.Queue(in.Queue))
 	if err != nil {
 		return nil, err
 	}
-	return &queuePauseOutput{QueuePause{Name: string(in.Queue), Paused: true, PausedAt: utc(&at)}}, nil
+	return &output[QueuePause]{QueuePause{Name: string(in.Queue), Paused: true, PausedAt: utc(&at)}}, nil
 }
 
-func (s *server) resumeQueue(ctx context.Context, in *queueInput) (*queuePauseOutput, error) {
+func (s *server) resumeQueue(ctx context.Context, in *queueInput) (*output[QueuePause], error) {
 	if _, err := s.client.ResumeQueue(ctx, scheduler.Queue(in.Queue)); err != nil {
 		return nil, err
 	}
-	return &queuePauseOutput{QueuePause{Name: string(in.Queue)}}, nil
+	return &output[QueuePause]{QueuePause{Name: string(in.Queue)}}, nil
 }
 
 // pageOf is the only page of a list that is never long.

@@ -31,30 +31,11 @@ type SubmitRequest struct {
 // NewTask returns what package scheduler submits. Milliseconds that no time.Duration holds become the longest one, which
 // Submit refuses.
 func (r SubmitRequest) NewTask() scheduler.NewTask {
-	task := scheduler.NewTask{Kind: r.Kind, Queue: scheduler.Queue(r.Queue), Priority: r.Priority, Backoff: durations(r.BackoffMS), Tags: r.Tags}
+	task := scheduler.NewTask{Kind: r.Kind, Queue: scheduler.Queue(r.Queue), Priority: r.Priority, RunAt: given(r.RunAt), Delay: duration(given(r.DelayMS)),
+		MaxAttempts: given(r.MaxAttempts), Timeout: duration(given(r.TimeoutMS)), ExpiresAt: given(r.ExpiresAt), UniqueKey: given(r.UniqueKey),
+		IdempotencyKey: given(r.IdempotencyKey), Backoff: durations(r.BackoffMS), Tags: r.Tags}
 	if len(r.Payload) > 0 {
 		task.Payload = r.Payload
-	}
-	if r.RunAt != nil {
-		task.RunAt = *r.RunAt
-	}
-	if r.DelayMS != nil {
-		task.Delay = duration(*r.DelayMS)
-	}
-	if r.MaxAttempts != nil {
-		task.MaxAttempts = *r.MaxAttempts
-	}
-	if r.TimeoutMS != nil {
-		task.Timeout = duration(*r.TimeoutMS)
-	}
-	if r.ExpiresAt != nil {
-		task.ExpiresAt = *r.ExpiresAt
-	}
-	if r.UniqueKey != nil {
-		task.UniqueKey = *r.UniqueKey
-	}
-	if r.IdempotencyKey != nil {
-		task.IdempotencyKey = *r.IdempotencyKey
 	}
 	return task
 }
@@ -108,15 +89,9 @@ type ScheduleRequest struct {
 // NewSchedule returns what package scheduler stores under the name. Milliseconds as in SubmitRequest.NewTask.
 func (r ScheduleRequest) NewSchedule(name string) scheduler.NewSchedule {
 	s := scheduler.NewSchedule{Name: name, Expression: r.Expression, Zone: r.Zone, Kind: r.Kind, Queue: scheduler.Queue(r.Queue),
-		Priority: r.Priority, Backoff: durations(r.BackoffMS)}
+		Priority: r.Priority, MaxAttempts: given(r.MaxAttempts), Timeout: duration(given(r.TimeoutMS)), Backoff: durations(r.BackoffMS)}
 	if len(r.Payload) > 0 {
 		s.Payload = r.Payload
-	}
-	if r.MaxAttempts != nil {
-		s.MaxAttempts = *r.MaxAttempts
-	}
-	if r.TimeoutMS != nil {
-		s.Timeout = duration(*r.TimeoutMS)
 	}
 	return s
 }
@@ -130,6 +105,14 @@ type CancelRequest struct {
 type WatchRequest struct {
 	TTLMS *int64   `json:"ttl_ms,omitempty" minimum:"1000" maximum:"2592000000" doc:"How long the URL is valid. Default: 86400000, a day"`
 	Shows []string `json:"shows,omitempty" nullable:"false" maxItems:"2" enum:"lines,result" doc:"What it shows besides: lines, the log as it comes; result. Default: neither"`
+}
+
+// given returns what was given, and the zero value, which stands for the default, if nothing was.
+func given[T any](value *T) (zero T) {
+	if value == nil {
+		return zero
+	}
+	return *value
 }
 
 // duration saturates: what does not fit is refused by its bound, never wrapped around.

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -29,8 +28,6 @@ type scheduleOutput struct {
 	Location string `header:"Location"`
 	Body     Schedule
 }
-type schedulesOutput struct{ Body Page[Schedule] }
-type ticksOutput struct{ Body Page[time.Time] }
 type triggerOutput struct {
 	Location string `header:"Location"`
 	Body     Task
@@ -58,18 +55,18 @@ func (s *server) registerSchedules(api huma.API) {
 		codes: append(one, CodeBadCron)}, s.nextTicks)
 }
 
-func (s *server) schedules(ctx context.Context, _ *struct{}) (*schedulesOutput, error) {
+func (s *server) schedules(ctx context.Context, _ *struct{}) (*output[Page[Schedule]], error) {
 	list, err := s.client.Schedules(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &schedulesOutput{pageOf(list, NewSchedule)}, nil
+	return &output[Page[Schedule]]{pageOf(list, NewSchedule)}, nil
 }
 
 func (s *server) schedule(ctx context.Context, in *scheduleInput) (*scheduleOutput, error) {
 	found, err := s.client.Schedule(ctx, string(in.Name))
 	if err != nil {
-		return nil, noSchedule(err, in.Name)
+		return nil, noSuch(err, "schedule "+string(in.Name))
 	}
 	return &scheduleOutput{Status: 200, Body: NewSchedule(found)}, nil
 }
@@ -91,19 +88,19 @@ func (s *server) setSchedule(ctx context.Context, in *setScheduleInput) (*schedu
 }
 
 func (s *server) deleteSchedule(ctx context.Context, in *scheduleInput) (*struct{}, error) {
-	return nil, noSchedule(s.client.DeleteSchedule(ctx, string(in.Name)), in.Name)
+	return nil, noSuch(s.client.DeleteSchedule(ctx, string(in.Name)), "schedule "+string(in.Name))
 }
 
 func (s *server) pauseSchedule(ctx context.Context, in *scheduleInput) (*scheduleOutput, error) {
 	if err := s.client.PauseSchedule(ctx, string(in.Name)); err != nil {
-		return nil, noSchedule(err, in.Name)
+		return nil, noSuch(err, "schedule "+string(in.Name))
 	}
 	return s.schedule(ctx, in)
 }
 
 func (s *server) resumeSchedule(ctx context.Context, in *scheduleInput) (*scheduleOutput, error) {
 	if err := s.client.ResumeSchedule(ctx, string(in.Name)); err != nil {
-		return nil, noSchedule(err, in.Name)
+		return nil, noSuch(err, "schedule "+string(in.Name))
 	}
 	return s.schedule(ctx, in)
 }
@@ -111,7 +108,7 @@ func (s *server) resumeSchedule(ctx context.Context, in *scheduleInput) (*schedu
 func (s *server) triggerSchedule(ctx context.Context, in *scheduleInput) (*triggerOutput, error) {
 	id, err := s.client.TriggerSchedule(ctx, string(in.Name))
 	if err != nil {
-		return nil, noSchedule(err, in.Name)
+		return nil, noSuch(err, "schedule "+string(in.Name))
 	}
 	task, err := s.client.Task(ctx, id)
 	if err != nil {
@@ -121,10 +118,10 @@ func (s *server) triggerSchedule(ctx context.Context, in *scheduleInput) (*trigg
 	return &triggerOutput{Location: body.Links.Self, Body: body}, nil
 }
 
-func (s *server) nextTicks(ctx context.Context, in *nextTicksInput) (*ticksOutput, error) {
+func (s *server) nextTicks(ctx context.Context, in *nextTicksInput) (*output[Page[time.Time]], error) {
 	found, err := s.client.Schedule(ctx, string(in.Name))
 	if err != nil {
-		return nil, noSchedule(err, in.Name)
+		return nil, noSuch(err, "schedule "+string(in.Name))
 	}
 	cron, err := scheduler.ParseCron(found.Expression, found.Zone)
 	if err != nil {
@@ -136,13 +133,5 @@ func (s *server) nextTicks(ctx context.Context, in *nextTicksInput) (*ticksOutpu
 	} else {
 		ticks = append(ticks, cron.NextN(time.Now(), in.Count)...)
 	}
-	return &ticksOutput{Page[time.Time]{Items: ticks}}, nil
-}
-
-// noSchedule says which schedule there is none of.
-func noSchedule(err error, name scheduleName) error {
-	if errors.Is(err, scheduler.ErrNotFound) {
-		return newProblem(CodeNotFound, "there is no schedule "+string(name))
-	}
-	return err
+	return &output[Page[time.Time]]{Page[time.Time]{Items: ticks}}, nil
 }

@@ -42,15 +42,13 @@ type statsInput struct {
 	Window string    `query:"window" enum:"hour,day" default:"hour" doc:"hour: the last hour by minutes. day: the last 24 hours by quarters of an hour."`
 }
 
-type statsOutput struct{ Body Stats }
-
 func (s *server) registerStats(api huma.API) {
 	handle(s, api, operation{Operation: huma.Operation{OperationID: "get-stats", Method: "GET", Path: "/v1/stats", Tags: []string{"stats"},
 		Summary: "How attempts ended, by queue, kind and time", Description: "Processes add their counts every 5 seconds; one that is killed takes those of a few seconds with it."},
 		codes: []Code{CodeValidationFailed}}, s.stats)
 }
 
-func (s *server) stats(ctx context.Context, in *statsInput) (*statsOutput, error) {
+func (s *server) stats(ctx context.Context, in *statsInput) (*output[Stats], error) {
 	filter := scheduler.StatsFilter{Queue: scheduler.Queue(in.Queue), Kind: string(in.Kind), Day: in.Window == "day"}
 	list, err := s.client.Stats(ctx, filter)
 	if err != nil {
@@ -61,5 +59,5 @@ func (s *server) stats(ctx context.Context, in *statsInput) (*statsOutput, error
 	for i, t := range list {
 		out.Items[i] = NewStat(t)
 	}
-	return &statsOutput{out}, nil
+	return &output[Stats]{out}, nil
 }

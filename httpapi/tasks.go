@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"errors"
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -44,10 +43,6 @@ type taskOutput struct {
 	Body   Task
 }
 
-type attemptsOutput struct{ Body Page[Attempt] }
-type logsOutput struct{ Body Page[LogLine] }
-type whyOutput struct{ Body Page[Reason] }
-
 func (s *server) registerTasks(api huma.API) {
 	tags, one := []string{"tasks"}, []Code{CodeNotFound, CodeValidationFailed}
 	s.registerSubmit(api, tags)
@@ -83,7 +78,7 @@ func (s *server) task(ctx context.Context, in *readInput) (*readOutput, error) {
 		task, err = s.client.Task(ctx, in.ID)
 	}
 	if err != nil {
-		return nil, noTask(err, in.ID)
+		return nil, noSuch(err, "task "+in.ID.String())
 	}
 	out := &readOutput{Status: 200, ETag: etag(task.Revision), Body: NewTask(task)}
 	if matches(in.IfNoneMatch, out.ETag) {
@@ -99,7 +94,7 @@ func (s *server) task(ctx context.Context, in *readInput) (*readOutput, error) {
 }
 
 func (s *server) deleteTask(ctx context.Context, in *taskInput) (*struct{}, error) {
-	return nil, noTask(s.client.Delete(ctx, in.ID), in.ID)
+	return nil, noSuch(s.client.Delete(ctx, in.ID), "task "+in.ID.String())
 }
 
 func (s *server) cancelTask(ctx context.Context, in *cancelInput) (*taskOutput, error) {
@@ -109,7 +104,7 @@ func (s *server) cancelTask(ctx context.Context, in *cancelInput) (*taskOutput, 
 	}
 	outcome, err := s.client.Cancel(ctx, in.ID, request.Reason)
 	if err != nil {
-		return nil, noTask(err, in.ID)
+		return nil, noSuch(err, "task "+in.ID.String())
 	}
 	out, err := s.now(ctx, in.ID)
 	if err == nil && outcome.Requested {
@@ -120,7 +115,7 @@ func (s *server) cancelTask(ctx context.Context, in *cancelInput) (*taskOutput, 
 
 func (s *server) retryTask(ctx context.Context, in *taskInput) (*taskOutput, error) {
 	if _, err := s.client.Retry(ctx, in.ID); err != nil {
-		return nil, noTask(err, in.ID)
+		return nil, noSuch(err, "task "+in.ID.String())
 	}
 	return s.now(ctx, in.ID)
 }
@@ -129,44 +124,36 @@ func (s *server) retryTask(ctx context.Context, in *taskInput) (*taskOutput, err
 func (s *server) now(ctx context.Context, id scheduler.TaskID) (*taskOutput, error) {
 	task, err := s.client.Task(ctx, id)
 	if err != nil {
-		return nil, noTask(err, id)
+		return nil, noSuch(err, "task "+id.String())
 	}
 	return &taskOutput{Status: 200, Body: NewTask(task)}, nil
 }
 
-func (s *server) attempts(ctx context.Context, in *taskInput) (*attemptsOutput, error) {
+func (s *server) attempts(ctx context.Context, in *taskInput) (*output[Page[Attempt]], error) {
 	list, err := s.client.Attempts(ctx, in.ID)
 	if err != nil {
-		return nil, noTask(err, in.ID)
+		return nil, noSuch(err, "task "+in.ID.String())
 	}
-	return &attemptsOutput{pageOf(list, NewAttempt)}, nil
+	return &output[Page[Attempt]]{pageOf(list, NewAttempt)}, nil
 }
 
-func (s *server) logs(ctx context.Context, in *logsInput) (*logsOutput, error) {
+func (s *server) logs(ctx context.Context, in *logsInput) (*output[Page[LogLine]], error) {
 	list, err := s.client.Logs(ctx, in.ID, in.After, in.Limit)
 	if err != nil {
-		return nil, noTask(err, in.ID)
+		return nil, noSuch(err, "task "+in.ID.String())
 	}
 	page := pageOf(list, NewLogLine)
 	if len(list) == in.Limit { // there may be more, now or later
 		next := strconv.FormatInt(list[len(list)-1].ID, 10)
 		page.NextCursor = &next
 	}
-	return &logsOutput{page}, nil
+	return &output[Page[LogLine]]{page}, nil
 }
 
-func (s *server) why(ctx context.Context, in *taskInput) (*whyOutput, error) {
+func (s *server) why(ctx context.Context, in *taskInput) (*output[Page[Reason]], error) {
 	list, err := s.client.Explain(ctx, in.ID)
 	if err != nil {
-		return nil, noTask(err, in.ID)
+		return nil, noSuch(err, "task "+in.ID.String())
 	}
-	return &whyOutput{pageOf(list, NewReason)}, nil
-}
-
-// noTask says which task there is none of.
-func noTask(err error, id scheduler.TaskID) error {
-	if errors.Is(err, scheduler.ErrNotFound) {
-		return newProblem(CodeNotFound, "there is no task "+id.String())
-	}
-	return err
+	return &output[Page[Reason]]{pageOf(list, NewReason)}, nil
 }

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"net/url"
 	"strconv"
 	"time"
@@ -53,14 +52,8 @@ type SubscriptionRequest struct {
 
 // NewSubscription returns what package scheduler stores under the name. Milliseconds as in SubmitRequest.NewTask.
 func (r SubscriptionRequest) NewSubscription(name string) scheduler.NewSubscription {
-	s := scheduler.NewSubscription{Name: name, Pattern: r.Pattern, Kind: r.Kind, Queue: scheduler.Queue(r.Queue), Priority: r.Priority, Backoff: durations(r.BackoffMS)}
-	if r.MaxAttempts != nil {
-		s.MaxAttempts = *r.MaxAttempts
-	}
-	if r.TimeoutMS != nil {
-		s.Timeout = duration(*r.TimeoutMS)
-	}
-	return s
+	return scheduler.NewSubscription{Name: name, Pattern: r.Pattern, Kind: r.Kind, Queue: scheduler.Queue(r.Queue), Priority: r.Priority,
+		MaxAttempts: given(r.MaxAttempts), Timeout: duration(given(r.TimeoutMS)), Backoff: durations(r.BackoffMS)}
 }
 
 // PublishRequest is the body of a publish, which may be left out.
@@ -71,12 +64,9 @@ type PublishRequest struct {
 
 // NewMessage returns what package scheduler publishes.
 func (r PublishRequest) NewMessage(topic string) scheduler.NewMessage {
-	m := scheduler.NewMessage{Topic: topic}
+	m := scheduler.NewMessage{Topic: topic, IdempotencyKey: given(r.IdempotencyKey)}
 	if len(r.Payload) > 0 {
 		m.Payload = r.Payload
-	}
-	if r.IdempotencyKey != nil {
-		m.IdempotencyKey = *r.IdempotencyKey
 	}
 	return m
 }
@@ -134,7 +124,6 @@ type subscriptionOutput struct {
 	Location string `header:"Location"`
 	Body     Subscription
 }
-type subscriptionsOutput struct{ Body Page[Subscription] }
 type publishOutput struct {
 	Replayed string `header:"Idempotency-Replayed" doc:"true: the same request came before, this is its message."`
 	Body     Published
@@ -177,12 +166,12 @@ func (s *server) publish(ctx context.Context, in *publishInput) (*publishOutput,
 	return out, nil
 }
 
-func (s *server) subscriptions(ctx context.Context, in *subscriptionsInput) (*subscriptionsOutput, error) {
+func (s *server) subscriptions(ctx context.Context, in *subscriptionsInput) (*output[Page[Subscription]], error) {
 	list, err := s.client.Subscriptions(ctx, scheduler.SubscriptionFilter{Topic: string(in.Topic), After: string(in.Cursor), Limit: in.Limit})
 	if err != nil {
 		return nil, err
 	}
-	out := &subscriptionsOutput{pageOf(list, NewSubscription)}
+	out := &output[Page[Subscription]]{pageOf(list, NewSubscription)}
 	if len(list) == in.Limit {
 		out.Body.NextCursor = &list[len(list)-1].Name
 	}
@@ -192,7 +181,7 @@ func (s *server) subscriptions(ctx context.Context, in *subscriptionsInput) (*su
 func (s *server) subscription(ctx context.Context, in *subscriptionInput) (*subscriptionOutput, error) {
 	found, err := s.client.Subscription(ctx, string(in.Name))
 	if err != nil {
-		return nil, noSubscription(err, in.Name)
+		return nil, noSuch(err, "subscription "+string(in.Name))
 	}
 	return &subscriptionOutput{Status: 200, Body: NewSubscription(found)}, nil
 }
@@ -214,13 +203,5 @@ func (s *server) setSubscription(ctx context.Context, in *setSubscriptionInput) 
 }
 
 func (s *server) deleteSubscription(ctx context.Context, in *subscriptionInput) (*struct{}, error) {
-	return nil, noSubscription(s.client.DeleteSubscription(ctx, string(in.Name)), in.Name)
-}
-
-// noSubscription says which subscription there is none of.
-func noSubscription(err error, name scheduleName) error {
-	if errors.Is(err, scheduler.ErrNotFound) {
-		return newProblem(CodeNotFound, "there is no subscription "+string(name))
-	}
-	return err
+	return nil, noSuch(s.client.DeleteSubscription(ctx, string(in.Name)), "subscription "+string(in.Name))
 }

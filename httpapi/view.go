@@ -36,7 +36,9 @@ func (taskView) gapFrame(id scheduler.TaskID, seen cursor) []byte {
 	return encodeLine(newGap(id, seen))
 }
 
-func (taskView) missing(err error, id scheduler.TaskID) error { return noTask(err, id) }
+func (taskView) missing(err error, id scheduler.TaskID) error {
+	return noSuch(err, "task "+id.String())
+}
 
 // EventLine is the data of an event about a log line.
 type EventLine struct {

@@ -117,7 +117,7 @@ func (s *server) mintWatch(ctx context.Context, in *mintInput) (*mintOutput, err
 		return nil, err
 	}
 	if _, err := s.client.Task(ctx, in.ID); err != nil {
-		return nil, noTask(err, in.ID)
+		return nil, noSuch(err, "task "+in.ID.String())
 	}
 	ttl := defaultWatchTTL
 	if request.TTLMS != nil {

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -11,93 +10,18 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/chromedp"
-
+	"github.com/pgscheduler/scheduler/internal/browser"
 	"github.com/pgscheduler/scheduler/scheduler"
 )
 
-// tab is a tab of a real browser, whose console is watched.
-type tab struct {
-	t   *testing.T
-	ctx context.Context
+// eval returns what an expression is in the page, as text.
+func eval(b *browser.Tab, expression string) string {
+	return browser.Eval[string](b, "String("+expression+")")
 }
 
-// newTab opens a browser for the test; the servers that it asks are to be there before, so that it ends before they do. Errors that the page writes to its console fail the test, but for those that are expected.
-func newTab(t *testing.T, expected ...string) *tab {
-	t.Helper()
-	path := need(t, "chromium", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.Flag("disable-dev-shm-usage", true))
-	allocated, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
-	ctx, cancel := chromedp.NewContext(allocated)
-	messages, read := chromedp.Console(ctx), make(chan struct{})
-	t.Cleanup(func() {
-		if err := chromedp.Cancel(ctx); err != nil {
-			t.Logf("end the browser: %v", err)
-		}
-		cancel()
-		stop()
-		<-read
-	})
-	go func() { // ends with the browser; the cleanup waits for it
-		defer close(read)
-		for m, err := range messages {
-			if err != nil {
-				return
-			}
-			known := false
-			for _, text := range expected {
-				known = known || strings.Contains(m.String(), text)
-			}
-			if (m.IsException() || m.Type == "error") && !known && !strings.Contains(m.URL, "favicon") {
-				t.Errorf("the console says %s (%s)", m, m.URL)
-			}
-		}
-	}()
-	return &tab{t, ctx}
-}
-
-func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
-	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
-	defer cancel()
-	if err := chromedp.Do(ctx, steps...); err != nil {
-		b.t.Fatal(err)
-	}
-}
-
-func (b *tab) open(url string) {
-	b.t.Helper()
-	b.do(chromedp.Navigate(url))
-}
-
-// eval returns what an expression is in the page.
-func (b *tab) eval(expression string) string {
-	b.t.Helper()
-	value, err := chromedp.Run(b.ctx, chromedp.Evaluate[string]("String("+expression+")"))
-	if err != nil {
-		b.t.Fatalf("%s: %v", expression, err)
-	}
-	return value
-}
-
-// until waits for an expression to be what is wanted.
-func (b *tab) until(expression, want string) {
-	b.t.Helper()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	late := time.After(30 * time.Second)
-	for {
-		got := b.eval(expression)
-		if got == want {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-late:
-			b.t.Fatalf("%s is %q, want %q", expression, got, want)
-		}
-	}
+// until waits for an expression to be what is wanted, as text.
+func until(b *browser.Tab, expression, want string) {
+	b.Await(fmt.Sprintf("String(%s) === `%s`", expression, want))
 }
 
 // worked is a task that a test works on.
@@ -151,36 +75,34 @@ const (
 func TestWatchPageInABrowser(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Config{})
-	b := newTab(t)
 	w := r.work()
-	b.open(r.url + w.link)
-	b.until(shownState, "Running")
-	if got := b.eval(shownValue); got != "null" {
+	b := browser.Open(t, r.url+w.link)
+	until(b, shownState, "Running")
+	if got := eval(b, shownValue); got != "null" {
 		t.Errorf("before the first report the bar is at %s", got)
 	}
-	b.eval(`window.sameDocument = 1`)
+	eval(b, `window.sameDocument = 1`)
 	w.report(1, 4, "page 1 of 4")
-	b.until(shownText, "25% · page 1 of 4")
-	b.until(shownValue, "25")
+	until(b, shownText, "25% · page 1 of 4")
+	until(b, shownValue, "25")
 	evil := `</span><img src=x onerror="window.evil=1"><script>window.evil=1</script>`
 	w.report(2, 4, evil)
-	b.until(shownText, "50% · "+evil)
+	until(b, shownText, "50% · "+evil)
 	w.complete()
-	b.until(shownState, "Done")
-	b.until(shownText, "100% · "+evil)
-	if got := b.eval(`window.evil + ' ' + window.sameDocument + ' ' + document.querySelectorAll('img').length`); got != "undefined 1 0" {
+	until(b, shownState, "Done")
+	until(b, shownText, "100% · "+evil)
+	if got := eval(b, `window.evil + ' ' + window.sameDocument + ' ' + document.querySelectorAll('img').length`); got != "undefined 1 0" {
 		t.Errorf("the page has become %s", got)
 	}
-	b.open(r.url + w.link) // done when it is opened
-	b.until(shownText, "100% · "+evil)
-	b.until(`[getComputedStyle(document.querySelector('main')).borderTopWidth, document.scripts.length]`, "1px,0")
+	b.Go(r.url + w.link) // done when it is opened
+	until(b, shownText, "100% · "+evil)
+	until(b, `[getComputedStyle(document.querySelector('main')).borderTopWidth, document.scripts.length]`, "1px,0")
 }
 
 // TestWatchPageWithLines: a link that shows the log shows it as it comes, and again to who comes when all is done.
 func TestWatchPageWithLines(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Config{})
-	b := newTab(t)
 	w := r.work()
 	link := r.server.keys.first.Mint(w.lease.Task, time.Now().Add(time.Hour), ShowLines)
 	const shownLines = `document.querySelector('task-progress pre').textContent`
@@ -195,40 +117,38 @@ func TestWatchPageWithLines(t *testing.T) {
 		}
 	}
 	write("one")
-	b.open(r.url + "/watch/" + link)
-	b.until(shownLines, "one\n")
+	b := browser.Open(t, r.url+"/watch/"+link)
+	until(b, shownLines, "one\n")
 	evil := `<img src=x onerror="window.evil=1">`
 	write("two", evil)
-	b.until(shownLines, "one\ntwo\n"+evil+"\n")
+	until(b, shownLines, "one\ntwo\n"+evil+"\n")
 	write("three")
 	w.complete()
-	b.until(shownState, "Done")
-	b.until(shownLines, "one\ntwo\n"+evil+"\nthree\n")
-	b.open(r.url + "/watch/" + link)
-	b.until(shownLines, "one\ntwo\n"+evil+"\nthree\n")
-	if got := b.eval(`window.evil + ' ' + document.querySelectorAll('img').length`); got != "undefined 0" {
+	until(b, shownState, "Done")
+	until(b, shownLines, "one\ntwo\n"+evil+"\nthree\n")
+	b.Go(r.url + "/watch/" + link)
+	until(b, shownLines, "one\ntwo\n"+evil+"\nthree\n")
+	if got := eval(b, `window.evil + ' ' + document.querySelectorAll('img').length`); got != "undefined 0" {
 		t.Errorf("the page has become %s", got)
 	}
-	b.open(r.url + w.link) // which shows none
-	b.until(shownState, "Done")
-	b.until(`document.querySelector('pre')`, "null")
+	b.Go(r.url + w.link) // which shows none
+	until(b, shownState, "Done")
+	until(b, `document.querySelector('pre')`, "null")
 }
 
 // TestWatchPageWithoutScripts: the page loads itself again.
 func TestWatchPageWithoutScripts(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Config{})
-	b := newTab(t)
 	w := r.work()
-	if _, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
-		t.Fatal(err)
-	}
-	b.open(r.url + w.link)
-	b.until(shownState, "Running")
+	b := browser.Open(t, "about:blank")
+	b.NoScript()
+	b.Go(r.url + w.link)
+	until(b, shownState, "Running")
 	w.report(3, 4, "page 3 of 4")
-	b.until(shownText, "75% · page 3 of 4")
+	until(b, shownText, "75% · page 3 of 4")
 	w.complete()
-	b.until(shownState, "Done")
+	until(b, shownState, "Done")
 }
 
 // elsewhere serves a page of another origin.
@@ -252,7 +172,6 @@ const listening = `<script>
 func TestWatchElement(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Config{})
-	b := newTab(t, "404", "502")
 	api, err := url.Parse(r.url)
 	if err != nil {
 		t.Fatal(err)
@@ -271,31 +190,31 @@ func TestWatchElement(t *testing.T) {
 	element := func(id, src string) string {
 		return `<task-progress id="` + id + `" label="Export" src="` + src + `"></task-progress>`
 	}
-	b.open(elsewhere(t, listening+element("done", r.url+done.link)+element("failed", r.url+failed.link)+element("polled", proxy.URL+polled.link)+
+	b := browser.Open(t, elsewhere(t, listening+element("done", r.url+done.link)+element("failed", r.url+failed.link)+element("polled", proxy.URL+polled.link)+
 		element("expired", r.url+"/watch/x")+element("moved", r.url+done.link)+element("idle", "")+`<script type="module" src="`+r.url+`/watch.js"></script>`))
 	text := func(id, part string) string {
 		return `document.querySelector('#` + id + ` ` + part + `').textContent`
 	}
-	b.until(text("done", "[role=status]"), "Running")
-	b.until(text("expired", ".text"), "This link shows nothing (any more).")
-	b.eval(`document.querySelector('#moved').setAttribute('src', '` + r.url + moved.link + `')`)
+	until(b, text("done", "[role=status]"), "Running")
+	until(b, text("expired", ".text"), "This link shows nothing (any more).")
+	eval(b, `document.querySelector('#moved').setAttribute('src', '`+r.url+moved.link+`')`)
 	for i, w := range []worked{done, failed, polled, moved} {
 		w.report(int64(i), 10, "step")
 	}
-	b.until(text("done", ".text"), "0% · step")
-	b.until(text("failed", ".text"), "10% · step")
-	b.until(text("polled", ".text"), "20% · step")
-	b.until(text("moved", ".text"), "30% · step")
+	until(b, text("done", ".text"), "0% · step")
+	until(b, text("failed", ".text"), "10% · step")
+	until(b, text("polled", ".text"), "20% · step")
+	until(b, text("moved", ".text"), "30% · step")
 	done.complete()
 	failed.fail()
 	polled.complete()
-	b.until(`window.heard.toSorted().join(', ')`, "done completed done, done completed polled, failed failed failed, gone  expired")
-	b.until(text("failed", ".text"), "10% · It took too long.")
-	b.until(text("moved", ".text"), "30% · step")
-	if got := b.eval(`(p => [p.getAttribute('role'), p.getAttribute('aria-label'), p.max, p.value])(document.querySelector('#done progress'))`); got != ",Export,100,100" {
+	until(b, `window.heard.toSorted().join(', ')`, "done completed done, done completed polled, failed failed failed, gone  expired")
+	until(b, text("failed", ".text"), "10% · It took too long.")
+	until(b, text("moved", ".text"), "30% · step")
+	if got := eval(b, `(p => [p.getAttribute('role'), p.getAttribute('aria-label'), p.max, p.value])(document.querySelector('#done progress'))`); got != ",Export,100,100" {
 		t.Errorf("the bar is %s", got)
 	}
-	b.eval(`document.querySelector('#moved').remove()`)
+	eval(b, `document.querySelector('#moved').remove()`)
 	moved.complete()
 	if strings.Contains(r.log.String(), "panic") {
 		t.Error(r.log.String())
@@ -306,18 +225,9 @@ func TestWatchElement(t *testing.T) {
 func TestWatchPageInAFrame(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Config{})
-	b := newTab(t)
 	w := r.work()
-	b.open(elsewhere(t, `<iframe src="`+r.url+w.link+`"></iframe>`))
+	browser.Open(t, elsewhere(t, `<iframe src="`+r.url+w.link+`"></iframe>`))
 	w.complete()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	late := time.After(30 * time.Second)
-	for !strings.Contains(r.log.String(), `route="GET /watch/{token}/events" status=200`) { // its script runs, and has seen the end
-		select {
-		case <-tick.C:
-		case <-late:
-			t.Fatal(r.log.String())
-		}
-	}
+	const ended = `route="GET /watch/{token}/events" status=200` // its script runs, and has seen the end
+	await(t, ended, func() bool { return strings.Contains(r.log.String(), ended) })
 }

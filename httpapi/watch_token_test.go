@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pgscheduler/scheduler/internal/proc"
 	"github.com/pgscheduler/scheduler/scheduler"
 )
 
@@ -91,15 +92,15 @@ func TestWatchTokens(t *testing.T) {
 func TestWatchTokensElsewhere(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		program, pack, folder string
-		args                  []string
+		program, folder string
+		args            []string
 	}{
-		{"php", "php-cli", "../clients/php", []string{"tests/watch_token.php"}},
-		{"node", "nodejs", "../clients/node", []string{"--test"}},
+		{"php", "../clients/php", []string{"tests/watch_token.php"}},
+		{"node", "../clients/node", []string{"--test"}},
 	} {
 		t.Run(test.program, func(t *testing.T) {
 			t.Parallel()
-			need(t, test.pack, test.program)
+			proc.Need(t, test.program)
 			cmd := exec.CommandContext(t.Context(), test.program, test.args...)
 			cmd.Dir = test.folder
 			if out, err := cmd.CombinedOutput(); err != nil {
@@ -107,22 +108,6 @@ func TestWatchTokensElsewhere(t *testing.T) {
 			}
 		})
 	}
-}
-
-// need finds one of some programs. Without it the test fails where CI=true, and is skipped elsewhere.
-func need(t *testing.T, pack string, programs ...string) string {
-	t.Helper()
-	for _, program := range programs {
-		if path, err := exec.LookPath(program); err == nil {
-			return path
-		}
-	}
-	message := "there is no " + strings.Join(programs, ", ") + "; on Debian: apt-get install " + pack
-	if os.Getenv("CI") == "true" {
-		t.Fatal(message)
-	}
-	t.Skip(message)
-	return ""
 }
 
 // FuzzWatchToken: what is read as a token is one that Mint makes, byte for byte, whatever came.

@@ -196,6 +196,9 @@ type Page[T any] struct {
 	NextCursor *string `json:"next_cursor" doc:"Give it as cursor to get the next page. null: this is the last."`
 }
 
+// output is an answer that is no more than its body.
+type output[T any] struct{ Body T }
+
 // NewTask returns the wire form of a task.
 func NewTask(t scheduler.Task) Task {
 	self := "/v1/tasks/" + t.ID.String()

@@ -18,9 +18,6 @@ type workerInput struct {
 	ID scheduler.WorkerID `path:"id" format:"uuid"`
 }
 
-type workersOutput struct{ Body Page[Worker] }
-type workerCommandOutput struct{ Body WorkerCommand }
-
 func (s *server) registerWorkers(api huma.API) {
 	tags := []string{"workers"}
 	handle(s, api, operation{Operation: huma.Operation{OperationID: "list-workers", Method: "GET", Path: "/v1/workers", Tags: tags,
@@ -40,19 +37,19 @@ func (s *server) registerWorkers(api huma.API) {
 	}
 }
 
-func (s *server) workers(ctx context.Context, _ *struct{}) (*workersOutput, error) {
+func (s *server) workers(ctx context.Context, _ *struct{}) (*output[Page[Worker]], error) {
 	list, err := s.client.Workers(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &workersOutput{pageOf(list, NewWorker)}, nil
+	return &output[Page[Worker]]{pageOf(list, NewWorker)}, nil
 }
 
-func (s *server) command(command scheduler.Command) func(context.Context, *workerInput) (*workerCommandOutput, error) {
-	return func(ctx context.Context, in *workerInput) (*workerCommandOutput, error) {
+func (s *server) command(command scheduler.Command) func(context.Context, *workerInput) (*output[WorkerCommand], error) {
+	return func(ctx context.Context, in *workerInput) (*output[WorkerCommand], error) {
 		if err := s.client.Command(ctx, in.ID, command); err != nil {
 			return nil, err
 		}
-		return &workerCommandOutput{WorkerCommand{ID: in.ID.String(), Command: string(command)}}, nil
+		return &output[WorkerCommand]{WorkerCommand{ID: in.ID.String(), Command: string(command)}}, nil
 	}
 }

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"math/rand/v2"
@@ -168,7 +169,7 @@ func (e *ear) connect() (stood bool, err error) {
 func (e *ear) attune(conn *pgx.Conn, tuned *[]string) (silent context.Context, err error) {
 	e.mu.Lock()
 	list := slices.Clone(e.list)
-	silent, e.tune = context.WithTimeout(e.life, pingEvery)
+	silent, e.tune = context.WithTimeout(e.life, cmp.Or(e.client.config.ping, pingEvery))
 	e.mu.Unlock()
 	if len(list) == 0 {
 		return nil, nil

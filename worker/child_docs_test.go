@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pgscheduler/scheduler/internal/proc"
 	"github.com/pgscheduler/scheduler/scheduler"
 	"github.com/pgscheduler/scheduler/worker"
 )
@@ -33,7 +34,7 @@ func TestExamplesOfChildren(t *testing.T) {
 		t.Run(language, func(t *testing.T) {
 			t.Parallel()
 			interpreter := interpreters[language]
-			requireProgram(t, interpreter)
+			proc.Need(t, interpreter)
 			file := filepath.Join(t.TempDir(), "worker."+language)
 			if err := os.WriteFile(file, example[2], 0o600); err != nil {
 				t.Fatal(err)

@@ -34,7 +34,8 @@ func (c *Children) run(ctx context.Context, a *attempt) (json.RawMessage, error)
 	if !e.child.begin(e) {
 		return e.handBack()
 	}
-	e.child.send(order{Op: "task", Task: leasedTaskOf(a.task)})
+	task := a.task.Wire()
+	e.child.send(order{Op: "task", Task: &task})
 	return e.await(ctx)
 }
 
@@ -67,10 +68,10 @@ func (e *errand) await(ctx context.Context) (json.RawMessage, error) {
 			}
 			e.save(ctx, m)
 		case <-told:
-			told, impatient = nil, time.After(killAfter)
+			told, impatient = nil, time.After(e.child.pool.command.killAfter)
 			e.child.send(order{Op: "cancel", ID: e.id, Reason: reasonOf(context.Cause(ctx))})
 		case <-impatient:
-			e.child.condemn(e, "it did not answer cancel ("+reasonOf(context.Cause(ctx))+") within "+killAfter.String())
+			e.child.condemn(e, "it did not answer cancel ("+reasonOf(context.Cause(ctx))+") within "+e.child.pool.command.killAfter.String())
 		case <-e.child.over:
 			return e.last(ctx)
 		}

@@ -5,27 +5,16 @@ package worker_test
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pgscheduler/scheduler/internal/proc"
 	"github.com/pgscheduler/scheduler/scheduler"
 	"github.com/pgscheduler/scheduler/worker"
 )
-
-// requireProgram skips the test where a program is missing; CI has them all.
-func requireProgram(t *testing.T, name string) {
-	t.Helper()
-	switch _, err := exec.LookPath(name); {
-	case err != nil && os.Getenv("CI") == "true":
-		t.Fatal(err)
-	case err != nil:
-		t.Skipf("%s is not installed here", name)
-	}
-}
 
 // The examples in docs/exec.md do what that page says.
 func TestExamplesOfTheProtocol(t *testing.T) {
@@ -44,7 +33,7 @@ func TestExamplesOfTheProtocol(t *testing.T) {
 		t.Run(language, func(t *testing.T) {
 			t.Parallel()
 			interpreter := interpreters[language]
-			requireProgram(t, interpreter)
+			proc.Need(t, interpreter)
 			file := filepath.Join(t.TempDir(), "render."+language)
 			if err := os.WriteFile(file, example[2], 0o600); err != nil {
 				t.Fatal(err)

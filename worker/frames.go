@@ -4,66 +4,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/pgscheduler/scheduler/scheduler"
 )
 
 // order is a frame from the worker to a long-lived child.
 type order struct {
-	Op     string      `json:"op"` // task, cancel, saved, drain
-	ID     string      `json:"id,omitempty"`
-	Task   *leasedTask `json:"task,omitempty"`
-	Reason string      `json:"reason,omitempty"` // of cancel
-	Error  string      `json:"error,omitempty"`  // of saved: why it was not
-}
-
-// leasedTask is a task as workers of other languages get it, through every door.
-type leasedTask struct {
-	ID          string          `json:"id"`
-	Queue       scheduler.Queue `json:"queue"`
-	Kind        string          `json:"kind"`
-	Payload     json.RawMessage `json:"payload"`
-	Attempt     int             `json:"attempt"`
-	Failures    int             `json:"failures"`
-	MaxAttempts int             `json:"max_attempts"`
-	Priority    int             `json:"priority"`
-	TimeoutMS   *int64          `json:"timeout_ms"`
-	RunAt       time.Time       `json:"run_at"`
-	CreatedAt   time.Time       `json:"created_at"`
-	Schedule    *string         `json:"schedule"`
-	TickAt      *time.Time      `json:"tick_at"`
-	TraceParent *string         `json:"traceparent"`
-	Topic       *string         `json:"topic"`
-	MessageID   *string         `json:"message_id"`
-	Checkpoint  json.RawMessage `json:"checkpoint"`
-}
-
-func leasedTaskOf(t scheduler.LeasedTask) *leasedTask {
-	wire := &leasedTask{ID: t.Task.String(), Queue: t.Queue, Kind: t.Kind, Payload: t.Payload, Attempt: t.Attempt, Failures: t.Failures,
-		MaxAttempts: t.MaxAttempts, Priority: t.Priority, RunAt: t.RunAt.UTC(), CreatedAt: t.CreatedAt.UTC(), Checkpoint: t.Checkpoint}
-	if t.Timeout > 0 {
-		ms := t.Timeout.Milliseconds()
-		wire.TimeoutMS = &ms
-	}
-	if t.Schedule != "" {
-		wire.Schedule = &t.Schedule
-	}
-	if !t.TickAt.IsZero() {
-		at := t.TickAt.UTC()
-		wire.TickAt = &at
-	}
-	if t.TraceParent != "" {
-		wire.TraceParent = &t.TraceParent
-	}
-	if t.Topic != "" {
-		message := strconv.FormatInt(t.MessageID, 10)
-		wire.Topic, wire.MessageID = &t.Topic, &message
-	}
-	return wire
+	Op     string              `json:"op"` // task, cancel, saved, drain
+	ID     string              `json:"id,omitempty"`
+	Task   *scheduler.WireTask `json:"task,omitempty"`
+	Reason string              `json:"reason,omitempty"` // of cancel
+	Error  string              `json:"error,omitempty"`  // of saved: why it was not
 }
 
 // outbox holds frames until a child reads them. Safe for concurrent use.

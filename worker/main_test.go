@@ -1,11 +1,8 @@
 package worker_test
 
 import (
-	"fmt"
 	"os"
 	"testing"
-
-	"go.uber.org/goleak"
 
 	"github.com/pgscheduler/scheduler/internal/pgtest"
 )
@@ -19,12 +16,5 @@ func TestMain(m *testing.M) {
 		beChild(args)
 		os.Exit(0)
 	}
-	code := pgtest.Run(m)
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, "goroutines are left after all tests:", err)
-			code = 1
-		}
-	}
-	os.Exit(code)
+	pgtest.Tidy(m)
 }

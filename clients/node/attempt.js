@@ -1,8 +1,15 @@
 // One attempt at a task: what its handler sees, and how it ended.
 import { PermanentError, RetryAfter, Snooze, Stopped } from './errors.js';
 
-const grace = 5000; // ms that a handler has to end once it was told to
 const longestTimer = 2 ** 31 - 1;
+
+/** How an attempt ended in another process: {op, …} as perform has it. */
+export class Ended extends Error {
+  constructor(outcome) {
+    super(outcome.error?.message ?? outcome.reason ?? 'ended');
+    this.outcome = outcome;
+  }
+}
 
 /** What a handler is given: the leased task's fields, as the wire names them, and what it may say. */
 export class Task {
@@ -10,7 +17,7 @@ export class Task {
   #stop = new AbortController();
 
   constructor(fields, teller) {
-    Object.assign(this, fields);
+    for (const [name, value] of Object.entries(fields)) if (!(name in this)) this[name] = value; // a later server may have fields named like methods
     this.#teller = teller;
     Object.defineProperty(this, 'signal', { value: this.#stop.signal });
   }
@@ -45,9 +52,9 @@ export class Task {
 
 /**
  * Runs the handler. outcome: {op: complete | fail | release | lost, …its fields}; over: when the handler has really ended. alone: nobody else
- * minds the task's time, nor a handler that is deaf to its signal: its outcome then comes some seconds after it.
+ * minds the task's time, nor a handler that is deaf to its signal: its outcome then comes graceMs after it.
  */
-export function perform(task, handler, { alone = false } = {}) {
+export function perform(task, handler, { alone = false, graceMs } = {}) {
   let timer;
   if (alone && task.timeout_ms > 0 && task.timeout_ms < longestTimer) timer = setTimeout(() => Task.stop(task, 'timeout'), task.timeout_ms);
   const work = (async () => {
@@ -63,7 +70,7 @@ export function perform(task, handler, { alone = false } = {}) {
   let patience;
   const deaf = new Promise((resolve) => {
     if (alone) task.signal.addEventListener('abort', () => {
-      patience = setTimeout(() => resolve(failure(task.signal.reason, task.signal.reason)), grace);
+      patience = setTimeout(() => resolve(failure(task.signal.reason, task.signal.reason)), graceMs);
     }, { once: true });
   });
   const over = work.then(() => clearTimeout(patience));
@@ -88,6 +95,7 @@ function completion(result = null) {
 export function failure(error, stopped) {
   if (stopped?.code === 'lost') return { op: 'lost' };
   if (stopped?.code === 'shutdown') return { op: 'release', reason: 'shutdown' };
+  if (!stopped && error instanceof Ended) return error.outcome;
   if (!stopped && error instanceof Snooze) return { op: 'release', delay_ms: error.milliseconds, reason: storable(error.reason) };
   return {
     op: 'fail',

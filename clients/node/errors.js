@@ -3,7 +3,7 @@
 /** The server refused, or could not do what was asked for. Decide by code: docs/problems.md has them all. */
 export class ProblemError extends Error {
   constructor(status, problem) {
-    super(problem.detail ?? problem.title ?? `the server answered ${status}`);
+    super(problem.detail || problem.title || `the server answered ${status}`);
     this.name = 'ProblemError';
     this.status = status;
     this.code = problem.code ?? 'unknown';
@@ -11,6 +11,7 @@ export class ProblemError extends Error {
     this.taskId = problem.task_id ?? null;
     this.state = problem.state ?? null;
     this.requestId = problem.request_id ?? null;
+    this.retryAfterMs = undefined; // what the server asks to wait
   }
 }
 

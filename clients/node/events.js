@@ -10,6 +10,7 @@ export async function* follow(http, path, { after, signal } = {}) {
   let seen = after;
   let pause = 2000;
   for (let fruitless = 0; ; fruitless++) {
+    let asked = 0; // ms that the server asks to wait
     const stop = new AbortController();
     const onAbort = () => stop.abort();
     signal?.throwIfAborted();
@@ -31,11 +32,12 @@ export async function* follow(http, path, { after, signal } = {}) {
       signal?.throwIfAborted();
       const again = error instanceof ConnectionError || error.status >= 500 || [408, 429].includes(error.status);
       if (!again || fruitless >= 10) throw error;
+      asked = error.retryAfterMs ?? 0;
     } finally {
       signal?.removeEventListener('abort', onAbort);
       stop.abort(); // also when whoever iterates leaves
     }
-    await sleep(pause * (0.75 + Math.random() / 2), undefined, { signal });
+    await sleep(Math.max(asked, pause * (0.75 + Math.random() / 2)), undefined, { signal });
   }
 }
 

@@ -11,10 +11,11 @@ export class Frames {
   #running = new Map(); // attempts by id of the task
   #saves = new Map(); // what waits for the parent's answer to a checkpoint
   #draining = false;
+  #dismissed = false; // by a frame
   #rest;
 
-  constructor({ handlers, concurrency, logger }) {
-    [this.#handlers, this.#slots, this.#log] = [handlers, concurrency, logger];
+  constructor({ handlers, concurrency, isolate, logger }) {
+    [this.#handlers, this.#slots, this.#log] = [handlers, isolate ? 1 : concurrency, logger];
   }
 
   async run() {
@@ -43,7 +44,10 @@ export class Frames {
       }
       if (chunk.length > 0) parts.push(chunk);
     });
-    process.stdin.on('end', () => this.stop());
+    process.stdin.on('end', () => {
+      if (process.env.SCHEDULER_ORPHAN === 'exit' && !this.#dismissed) process.exit(1); // the parent was killed, and has the lease no more
+      this.stop();
+    });
     process.stdin.on('error', () => this.stop());
   }
 
@@ -55,7 +59,7 @@ export class Frames {
       this.#log.error(`a frame that is no JSON: ${error.message}`);
       return;
     }
-    if (frame?.op === 'drain') this.stop();
+    if (frame?.op === 'drain') [this.#dismissed] = [true, this.stop()];
     else if (frame?.op === 'task') void this.#begin(frame.task);
     else if (frame?.op === 'cancel' && this.#running.has(frame.id)) Task.stop(this.#running.get(frame.id), frame.reason ?? 'cancelled');
     else if (frame?.op === 'saved') this.#saves.get(frame.id)?.shift()?.(frame.error);
@@ -93,10 +97,12 @@ export class Frames {
     this.#say({ op: 'checkpoint', id, checkpoint });
     const waiting = this.#saves.get(id) ?? [];
     this.#saves.set(id, waiting);
+    let onAbort;
     await new Promise((resolve, reject) => {
       waiting.push((error) => (error === undefined || error === null ? resolve() : reject(new Error(`the checkpoint was refused: ${error.message ?? error}`))));
-      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-    });
+      onAbort = () => reject(signal.reason);
+      signal.addEventListener('abort', onAbort, { once: true });
+    }).finally(() => signal.removeEventListener('abort', onAbort));
   }
 
   /** One line, all of it. A parent that is gone ends the child. */

@@ -9,6 +9,7 @@ const unsent = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH'
 export class Transport {
   constructor({ url = process.env.SCHEDULER_URL, token = process.env.SCHEDULER_TOKEN, timeoutMs = 30_000, retries = 4, breaker } = {}) {
     if (!url) throw new TypeError('url: the address of the server is needed, here or as SCHEDULER_URL');
+    if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) throw new TypeError(`url: ${hidden(url)} is no address of a server, as http://127.0.0.1:8080`);
     const { href, username, password } = new URL(url);
     if (username || password) throw new TypeError('url: without user and password; the token is given as token, or SCHEDULER_TOKEN');
     if (token && !/^[\x21-\x7e]+$/.test(token)) throw new TypeError('token: it has a character that no token has, such as a space or an end of line');
@@ -29,6 +30,7 @@ export class Transport {
         return await this.#guarded(method, path, body, { ...headers, ...(wait > 0 && { prefer: `wait=${Math.ceil(wait)}` }) }, wait, signal);
       } catch (error) {
         if (signal?.aborted || attempt >= retries || !worthwhile(error, repeatable)) throw error;
+        if (error.retryAfterMs > longestPause && retries !== Infinity) throw error; // whoever called knows better what to do meanwhile
         const pause = error.retryAfterMs ?? Math.min(longestPause, 100 * 2 ** Math.min(attempt, 10)) * (0.5 + Math.random() / 2);
         await sleep(pause, undefined, { signal, ref: true });
       }
@@ -78,7 +80,7 @@ export class Transport {
     const content = body === undefined ? {} : { 'content-type': 'application/json' };
     try {
       return await fetch(this.base + path, {
-        method, signal, redirect: 'error', headers: { ...this.headers, ...content, ...headers }, body: body === undefined ? undefined : JSON.stringify(body),
+        method, signal, redirect: 'manual', headers: { ...this.headers, ...content, ...headers }, body: body === undefined ? undefined : JSON.stringify(body),
       });
     } catch (error) {
       if (error instanceof TypeError && !error.cause) throw error; // a bad header or body, the caller's fault
@@ -95,11 +97,16 @@ export function problem(response, text) {
   } catch {
     fields = { detail: text.trim().slice(0, 500) || undefined }; // from a proxy in between
   }
+  const to = response.headers.get('location');
+  if (response.status < 400 && to) fields = { code: 'redirected', detail: `the server redirects to ${hidden(to)}; give the address behind it as url, or SCHEDULER_URL` };
   const error = new ProblemError(response.status, fields);
   const after = Number(response.headers.get('retry-after'));
   if (after > 0) error.retryAfterMs = Math.min(after, 60) * 1000;
   return error;
 }
+
+/** An address as messages may show it. */
+const hidden = (url) => String(url).replace(/\/\/[^/@]*@/, '//…@').slice(0, 200);
 
 function worthwhile(error, repeatable) {
   if (error instanceof CircuitOpen) return false;

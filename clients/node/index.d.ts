@@ -35,8 +35,11 @@ export interface NewTask<Payload = unknown> {
 
 /** What POST /v1/tasks takes. */
 export interface SubmitRequest<Payload = unknown> extends NewTask<Payload> {
+  /** links.watch of the answer is a URL for a browser without a token. */
   watch?: boolean;
   watch_ttl_ms?: number;
+  /** What it shows besides how far the task is and how it ended. */
+  watch_shows?: ('lines' | 'result')[];
 }
 
 export interface SubmitOptions extends CallOptions {
@@ -91,6 +94,10 @@ export interface TaskView<Payload = unknown, Result = unknown> {
   idempotency_key: string | null;
   schedule: string | null;
   tick_at: string | null;
+  /** Of the message that it was made of; null: of none. */
+  topic: string | null;
+  message_id: string | null;
+  traceparent: string | null;
   tags: string[];
   links: { self: string; cancel: string; retry: string; run: string; attempts: string; logs: string; why: string; watch?: string };
 }
@@ -223,12 +230,16 @@ export interface WorkerOptions extends ServerOptions {
   ttlMs?: number;
   /** How long what runs may take to finish at a shutdown; 30,000. */
   drainTimeoutMs?: number;
+  /** How long a handler may go on once task.signal told it to stop, until the task's end is told without it, 0 to 60,000; 5,000. */
+  graceMs?: number;
   /** Of one call for tasks, seconds up to 60; 20. */
   waitSeconds?: number;
   /** Shown to people; host:pid. */
   name?: string;
   /** Of the program, shown to people. */
   version?: string;
+  /** Each task runs in a process of its own, which is this program again, and is killed when it does not end in time; false. */
+  isolate?: boolean;
   /** false: SIGTERM and SIGINT are the program's own matter. */
   signals?: boolean;
   logger?: { error(line: string): void };
@@ -241,6 +252,8 @@ export class Worker {
   handle<Payload = any, Result = unknown, Checkpoint = any>(kind: string, handler: Handler<Payload, Result, Checkpoint>): this;
   /** Works until SIGTERM or SIGINT, stop(), or until it is told to; then lets running tasks finish. */
   run(): Promise<void>;
+  /** Handlers that run on although they were told to stop, and keep their slots; when all slots are lost so, run() rejects with the code all_deaf. */
+  readonly deaf: number;
   /** Takes nothing more and lets run() return once what runs is done. */
   stop(): void;
 }
@@ -253,14 +266,16 @@ export class ProblemError extends Error {
   readonly taskId: string | null;
   readonly state: State | null;
   readonly requestId: string | null;
+  /** What the server asks to wait. */
+  readonly retryAfterMs?: number;
 }
 
 /** docs/problems.md explains each. A later server may have more. */
 export type ProblemCode =
-  | 'malformed_json' | 'bad_cursor' | 'unauthorized' | 'forbidden' | 'not_found' | 'watch_not_found' | 'method_not_allowed' | 'request_timeout'
+  | 'malformed_json' | 'bad_cursor' | 'cursor_expired' | 'unauthorized' | 'forbidden' | 'not_found' | 'watch_not_found' | 'method_not_allowed' | 'request_timeout'
   | 'state_conflict' | 'unique_conflict' | 'lease_lost' | 'precondition_failed' | 'payload_too_large' | 'unsupported_media_type' | 'misdirected'
   | 'validation_failed' | 'idempotency_key_reused' | 'bad_cron' | 'internal' | 'database_unavailable' | 'schema_mismatch' | 'timeout'
-  | (string & {});
+  | 'redirected' | (string & {});
 
 /** No answer came. Whether the server did what was asked for is not known, unless sent is false. */
 export class ConnectionError extends Error {

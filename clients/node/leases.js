@@ -10,6 +10,8 @@ import { Outbox } from './outbox.js';
 const reportEvery = 250; // ms
 const mostLines = 1000; // of one request
 const mostPending = 10_000; // lines of an attempt that the server has not taken yet
+const longestPause = 5000; // ms between two calls for tasks while they fail
+const hopeless = [400, 401, 403, 413, 415, 422]; // statuses of a call for tasks that will not get better
 
 /** Runs tasks until stop is called or the server says stop. */
 export class Leases {
@@ -21,6 +23,10 @@ export class Leases {
   #renewed = performance.now(); // when the last call was sent that kept the leases alive
   #draining = new AbortController();
   #gone = new AbortController(); // no time is left to deliver anything
+  #deaf = 0; // handlers that run on although they were told to stop
+  #failed; // why the worker ends
+  #troubles = 0; // calls for tasks in a row that failed
+  #said = ''; // about them
   #free; // tells the loop of a free slot
   #outbox;
 
@@ -41,6 +47,11 @@ export class Leases {
       clearInterval(reports);
       await this.#http.call('DELETE', `/v1/workers/${this.#id}`, { repeatable: true, retries: 2 }).catch((error) => this.#warn('deregister', error));
     }
+    if (this.#failed) throw this.#failed;
+  }
+
+  get deaf() {
+    return this.#deaf;
   }
 
   stop() {
@@ -66,17 +77,26 @@ export class Leases {
     const sent = performance.now();
     let answer;
     try {
-      answer = await this.#http.call('POST', '/v1/leases', { body, wait: waitSeconds, signal: this.#draining.signal, repeatable: true, retries: 20 });
+      answer = await this.#http.call('POST', '/v1/leases', { body, wait: waitSeconds, signal: this.#draining.signal, repeatable: true, retries: 0 });
+      if (!Array.isArray(answer?.leases) || !answer.worker) throw new ConnectionError(`what answers at ${this.#http.base} is no scheduler`, true);
     } catch (error) {
       if (this.#draining.signal.aborted) return;
-      if (error instanceof ProblemError && error.status < 500) throw error; // it will not get better
-      this.#warn('lease', error);
-      await this.#pause(1000);
+      if (error instanceof ProblemError && (error.status < 400 || hopeless.includes(error.status))) throw error;
+      await this.#trouble(error);
       return;
     }
+    if (this.#said !== '') this.#options.logger.error('lease: the server answers again');
+    [this.#troubles, this.#said] = [0, ''];
     this.#renewed = Math.max(this.#renewed, sent);
     for (const { lease, task } of answer.leases) void this.#begin(lease, task);
     await this.#obey(answer.worker.state, true);
+  }
+
+  /** Says what is wrong with the server, not again and again, and waits. */
+  async #trouble(error) {
+    if (error.message !== this.#said) this.#options.logger.error(`lease: ${this.#said = error.message}; trying again`);
+    const pause = Math.min(longestPause, 250 * 2 ** Math.min(this.#troubles++, 10)) * (0.5 + Math.random() / 2);
+    await this.#pause(Math.max(pause, error.retryAfterMs ?? 0));
   }
 
   async #obey(state, idle) {
@@ -97,12 +117,28 @@ export class Leases {
     });
     this.#held.set(lease, held);
     this.#busy++;
-    const { outcome, over } = perform(held.task, this.#options.handlers.get(fields.kind), { alone: true });
-    const told = outcome.then((it) => this.#end(lease, held, it));
-    await over;
-    await told;
+    const { outcome, over } = perform(held.task, this.#options.handlers.get(fields.kind), { alone: true, graceMs: this.#options.graceMs });
+    let running = true;
+    const ended = over.then(() => (running = false));
+    await outcome.then((it) => this.#end(lease, held, it));
+    if (running) await this.#outlast(held.task, ended);
     this.#busy--;
     this.#free?.();
+  }
+
+  /** Waits for the end of a handler that does not hear. When all slots wait so, only a new process can help. */
+  async #outlast(task, ended) {
+    const { concurrency, logger } = this.#options;
+    this.#deaf++;
+    logger.error(`deaf: the handler of task ${task.id} (${task.kind}) goes on although it was told to stop (${task.signal.reason.code}); `
+      + `it keeps its slot until it ends; ${this.#deaf} of ${concurrency} slots are lost so`);
+    if (this.#deaf === concurrency && !this.#draining.signal.aborted) {
+      this.#failed = Object.assign(new Error(`all ${concurrency} slots run handlers that were told to stop and did not: a new process is needed`), { code: 'all_deaf' });
+      this.stop();
+    }
+    await ended;
+    this.#deaf--;
+    logger.error(`deaf: the handler of task ${task.id} (${task.kind}) has ended at last`);
   }
 
   async #end(lease, held, { op, ...fields }) {

@@ -1,5 +1,5 @@
 // What leases have to tell the server: one request at a time, which takes along all that came meanwhile.
-import { ProblemError } from './errors.js';
+import { ConnectionError, ProblemError } from './errors.js';
 
 const most = 100; // items of a request
 const mostBytes = 4 * 1024 * 1024;
@@ -44,6 +44,7 @@ export class Outbox {
     let results;
     try {
       ({ results } = await this.#post('/v1/leases/batch', body));
+      if (!Array.isArray(results)) throw new ConnectionError('POST /v1/leases/batch: what answers is no scheduler', true);
     } catch (error) {
       if (!(error instanceof ProblemError)) return items.forEach((item) => item.reject(error));
       for (const item of items) await this.#alone(item); // one of them spoils it for all
@@ -61,7 +62,9 @@ export class Outbox {
     await this.#post(`/v1/leases/${lease}/${op}`, fields).then(resolve, reject);
   }
 
-  #post(path, body) {
-    return this.#http.call('POST', path, { body, signal: this.#signal, repeatable: true, retries: Infinity });
+  async #post(path, body) {
+    const answer = await this.#http.call('POST', path, { body, signal: this.#signal, repeatable: true, retries: Infinity });
+    if (typeof answer !== 'object' || answer === null) throw new ConnectionError(`POST ${path}: what answers is no scheduler`, true);
+    return answer;
   }
 }

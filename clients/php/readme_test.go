@@ -8,15 +8,15 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/pgscheduler/scheduler/internal/proc"
 )
 
-// page is the README put into a directory: every PHP block is a file of the name in its first line, in front of Composer's
-// autoloader; and the commands that it shows.
+// page is the README put into a directory: every PHP block is a file of the name in its first line, below the package as it was
+// installed; and the commands that it shows.
 type page struct {
 	dir      string
 	files    map[string]bool // not run yet
@@ -24,13 +24,13 @@ type page struct {
 	env      []string
 }
 
-func openPage(t *testing.T, s server) *page {
+func openPage(t *testing.T, env []string) *page {
 	t.Helper()
 	text, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &page{dir: t.TempDir(), files: map[string]bool{}, commands: map[string]bool{}, env: s.env}
+	p := &page{dir: t.TempDir(), files: map[string]bool{}, commands: map[string]bool{}, env: env}
 	for _, block := range regexp.MustCompile("(?ms)^```php\n(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
 		name := regexp.MustCompile(`\A<\?php // (\S+\.php)\n`).FindStringSubmatch(block[1])
 		if name == nil {
@@ -44,13 +44,85 @@ func openPage(t *testing.T, s server) *page {
 			p.commands[strings.TrimSpace(line)] = true
 		}
 	}
+	return p
+}
+
+// unpack puts the package where Composer would, for machines that have none.
+func (p *page) unpack(t *testing.T) {
+	t.Helper()
 	here, err := filepath.Abs(".")
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.write(t, "vendor/autoload.php", "<?php require '"+here+"/src/autoload.php';")
 	p.write(t, "vendor/bin/resque", "<?php $GLOBALS['_composer_autoload_path'] = __DIR__ . '/../autoload.php'; include '"+here+"/bin/resque';")
-	return p
+	delete(p.commands, "composer require pgscheduler/scheduler:@dev")
+}
+
+// compose installs the package from this folder as the page says, and without any network.
+func (p *page) compose(t *testing.T) {
+	t.Helper()
+	needComposer(t)
+	here, err := filepath.Abs(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?s)```json\n(.*?)\n```").FindStringSubmatch(string(text))
+	if block == nil || !strings.Contains(block[1], `"../scheduler/clients/php"`) {
+		t.Fatalf("no composer.json on the page: %v", block)
+	}
+	project := strings.Replace(block[1], "../scheduler/clients/php", here, 1)
+	p.write(t, "composer.json", strings.Replace(project, "}]}", `}, {"packagist.org": false}]}`, 1))
+	p.env = append(p.env, "COMPOSER_HOME="+t.TempDir(), "COMPOSER_ALLOW_SUPERUSER=1", "COMPOSER_DISABLE_NETWORK=1", "COMPOSER_NO_INTERACTION=1")
+	const require = "composer require pgscheduler/scheduler:@dev"
+	if !p.commands[require] {
+		t.Fatalf("the page does not show %q", require)
+	}
+	delete(p.commands, require)
+	run(t, p.command(t, require))
+}
+
+// needComposer skips the test where there is no Composer; with CI=true that is a failure.
+func needComposer(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("composer"); err == nil {
+		return
+	}
+	const message = "there is no composer; on Debian: apt-get install composer"
+	if os.Getenv("CI") == "true" {
+		t.Fatal(message)
+	}
+	t.Skip(message)
+}
+
+// TestComposer: the package is as Composer wants it, and its optimized autoloader finds all classes.
+func TestComposer(t *testing.T) {
+	t.Parallel()
+	proc.Need(t, programs...)
+	needComposer(t)
+	p := &page{dir: t.TempDir(), env: proc.Environment("COMPOSER_HOME="+t.TempDir(), "COMPOSER_ALLOW_SUPERUSER=1", "COMPOSER_DISABLE_NETWORK=1",
+		"COMPOSER_NO_INTERACTION=1")}
+	if err := os.CopyFS(p.dir, os.DirFS(".")); err != nil {
+		t.Fatal(err)
+	}
+	run(t, p.command(t, "composer validate --strict"))
+	run(t, p.command(t, "composer dump-autoload --optimize --classmap-authoritative --strict-psr"))
+	p.write(t, "all.php", `<?php require 'vendor/autoload.php';
+		foreach (['src' => 'PgScheduler\\', 'lib' => ''] as $folder => $prefix) {
+			foreach (new RecursiveIteratorIterator(new RecursiveDirectoryIterator($folder, FilesystemIterator::SKIP_DOTS)) as $file) {
+				$name = substr((string) $file, strlen($folder) + 1, -4);
+				$class = $prefix . strtr($name, '/', $prefix === '' ? '_' : '\\');
+				if ($name !== 'autoload' && !class_exists($class)) {
+					exit("there is no $class\n");
+				}
+			}
+		}
+		echo 'all';`)
+	p.prints(t, "php all.php", "all")
 }
 
 func (p *page) write(t *testing.T, name, text string) {
@@ -74,7 +146,7 @@ func (p *page) command(t *testing.T, line string) *exec.Cmd {
 	}
 	line = regexp.MustCompile(`SCHEDULER_(URL|TOKEN)=\S+ `).ReplaceAllString(line, "")
 	cmd := exec.CommandContext(t.Context(), "sh", "-c", line)
-	cmd.Dir, cmd.Env = p.dir, append(p.env, "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"))
+	cmd.Dir, cmd.Env = p.dir, append(p.env, "PATH="+filepath.Dir(proc.Scheduler(t))+":"+os.Getenv("PATH"))
 	return cmd
 }
 
@@ -90,22 +162,11 @@ func (p *page) background(t *testing.T, line string) {
 
 func (p *page) daemon(t *testing.T, line string) {
 	t.Helper()
-	cmd, said := p.command(t, "exec "+line), &output{}
+	cmd := p.command(t, "exec "+line)
 	if strings.HasPrefix(line, "QUEUE=") || strings.HasPrefix(line, "SCHEDULER_") {
 		cmd = p.command(t, line)
 	}
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = said, said, 5*time.Second
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // it may have ended
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("%s said:\n%s", line, said)
-		}
-	})
+	proc.Start(t, cmd)
 }
 
 // prints runs a command and compares what it prints.
@@ -118,14 +179,24 @@ func (p *page) prints(t *testing.T, line, pattern string) string {
 	return out
 }
 
-// TestReadme runs all that README.md shows.
+// TestReadme runs all that README.md shows, with Composer and without.
 func TestReadme(t *testing.T) {
 	t.Parallel()
-	needPHP(t)
-	s := newServer(t)
-	p := openPage(t, s)
+	proc.Need(t, programs...)
+	for way, install := range map[string]func(*page, *testing.T){"autoload.php": (*page).unpack, "composer": (*page).compose} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			readme(t, install)
+		})
+	}
+}
+
+func readme(t *testing.T, install func(*page, *testing.T)) {
+	t.Helper()
+	p := openPage(t, newServer(t))
+	install(p, t)
 	const id = `[0-9a-f-]{36}`
-	database := strings.TrimPrefix(find(s.env, "TEST_DATABASE_URL="), "TEST_DATABASE_URL=")
+	database := value(p.env, "TEST_DATABASE_URL")
 	conn, err := pgx.Connect(t.Context(), database)
 	if err == nil {
 		_, err = conn.Exec(t.Context(), "create table orders (id int, total int)")
@@ -136,7 +207,7 @@ func TestReadme(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.env = append(p.env, "APP_DSN="+strings.TrimPrefix(find(s.env, "TEST_DSN="), "TEST_DSN="), "SCHEDULER_DATABASE_URL="+database)
+	p.env = append(p.env, "APP_DSN="+value(p.env, "TEST_DSN"), "SCHEDULER_DATABASE_URL="+database)
 
 	p.background(t, "SCHEDULER_URL=http://127.0.0.1:8080 SCHEDULER_TOKEN=… php worker.php")
 	p.prints(t, "php submit.php", "submitted "+id+"\ncompleted: 3 pages\n  rendering page 1\n  rendering page 2\n  rendering page 3\n")
@@ -163,16 +234,17 @@ func TestReadme(t *testing.T) {
 		echo implode(',', array_column($lines, 'message'));`)
 	p.prints(t, "php said.php", "Hello Žofie!,Hello Žofie!,Hello Žofie!")
 
-	delete(p.commands, "composer require pgscheduler/scheduler") // there may be no network
+	delete(p.commands, "composer require pgscheduler/scheduler") // the same, by a network
 	if len(p.files)+len(p.commands) > 0 {
 		t.Errorf("nothing runs %v %v", p.files, p.commands)
 	}
 }
 
-func find(env []string, prefix string) string {
+// value is that of a variable.
+func value(env []string, name string) string {
 	for _, pair := range env {
-		if strings.HasPrefix(pair, prefix) {
-			return pair
+		if value, found := strings.CutPrefix(pair, name+"="); found {
+			return value
 		}
 	}
 	return ""

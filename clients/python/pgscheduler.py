@@ -23,8 +23,10 @@ import os
 import platform
 import queue
 import random
+import selectors
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -32,7 +34,7 @@ import traceback
 import urllib.parse
 import uuid
 
-__all__ = ["Client", "ConnectionFailed", "PermanentError", "ProblemError", "RetryAfter", "Snooze", "Stopped", "Task", "Worker",
+__all__ = ["AllDeaf", "Client", "ConnectionFailed", "PermanentError", "ProblemError", "RetryAfter", "Snooze", "Stopped", "Task", "Worker",
            "publish_tx", "submit_tx"]
 __version__ = "0.1.0"
 
@@ -60,6 +62,10 @@ class ConnectionFailed(Exception):
     def __init__(self, message, sent):
         super().__init__(message)
         self.sent = sent
+
+
+class AllDeaf(Exception):
+    """All threads of a worker run handlers that were told to stop and did not: only a new process can go on."""
 
 
 class PermanentError(Exception):
@@ -172,6 +178,7 @@ class Client:
         """Follows a task live: yields (event, data) until it is done. Connections that break are opened again where they broke."""
         fruitless = 0
         while True:
+            asked = 0
             try:
                 for name, event_id, data in self._http.events(_path(id, "/events" + ("" if logs else "?logs=false")), after):
                     fruitless, after = 0, event_id or after
@@ -185,7 +192,8 @@ class Client:
                 fruitless += 1
                 if fruitless > 10 or isinstance(error, ProblemError) and error.status < 500 and error.status != 429:
                     raise
-            time.sleep(2 * random.uniform(0.75, 1.25))
+                asked = getattr(error, "retry_after", None) or 0
+            time.sleep(max(asked, 2 * random.uniform(0.75, 1.25)))
 
 
 _TYPES = {"kind": "text", "payload": "jsonb", "queue": "text", "priority": "integer", "run_at": "timestamptz", "delay_ms": "bigint",
@@ -195,7 +203,7 @@ _TYPES = {"kind": "text", "payload": "jsonb", "queue": "text", "priority": "inte
 
 def submit_tx(cursor, kind, payload=None, **more):
     """Submits a task in the transaction of a cursor (psycopg, or any with %s for arguments); returns its id."""
-    given = {"kind": kind, "payload": json.dumps({} if payload is None else payload)}
+    given = {"kind": kind, "payload": json.dumps({} if payload is None else payload, allow_nan=False)}
     given.update((name, value) for name, value in more.items() if value is not None)
     for name in given:
         if name not in _TYPES:
@@ -207,7 +215,7 @@ def submit_tx(cursor, kind, payload=None, **more):
 
 def publish_tx(cursor, topic, payload=None, idempotency_key=None):
     """Publishes to a topic in the transaction of a cursor; returns the message's id."""
-    cursor.execute("select scheduler.publish(%s::text, %s::jsonb, %s::text)", [topic, json.dumps({} if payload is None else payload), idempotency_key])
+    cursor.execute("select scheduler.publish(%s::text, %s::jsonb, %s::text)", [topic, json.dumps({} if payload is None else payload, allow_nan=False), idempotency_key])
     return str(cursor.fetchone()[0])
 
 
@@ -226,20 +234,24 @@ class _HTTP:
     """The way to the server: requests, problems, repetitions. Connections are kept for what may be repeated."""
 
     MOST_IDLE = 8
+    LONGEST_PAUSE = 5  # seconds
 
     def __init__(self, url, token, timeout, retries):
         url = url or os.environ.get("SCHEDULER_URL")
         if not url:
             raise TypeError("url: the address of the server is needed, here or as SCHEDULER_URL")
         parts = urllib.parse.urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("url: %s is no address of a server" % url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+            raise ValueError("url: %s is no address of a server, as http://127.0.0.1:8080" % _hidden(url))
+        if parts.username is not None:
+            raise ValueError("url: without user and password; the token is given as token, or SCHEDULER_TOKEN")
         self._tls, self._host, self._port, self._prefix = parts.scheme == "https", parts.hostname, parts.port, parts.path.rstrip("/")
         token = token or os.environ.get("SCHEDULER_TOKEN")
         if token and not (token.isascii() and token.isprintable() and " " not in token):
             raise ValueError("token: it has a character that no token has, such as a space or an end of line")
         self._headers = {"Authorization": "Bearer " + token} if token else {}
-        self._timeout, self._retries, self._idle = timeout, retries, collections.deque()
+        self._timeout, self._retries, self._idle, self._process = timeout, retries, collections.deque(), os.getpid()
+        self.address = "%s://%s%s" % (parts.scheme, parts.netloc, self._prefix)
 
     def close(self):
         while self._idle:
@@ -264,13 +276,19 @@ class _HTTP:
                 attempt += 1
                 if attempt > (self._retries if retries is None else retries) or not _worthwhile(error, repeatable) or stop and stop.is_set():
                     raise
-                pause = getattr(error, "retry_after", None) or min(5, 0.1 * 2 ** min(attempt, 10)) * random.uniform(0.5, 1)
+                asked = getattr(error, "retry_after", None)
+                if asked and asked > self.LONGEST_PAUSE and not stop:
+                    raise  # whoever called knows better what to do meanwhile
+                pause = asked or min(5, 0.1 * 2 ** min(attempt, 10)) * random.uniform(0.5, 1)
             if stop:
                 stop.wait(pause)
             else:
                 time.sleep(pause)
 
     def _once(self, method, path, text, headers, timeout, repeatable, using):
+        if self._process != os.getpid():  # a fork: connections are those of the process that it came from
+            self._process = os.getpid()
+            self.close()
         try:
             connection, kept = self._idle.pop() if repeatable else None, True
         except IndexError:
@@ -315,10 +333,22 @@ class _HTTP:
                 connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sent = True
             content = {} if text is None else {"Content-Type": "application/json"}
-            connection.request(method, self._prefix + path, text, {**self._headers, **content, **headers})
+            try:
+                connection.request(method, self._prefix + path, text, {**self._headers, **content, **headers})
+            except OSError as error:  # an answer may be there all the same: the body too large, say
+                return self._early(connection, error)
             return connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             raise ConnectionFailed("%s %s: %s" % (method, path, error or type(error).__name__), sent) from error
+
+    @staticmethod
+    def _early(connection, error):
+        try:
+            response = connection.getresponse()
+        except (OSError, http.client.HTTPException):
+            raise error
+        response.will_close = True
+        return response
 
     def events(self, path, after):
         """Yields (event, id, data) of one connection."""
@@ -351,6 +381,12 @@ def _encode(value):
         return json.dumps(value, allow_nan=False).encode()
 
 
+def _hidden(url):
+    """An address as messages may show it."""
+    before, _, after = str(url).rpartition("@")
+    return (before.partition("//")[0] + "//…@" + after if before else after)[:200]
+
+
 def _problem(status, headers, answer):
     try:
         fields = json.loads(answer)
@@ -358,6 +394,9 @@ def _problem(status, headers, answer):
         fields = None
     if not isinstance(fields, dict):
         fields = {"detail": answer[:500].decode(errors="replace").strip()}  # from a proxy in between
+    if status < 400 and headers.get("Location"):
+        detail = "the server redirects to %s; give the address behind it as url, or SCHEDULER_URL" % _hidden(headers["Location"])
+        fields = {"code": "redirected", "detail": detail}
     error = ProblemError(status, fields)
     after = headers.get("Retry-After") or ""
     error.retry_after = min(60, int(after)) if after.isdigit() else None
@@ -385,7 +424,7 @@ class Task:
     attempt = failures = max_attempts = priority = 0
 
     def __init__(self, fields, tell):
-        self.__dict__.update(fields)
+        self.__dict__.update((name, value) for name, value in fields.items() if not callable(getattr(Task, name, None)))  # a later server may have more
         self.stopping = threading.Event()
         self._tell = tell
         self._stopped = None
@@ -429,9 +468,11 @@ class Worker:
     """Runs tasks: as a child of scheduler worker --cmd, or with leases over HTTP."""
 
     def __init__(self, url=None, token=None, queues=("default",), concurrency=1, ttl_ms=60_000, drain_timeout=30, wait=20, name=None,
-                 version="", log=None):
+                 version="", log=None, grace=5, isolate=False):
         """concurrency: threads that run tasks. ttl_ms: of silence until the server gives its tasks to others, 5,000 to 86,400,000.
-        drain_timeout, seconds: how long what runs may take to finish at a shutdown. log: called with lines about the worker itself."""
+        drain_timeout, seconds: how long what runs may take to finish at a shutdown. log: called with lines about the worker itself.
+        grace, seconds: how long a handler may go on once it was told to stop, until the task's end is told without it.
+        isolate: each task runs in a process of its own, which is this program again, and is killed when it does not end in time."""
         if not 1 <= concurrency <= 500:
             raise ValueError("concurrency: 1 to 500 tasks at once")
         if not 5000 <= ttl_ms <= 86_400_000:
@@ -440,9 +481,10 @@ class Worker:
             raise ValueError("queues: a list of names")
         self._handlers = {}
         self._options = {"url": url, "token": token, "queues": list(queues), "concurrency": concurrency, "ttl_ms": ttl_ms, "wait": wait,
-                         "drain_timeout": drain_timeout, "version": version, "log": log or (lambda line: print(line, file=sys.stderr)),
+                         "drain_timeout": drain_timeout, "version": version, "log": log or _complain, "grace": grace, "isolate": isolate,
                          "name": name or "%s:%d" % (socket.gethostname(), os.getpid())}
         self._door = None
+        self._told = 0  # signals
 
     def handle(self, kind, handler=None):
         """Says what runs the tasks of a kind; as a decorator, or with the function. What it returns is the result."""
@@ -457,15 +499,25 @@ class Worker:
         """Works until SIGTERM, SIGINT or stop(), or until the server or the parent says so; then lets running tasks finish."""
         if not self._handlers:
             raise ValueError("there are no handlers")
-        door = _Frames if os.environ.get("SCHEDULER_FD") else _Leases
-        self._door = door(self._handlers, self._options)
+        children = None
+        if os.environ.get("SCHEDULER_FD"):
+            self._door = _Frames(self._handlers, self._options)
+        elif self._options["isolate"]:
+            children = _Children(self._options)
+            self._door = _Leases(dict.fromkeys(self._handlers, children.handler), {**self._options, "grace": self._options["grace"] + 5})
+        else:
+            self._door = _Leases(self._handlers, self._options)
         before = {}
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 before[number] = signal.signal(number, self._on_signal)
         try:
+            if children:
+                children.start()
             self._door.run()
         finally:
+            if children:
+                children.close()
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -474,10 +526,23 @@ class Worker:
         if self._door:
             self._door.stop()
 
+    @property
+    def deaf(self):
+        """Handlers that run on although they were told to stop, and keep their threads."""
+        return getattr(self._door, "deaf", 0)
+
     def _on_signal(self, *_):
-        if self._door.draining.is_set():
+        self._told += 1
+        if self._told > 1:
             self._door.abort()
         self._door.stop()
+
+
+def _complain(line):
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except (OSError, ValueError):  # whoever read it is gone: no reason to leave tasks in the lurch
+        pass
 
 
 def _perform(task, handlers):
@@ -511,6 +576,8 @@ def _failure(error, stopped, stack):
         return "lost", {}
     if stopped and stopped.code == "shutdown":
         return "release", {"reason": "shutdown"}
+    if isinstance(error, _Ended) and not stopped:
+        return error.outcome
     if isinstance(error, Snooze) and not stopped:
         return "release", {"delay_ms": error.milliseconds, "reason": _storable(error.reason)}
     code = stopped.code if stopped else getattr(error, "code", None)
@@ -536,13 +603,14 @@ class _Frames:
     """A child of scheduler worker --cmd: frames on stdin, frames on the descriptor SCHEDULER_FD. See docs/child.md."""
 
     def __init__(self, handlers, options):
-        self._handlers, self._slots, self._log = handlers, options["concurrency"], options["log"]
+        self._handlers, self._slots, self._log = handlers, 1 if options["isolate"] else options["concurrency"], options["log"]
         self._out = os.fdopen(int(os.environ["SCHEDULER_FD"]), "wb", buffering=0)
         self._speaking = threading.Lock()
         self._running = {}  # tasks by id
         self._saved = {}  # queues of answers to checkpoints
         self._tasks = queue.SimpleQueue()
         self._wake = queue.SimpleQueue()
+        self._dismissed = False  # by a frame
         self.draining = threading.Event()
 
     def run(self):
@@ -574,6 +642,8 @@ class _Frames:
         while True:
             chunk = os.read(0, 1 << 16)  # not sys.stdin: its lock would be held when the interpreter ends
             if not chunk:
+                if os.environ.get("SCHEDULER_ORPHAN") == "exit" and not self._dismissed:
+                    os._exit(1)  # the parent was killed, and has the lease no more
                 return self.stop()
             first, *lines = chunk.split(b"\n")
             rest.append(first)
@@ -590,6 +660,7 @@ class _Frames:
     def _obey(self, frame):
         op, id = frame.get("op"), frame.get("id")
         if op == "drain":
+            self._dismissed = True
             self.stop()
         elif op == "task":
             fields = frame["task"]
@@ -645,10 +716,233 @@ class _Frames:
                 os._exit(1)  # the parent is gone
 
 
+class _Ended(Exception):
+    """How an attempt ended in another process."""
+
+    def __init__(self, op, fields):
+        super().__init__(fields.get("error", fields).get("message", op))
+        self.outcome = op, fields
+
+
+class _Crashed(Exception):
+    code = "worker_crashed"
+
+
+class _Children:
+    """Handlers in processes of their own, one task at a time each: what does not end when it is told to is killed, and only its own task
+    ends with it."""
+
+    END = 5  # seconds that a process has to end once nothing is left for it to do
+
+    def __init__(self, options):
+        self._options, self._lock, self._idle, self._all = options, threading.Lock(), [], set()
+
+    def start(self):
+        """A program that does not come up takes no task."""
+        self._idle = [self._child() for _ in range(self._options["concurrency"])]
+        self._idle[-1].ready()
+
+    def handler(self, task):
+        with self._lock:
+            child = self._idle.pop() if self._idle else None
+        if child and child.gone():  # somebody else ended it
+            child = self._all.discard(child)
+        child = child or self._child()
+        try:
+            child.ready()
+            return child.run(task, self._options["grace"])
+        finally:
+            with self._lock:
+                if child.alive:
+                    self._idle.append(child)
+                else:
+                    self._all.discard(child)
+
+    def close(self):
+        children = list(self._all)
+        for child in children:
+            child.leave()
+        for child in children:
+            child.end(self.END)
+
+    def _child(self):
+        child = _Child(self._options["log"])
+        with self._lock:
+            self._all.add(child)
+        return child
+
+
+class _Child:
+    """This same program again, which speaks frames with this process. Used by one thread at a time."""
+
+    BOOT = 30  # seconds until it must be ready
+    LONGEST = 8192  # characters of a line of output that are kept
+
+    def __init__(self, log):
+        frames, write = os.pipe()
+        program = [sys.executable, *getattr(sys, "orig_argv", ["", *sys.argv])[1:]]
+        self._process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, pass_fds=[write],
+                                         env={**os.environ, "SCHEDULER_FD": str(write), "SCHEDULER_ORPHAN": "exit"}, start_new_session=True)
+        os.close(write)
+        self.alive, self._ready, self._log, self._last, self._task = True, False, log, "", None
+        self._selector, self._rests = selectors.DefaultSelector(), {}
+        for name, fd in (("frames", frames), ("stdout", self._process.stdout.fileno()), ("stderr", self._process.stderr.fileno())):
+            os.set_blocking(fd, False)
+            self._selector.register(fd, selectors.EVENT_READ, name)
+            self._rests[name] = b""
+        self._frames = frames
+
+    def ready(self):
+        end = time.monotonic() + self.BOOT
+        while not self._ready:
+            self._listen()
+            if time.monotonic() > end:
+                self._over("it was not ready in time")
+
+    def run(self, task, grace):
+        self._read("stdout"), self._read("stderr")  # what was said before is no task's
+        self._task = task
+        told = None
+        try:
+            self._send({"op": "task", "task": {name: value for name, value in vars(task).items() if name[0] != "_" and name != "stopping"}})
+            while True:
+                for frame in self._listen():
+                    if self._obey(task, frame):
+                        return frame.get("result")
+                if task.stopping.is_set() and told is None:
+                    told = time.monotonic()
+                    self._send({"op": "cancel", "id": task.id, "reason": task._stopped.code})
+                if told is not None and time.monotonic() > told + grace:
+                    self.end(0)
+                    raise task._stopped
+        finally:
+            self._task = None
+
+    def gone(self):
+        if self._process.poll() is not None:
+            self.end(0)
+        return not self.alive
+
+    def leave(self):
+        try:
+            self._process.stdin.write(b'{"op":"drain"}\n')
+            self._process.stdin.close()
+        except (OSError, ValueError):
+            pass
+
+    def end(self, patience):
+        """Waits so many seconds for the end, and kills what is still there of it."""
+        try:
+            self._process.wait(patience)
+        except subprocess.TimeoutExpired:
+            pass
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except OSError:
+            pass
+        status = self._process.wait()
+        if self.alive:
+            self.alive = False
+            self._selector.close()
+            os.close(self._frames)
+            for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+                try:
+                    stream.close()
+                except OSError:
+                    pass
+        return status
+
+    def _over(self, how=None):
+        status = self.end(0 if how else 1)
+        how = how or ("killed by signal %d" % -status if status < 0 else "exit code %d" % status)
+        raise _Crashed("the process for tasks ended: %s%s" % (how, ": " + self._last if self._last else ""))
+
+    def _listen(self):
+        """The frames that came, after what was printed before them."""
+        dead = not self._selector.select(0.1) and self._process.poll() is not None  # a fork of it may hold its pipes open
+        frames = self._read("frames")
+        self._read("stdout"), self._read("stderr")
+        if frames is None or dead and not frames:
+            self._over()
+        heard = []
+        for line in frames:
+            try:
+                frame = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(frame, dict):
+                self._ready = self._ready or frame.get("op") == "ready"
+                heard.append(frame)
+        return heard
+
+    def _read(self, name):
+        """Whole lines; None at the end of what is to be read."""
+        fd = self._frames if name == "frames" else getattr(self._process, name).fileno()
+        chunks = []
+        try:
+            while True:
+                chunk = os.read(fd, 1 << 16)
+                if not chunk:
+                    if name == "frames" and not chunks:
+                        return None
+                    break
+                chunks.append(chunk)
+        except BlockingIOError:
+            pass
+        *lines, self._rests[name] = (self._rests[name] + b"".join(chunks)).split(b"\n")
+        if name != "frames":
+            for line in lines:
+                self._print(name, line.decode(errors="replace")[:self.LONGEST])
+        return lines
+
+    def _print(self, name, line):
+        self._last = line if name == "stderr" else self._last
+        if self._task is not None:
+            self._task.log(line)
+        else:
+            self._log(line)
+
+    def _send(self, frame):
+        try:
+            line = memoryview(_encode(frame) + b"\n")
+            while line:
+                line = line[self._process.stdin.write(line):]
+        except BrokenPipeError:
+            self._over()
+
+    def _obey(self, task, frame):
+        """Whether it is the task's result."""
+        op = frame.get("op")
+        if frame.get("id") != task.id:
+            return False
+        if op == "progress":
+            try:
+                task.progress(frame.get("current", 0), frame.get("total"), frame.get("message"), frame.get("data"))
+            except Stopped:
+                pass
+        elif op == "log":
+            task.log(frame.get("message", ""))
+        elif op == "checkpoint":
+            answer = {"op": "saved", "id": task.id}
+            try:
+                task.save_checkpoint(frame.get("checkpoint"))
+            except (Stopped, ConnectionFailed, ProblemError) as error:
+                answer["error"] = str(error)
+            self._send(answer)
+        elif op == "snooze":
+            raise _Ended("release", {"delay_ms": frame.get("delay_ms", 0), "reason": frame.get("reason", "")})
+        elif op == "error":
+            error = {name: frame.get(name, "") for name in ("code", "message", "stack")}
+            fields = {"error": error, "retryable": frame.get("retryable", True)}
+            raise _Ended("fail", {**fields, **({"retry_after_ms": frame["retry_after_ms"]} if "retry_after_ms" in frame else {})})
+        return op == "result"
+
+
 class _Leases:
     """A worker that takes leases over HTTP. See docs/guides/http-workers.md."""
 
-    GRACE = 5  # seconds that a handler has to end once it was told to
+    LONGEST_PAUSE = 5  # seconds between two calls for tasks while they fail
+    HOPELESS = (400, 401, 403, 413, 415, 422)  # statuses of a call for tasks that will not get better
     MOST_LINES = 1000  # of one request
     MOST_PENDING = 10_000  # lines of an attempt that the server has not taken yet
 
@@ -656,7 +950,9 @@ class _Leases:
         self._handlers, self._options, self._log = handlers, options, options["log"]
         self._http = _HTTP(options["url"], options["token"], 30, 4)
         self._id = str(uuid.uuid4())  # fresh for each run of the process
-        self._ttl = options["ttl_ms"] / 1000
+        self._ttl, self.grace = options["ttl_ms"] / 1000, options["grace"]
+        self.deaf = 0  # threads whose handlers run on although they were told to stop
+        self._troubles, self._said = 0, ""  # calls for tasks in a row that failed, and what about them was said
         self._held = {}  # attempts by lease
         self._changed = threading.Condition()
         self._busy = 0  # threads that run handlers, whatever became of their leases
@@ -714,7 +1010,7 @@ class _Leases:
             if time.monotonic() > end and not aborted:
                 aborted = True
                 self.abort()
-            if time.monotonic() > end + 2 * self.GRACE:
+            if time.monotonic() > end + self.grace + 5:
                 self._gone.set()
                 return
 
@@ -732,18 +1028,21 @@ class _Leases:
             sent = time.monotonic()
             try:
                 answer = self._http.call("POST", "/v1/leases", body, wait=options["wait"], repeatable=True, stop=self.draining,
-                                         retries=20, using=self._poll)
+                                         retries=0, using=self._poll)
+                self.need(answer, "leases", "worker")
             except (ConnectionFailed, ProblemError) as error:
                 if self.draining.is_set():
                     return
-                if isinstance(error, ProblemError) and error.status < 500:
-                    self._failed = error  # it will not get better
+                if isinstance(error, ProblemError) and (error.status < 400 or error.status in self.HOPELESS):
+                    self._failed = error
                     return self.stop()
-                self._log("lease: %s" % error)
-                self.draining.wait(1)
+                self._trouble(error)
                 continue
             finally:
                 self._polling = None
+            if self._said:
+                self._log("lease: the server answers again")
+            self._troubles, self._said = 0, ""
             self._renewed = max(self._renewed, sent)
             for leased in answer["leases"]:
                 attempt = _Attempt(self, leased["lease"], leased["task"])
@@ -754,6 +1053,19 @@ class _Leases:
             if answer["worker"]["state"] == "quiet":
                 self.draining.wait(min(2, self._ttl / 3))
             self._obey(answer["worker"]["state"])
+
+    def _trouble(self, error):
+        """Says what is wrong with the server, not again and again, and waits."""
+        if str(error) != self._said:
+            self._said = str(error)
+            self._log("lease: %s; trying again" % self._said)
+        pause = min(self.LONGEST_PAUSE, 0.25 * 2 ** min(self._troubles, 10)) * random.uniform(0.5, 1)
+        self._troubles += 1
+        self.draining.wait(max(pause, getattr(error, "retry_after", None) or 0))
+
+    def need(self, answer, *names):
+        if not isinstance(answer, dict) or any(name not in answer for name in names):
+            raise ConnectionFailed("what answers at %s is no scheduler" % self._http.address, True)
 
     def _poll(self, connection):
         self._polling = connection
@@ -773,6 +1085,7 @@ class _Leases:
             sent = time.monotonic()
             try:
                 answer = self._http.call("POST", "/v1/workers/%s/heartbeat" % self._id, {"leases": list(held), **_memory()}, repeatable=True, retries=1)
+                self.need(answer, "state", "cancelled", "lost")
             except (ConnectionFailed, ProblemError) as error:
                 self._log("heartbeat: %s" % error)
                 if time.monotonic() - self._renewed > self._ttl * 0.9:
@@ -793,13 +1106,30 @@ class _Leases:
                 attempt.look()
 
     def send(self, lease, op, fields):
-        return self._http.call("POST", "/v1/leases/%s/%s" % (lease, op), fields, repeatable=True, retries=sys.maxsize, stop=self._gone)
+        answer = self._http.call("POST", "/v1/leases/%s/%s" % (lease, op), fields, repeatable=True, retries=sys.maxsize, stop=self._gone)
+        self.need(answer, "state", *(["cancelled"] if op == "heartbeat" else []))
+        return answer
 
     def freed(self, lease, thread_ended):
         self._held.pop(lease, None)
         with self._changed:
             self._busy -= thread_ended
             self._changed.notify_all()
+
+    def outlasted(self, task, change):
+        """A handler that did not hear keeps its thread, or has ended at last. When all do, only a new process can help."""
+        with self._changed:
+            self.deaf += change
+            deaf = self.deaf
+        what = "deaf: the handler of task %s (%s) " % (task.id, task.kind)
+        if change < 0:
+            return self._log(what + "has ended at last")
+        every = self._options["concurrency"]
+        self._log(what + "goes on although it was told to stop (%s); it keeps its thread until it ends; %d of %d threads are lost so"
+                  % (task._stopped.code, deaf, every))
+        if deaf == every and not self.draining.is_set():
+            self._failed = AllDeaf("all %d threads run handlers that were told to stop and did not: a new process is needed" % every)
+            self.stop()
 
 
 class _Attempt:
@@ -811,7 +1141,7 @@ class _Attempt:
         self._saying = threading.RLock()  # one request at a time
         self._noting = threading.Lock()  # guards the next two
         self._lines, self._progress = [], None
-        self._ended = False
+        self._ended = self._over = self._given_up = self._deaf = False  # _over, _deaf: guarded by _noting
         self._stopped_at = None
         limit = fields.get("timeout_ms")
         self._until = time.monotonic() + limit / 1000 if limit else None
@@ -821,6 +1151,10 @@ class _Attempt:
             op, fields = _perform(self.task, self._door._handlers)
             self._end(op, fields)
         finally:
+            with self._noting:
+                self._over = True
+            if self._deaf:
+                self._door.outlasted(self.task, -1)
             self._door.freed(self._lease, True)
 
     def look(self):
@@ -829,7 +1163,8 @@ class _Attempt:
             self.task._stop("timeout")
         if self.task._stopped and not self._ended:
             self._stopped_at = self._stopped_at or now
-            if now > self._stopped_at + self._door.GRACE:
+            if now > self._stopped_at + self._door.grace and not self._given_up:
+                self._given_up = True
                 threading.Thread(target=self._give_up, daemon=True).start()
                 return
         if (self._lines or self._progress) and not self._ended and self._saying.acquire(blocking=False):
@@ -842,6 +1177,10 @@ class _Attempt:
     def _give_up(self):
         stopped = self.task._stopped
         self._end(*_failure(stopped, stopped, ""))
+        with self._noting:
+            self._deaf = not self._over
+        if self._deaf:
+            self._door.outlasted(self.task, 1)
         self._door.freed(self._lease, False)
 
     def _tell(self, verb, what):

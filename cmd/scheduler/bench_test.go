@@ -15,6 +15,7 @@ import (
 	"github.com/pgscheduler/scheduler/internal/load"
 	"github.com/pgscheduler/scheduler/internal/load/self"
 	"github.com/pgscheduler/scheduler/internal/pgtest"
+	"github.com/pgscheduler/scheduler/internal/proc"
 )
 
 // benched runs a benchmark and returns its results by workload and case.
@@ -128,9 +129,9 @@ func TestBenchCleansUpAfterASignal(t *testing.T) {
 	t.Parallel()
 	c := sqlDoor(t, pgtest.EmptyDB(t))
 	p := c.start("bench", "idle", "--seconds", "600")
-	eventually(t, "the worker is registered", func() bool { return strings.Contains(c.run("workers", "list").stdout, "bench") })
-	p.signal(syscall.SIGINT)
-	if code := p.exit(); code != exitInterrupted {
+	proc.Await(t, "the worker is registered", func() bool { return strings.Contains(c.run("workers", "list").stdout, "bench") })
+	p.Signal(syscall.SIGINT)
+	if code := p.Exit(); code != exitInterrupted {
 		t.Errorf("exit %d", code)
 	}
 	c.fails(exitSchema, "tasks", "list")

@@ -59,9 +59,9 @@ func TestCmdServesByLongLivedProcesses(t *testing.T) {
 	if logs := c.ok("tasks", "logs", id); !strings.Contains(logs, "stderr  cannot go on") {
 		t.Errorf("%s", logs)
 	}
-	p.says(`child ended, it is started again.*err="exit status 3: cannot go on"`)
-	p.signal(syscall.SIGTERM)
-	if code := p.exit(); code != exitOK {
+	p.Says(`child ended, it is started again.*err="exit status 3: cannot go on"`)
+	p.Signal(syscall.SIGTERM)
+	if code := p.Exit(); code != exitOK {
 		t.Errorf("exit %d", code)
 	}
 	for pid := range pids {

@@ -11,18 +11,20 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/pgscheduler/scheduler/internal/pgtest"
+	"github.com/pgscheduler/scheduler/internal/proc"
 )
 
 // dev is a "scheduler dev" that runs.
 type dev struct {
-	*process
+	*proc.Process
+	t     *testing.T
 	ready devReady
 	c     cli // through its API
 }
@@ -33,13 +35,13 @@ func startDev(t *testing.T, c cli, args ...string) dev {
 	return awaitDev(t, c.start(append([]string{"dev", "-o", "json", "--listen", "127.0.0.1:0"}, args...)...))
 }
 
-func awaitDev(t *testing.T, p *process) dev {
+func awaitDev(t *testing.T, p *proc.Process) dev {
 	t.Helper()
-	ready := unmarshal[devReady](t, p.says(`(?m)^(\{.*\})$`))
-	if ready.PID != p.cmd.Process.Pid {
-		t.Errorf("pid %d, want %d", ready.PID, p.cmd.Process.Pid)
+	ready := unmarshal[devReady](t, p.Says(`(?m)^(\{.*\})$`))
+	if ready.PID != p.Cmd.Process.Pid {
+		t.Errorf("pid %d, want %d", ready.PID, p.Cmd.Process.Pid)
 	}
-	return dev{p, ready, httpDoor(t, ready.APIURL, "")}
+	return dev{p, t, ready, httpDoor(t, ready.APIURL, "")}
 }
 
 // socketDir is where its PostgreSQL listens.
@@ -52,26 +54,13 @@ func (d dev) socketDir() string {
 	return parsed.Query().Get("host")
 }
 
-var parentPattern = regexp.MustCompile(`(?m)^PPid:\s+(\d+)$`)
-
 // descendants are the processes that a process started, and those that they did.
-func descendants(t *testing.T, pid int) (pids []int) {
+func descendants(t *testing.T, pid int) []int {
 	t.Helper()
-	paths, err := filepath.Glob("/proc/[0-9]*/status")
-	if err != nil || len(paths) == 0 {
-		t.Skip("no /proc to look for processes in")
+	if runtime.GOOS != "linux" {
+		t.Skip("they are found on Linux only")
 	}
-	for _, path := range paths {
-		status, err := os.ReadFile(path)
-		if err != nil {
-			continue // it has ended
-		}
-		if m := parentPattern.FindSubmatch(status); m != nil && string(m[1]) == strconv.Itoa(pid) {
-			child, _ := strconv.Atoi(filepath.Base(filepath.Dir(path))) // digits only
-			pids = append(append(pids, child), descendants(t, child)...)
-		}
-	}
-	return pids
+	return proc.Descendants(pid)
 }
 
 // stopClean interrupts dev and checks that nothing of it is left.
@@ -81,12 +70,12 @@ func (d dev) stopClean(paths ...string) {
 	if len(children) < 3 {
 		d.t.Errorf("dev has only the processes %v below it", children)
 	}
-	d.signal(os.Interrupt)
-	if code := d.exit(); code != exitOK {
-		d.t.Errorf("exit %d\n%s", code, d.stderr)
+	d.Signal(os.Interrupt)
+	if code := d.Exit(); code != exitOK {
+		d.t.Errorf("exit %d\n%s", code, d.Stderr)
 	}
 	for _, pid := range children {
-		eventually(d.t, fmt.Sprintf("process %d is gone", pid), func() bool { return gone(pid) })
+		proc.Await(d.t, fmt.Sprintf("process %d is gone", pid), func() bool { return gone(pid) })
 	}
 	for _, path := range append(paths, d.socketDir()) {
 		if _, err := os.Lstat(path); !os.IsNotExist(err) {
@@ -127,7 +116,7 @@ func TestDevKeepsItsData(t *testing.T) {
 		t.Errorf("%+v", d.ready)
 	}
 	long := d.c.ok("submit", "demo.sleep", `{"seconds":1000}`)
-	eventually(t, "the task runs", func() bool { return stateOf(t, d.c, long) == "running" })
+	proc.Await(t, "the task runs", func() bool { return stateOf(t, d.c, long) == "running" })
 	d.stopClean()
 	if _, err := os.Stat(filepath.Join(dir, "data", "postmaster.pid")); !os.IsNotExist(err) {
 		t.Errorf("postmaster.pid: %v", err)
@@ -149,14 +138,14 @@ func TestDevTwiceOnOneDirectory(t *testing.T) {
 	if second.ready.DatabaseURL != first.ready.DatabaseURL || second.ready.APIURL == first.ready.APIURL {
 		t.Errorf("first %+v, second %+v", first.ready, second.ready)
 	}
-	second.says(`port \d+ is taken, using \d+`)
-	second.says(`already runs in`)
+	second.Says(`port \d+ is taken, using \d+`)
+	second.Says(`already runs in`)
 	if got := second.c.ok("submit", "demo.echo", "1", "--wait=1m"); got != "1" {
 		t.Errorf("%q", got)
 	}
-	second.signal(os.Interrupt)
-	if code := second.exit(); code != exitOK {
-		t.Errorf("second: exit %d\n%s", code, second.stderr)
+	second.Signal(os.Interrupt)
+	if code := second.Exit(); code != exitOK {
+		t.Errorf("second: exit %d\n%s", code, second.Stderr)
 	}
 	first.c.ok("submit", "demo.echo", "--wait=1m")
 	first.stopClean()
@@ -173,8 +162,8 @@ func TestDevUsesTheDatabaseThatIsGiven(t *testing.T) {
 		t.Errorf("it started %v", children)
 	}
 	d.c.ok("submit", "demo.echo", "--wait=1m")
-	d.signal(syscall.SIGTERM)
-	if code := d.exit(); code != exitOK {
+	d.Signal(syscall.SIGTERM)
+	if code := d.Exit(); code != exitOK {
 		t.Errorf("exit %d", code)
 	}
 	sqlDoor(t, given).ok("tasks", "list")
@@ -184,15 +173,15 @@ func TestDevRunsCommandsAndSaysHowToReachIt(t *testing.T) {
 	t.Parallel()
 	path := script(t, `read -r p; echo "{\"op\":\"result\",\"result\":[$p]}" >&3`)
 	p := (cli{t: t}).start("dev", "--ephemeral", "--listen", "127.0.0.1:0", "--exec", "mine="+path, "--queue", "q", "--concurrency", "2")
-	api := p.says(`  api         (http://\S+)/v1  \(no token: this machine only\)`)
+	api := p.Says(`  api         (http://\S+)/v1  \(no token: this machine only\)`)
 	for _, want := range []string{`  postgres    \d+\.\d+  private \(Unix socket\); data is dropped at the end`, `  migrations  \d+ applied in`, `  worker      2 slots, kinds: mine`,
 		`  psql        psql 'postgres:///scheduler\?host=/`, `  try         scheduler submit mine`, `Press Ctrl-C to stop.`} {
-		p.says(want)
+		p.Says(want)
 	}
 	if got := httpDoor(t, api, "").ok("submit", "mine", "7", "--queue", "q", "--wait=1m"); got != "[7]" {
 		t.Errorf("%q", got)
 	}
-	psql := p.says(`psql '(postgres:[^']+)'`)
+	psql := p.Says(`psql '(postgres:[^']+)'`)
 	if conn := connect(t, psql); value[int](t, conn, "select count(*) from scheduler.tasks") != 1 {
 		t.Error("the URL for psql leads elsewhere")
 	}
@@ -238,7 +227,7 @@ func TestDevAsAnOrdinaryUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	asOther := func(env ...string) *exec.Cmd {
-		cmd := exec.Command(binary, "dev", "-o", "json", "--listen", "127.0.0.1:0")
+		cmd := exec.Command(binary(t), "dev", "-o", "json", "--listen", "127.0.0.1:0")
 		cmd.Dir, cmd.Env = home, append(env, "PATH="+os.Getenv("PATH"))
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 		return cmd
@@ -268,11 +257,11 @@ func TestDevInterruptedWhileItStarts(t *testing.T) {
 	}
 	c := cli{t: t, env: []string{"TMPDIR=" + tmp, "SCHEDULER_PG_BINDIR=" + programs}}
 	p := c.start("dev", "--ephemeral", "--listen", "127.0.0.1:0")
-	cluster := p.says(`creating a PostgreSQL \d+ cluster in (\S+)`)
-	eventually(t, "initdb has begun", func() bool { _, err := os.Stat(filepath.Join(cluster, "data.new", "half")); return err == nil })
-	p.signal(os.Interrupt)
-	if code := p.exit(); code != exitInterrupted {
-		t.Errorf("exit %d\n%s", code, p.stderr)
+	cluster := p.Says(`creating a PostgreSQL \d+ cluster in (\S+)`)
+	proc.Await(t, "initdb has begun", func() bool { _, err := os.Stat(filepath.Join(cluster, "data.new", "half")); return err == nil })
+	p.Signal(os.Interrupt)
+	if code := p.Exit(); code != exitInterrupted {
+		t.Errorf("exit %d\n%s", code, p.Stderr)
 	}
 	if _, err := os.Lstat(cluster); !os.IsNotExist(err) {
 		t.Errorf("%s is left: %v", cluster, err)

@@ -7,6 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/pgscheduler/scheduler/internal/pgtest"
+	"github.com/pgscheduler/scheduler/internal/proc"
 	"github.com/pgscheduler/scheduler/scheduler"
 )
 
@@ -34,7 +35,7 @@ func TestDoctorOfAHealthyDatabase(t *testing.T) {
 	c.ok("migrate")
 	startWorker(t, pg.URL("scheduler"), "--demo")
 	var found map[string]scheduler.Finding
-	eventually(t, "a notification arrives within a second", func() bool { // not so on a machine that is very busy
+	proc.Await(t, "a notification arrives within a second", func() bool { // not so on a machine that is very busy
 		found = examined(t, c, exitOK)
 		return found["notifications"].Status == scheduler.OK
 	})
@@ -106,7 +107,7 @@ func TestDoctorSeesASnapshot(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	eventually(t, "the snapshot grows old", func() bool {
+	proc.Await(t, "the snapshot grows old", func() bool {
 		h, err := client.Doctor(t.Context())
 		if err != nil {
 			t.Fatal(err)

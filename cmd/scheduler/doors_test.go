@@ -96,7 +96,7 @@ func TestEveryCommandThroughBothDoors(t *testing.T) {
 					s.do(line)
 				}
 				if strings.HasPrefix(line, "workers stop ") {
-					w.exit() // the next command finds it gone
+					w.Exit() // the next command finds it gone
 				}
 			}
 			mu.Lock()
@@ -122,8 +122,8 @@ func TestReadingIsTheSameToTheByte(t *testing.T) {
 	for range 3 {
 		sql.ok("submit", "a", "--queue", "idle")
 	}
-	w.signal(os.Interrupt) // a heartbeat between two looks would make a difference
-	if code := w.exit(); code != 0 {
+	w.Signal(os.Interrupt) // a heartbeat between two looks would make a difference
+	if code := w.Exit(); code != 0 {
 		t.Fatalf("worker: exit %d", code)
 	}
 	for _, command := range []string{"tasks get " + done, "tasks list", "tasks list --limit 2", "tasks list --all --state ready", "tasks logs " + done,

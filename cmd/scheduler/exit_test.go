@@ -17,6 +17,7 @@ import (
 
 	"github.com/pgscheduler/scheduler/internal/pgtest"
 	"github.com/pgscheduler/scheduler/internal/privatepg"
+	"github.com/pgscheduler/scheduler/internal/proc"
 )
 
 const nobody = "01a1fbc0-c975-7f37-a6be-a8f3e8777fbf" // an id that no task and no worker has
@@ -293,16 +294,16 @@ func TestInterrupted(t *testing.T) {
 		conn := connect(t, url)
 		for signal, code := range map[os.Signal]int{os.Interrupt: exitInterrupted, syscall.SIGTERM: exitTerminated} {
 			p := c.start("submit", "nobody.runs.this", "--watch")
-			p.says("ready") // it knows by then which task it waits for
-			p.signal(signal)
-			if got := p.exit(); got != code || !threeLines.MatchString(p.stderr.String()) || !strings.Contains(p.stderr.String(), "scheduler tasks watch ") {
-				t.Errorf("%v: exit %d, want %d\n%s", signal, got, code, p.stderr)
+			p.Says("ready") // it knows by then which task it waits for
+			p.Signal(signal)
+			if got := p.Exit(); got != code || !threeLines.MatchString(p.Stderr.String()) || !strings.Contains(p.Stderr.String(), "scheduler tasks watch ") {
+				t.Errorf("%v: exit %d, want %d\n%s", signal, got, code, p.Stderr)
 			}
 			id := value[string](t, conn, "select id::text from scheduler.tasks order by id desc limit 1")
 			watch := c.start("tasks", "watch", id)
-			watch.says("ready")
-			watch.signal(signal)
-			if got := watch.exit(); got != code {
+			watch.Says("ready")
+			watch.Signal(signal)
+			if got := watch.Exit(); got != code {
 				t.Errorf("watch, %v: exit %d, want %d", signal, got, code)
 			}
 		}
@@ -318,7 +319,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = full.Close() })
 	bothDoors(t, func(t *testing.T, _ string, c cli) {
-		var stderr output
+		var stderr proc.Output
 		cmd := c.command("queues", "list")
 		cmd.Stdout, cmd.Stderr = full, &stderr
 		var exit *exec.ExitError

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -21,56 +20,22 @@ import (
 
 	"github.com/pgscheduler/scheduler/cmd/scheduler/screen"
 	"github.com/pgscheduler/scheduler/internal/pgtest"
+	"github.com/pgscheduler/scheduler/internal/proc"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// binary is the program under test, built once.
-var binary string
-
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(buildAndRun(m))
+	pgtest.Main(m, proc.Forget)
 }
 
-func buildAndRun(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "scheduler-cli-")
-	if err == nil {
-		err = os.Chmod(dir, 0o755) // tests run it as another user too
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "scheduler")
-	args := []string{"build", "-o", binary}
+// binary is the program under test, built like its tests.
+func binary(t *testing.T) string {
 	if raceEnabled {
-		args = append(args, "-race")
+		return proc.Scheduler(t, "-race")
 	}
-	if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
-		return 1
-	}
-	return pgtest.Run(m)
-}
-
-// patience is how long a test waits for what must come.
-const patienceLimit = 2 * time.Minute
-
-// eventually polls a condition until it holds.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.After(patienceLimit)
-	for !holds() {
-		select {
-		case <-deadline:
-			t.Fatalf("not within %s: %s", patienceLimit, what)
-		case <-tick.C:
-		}
-	}
+	return proc.Scheduler(t)
 }
 
 // result is what a run of the program left.
@@ -97,7 +62,7 @@ func httpDoor(t *testing.T, server, token string) cli {
 
 // command prepares a run. Nothing of the test's own environment that the program reads gets through.
 func (c cli) command(args ...string) *exec.Cmd {
-	cmd := exec.Command(binary, args...)
+	cmd := exec.Command(binary(c.t), args...)
 	cmd.Dir = c.t.TempDir()
 	cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + cmd.Dir, "TMPDIR=" + os.Getenv("TMPDIR"),
@@ -116,7 +81,7 @@ func (c cli) run(args ...string) result {
 	if err := cmd.Start(); err != nil {
 		c.t.Fatal(err)
 	}
-	late := time.AfterFunc(patienceLimit, func() { _ = cmd.Process.Kill() })
+	late := time.AfterFunc(proc.Patience, func() { _ = cmd.Process.Kill() })
 	defer late.Stop()
 	err := cmd.Wait()
 	var exit *exec.ExitError
@@ -151,105 +116,20 @@ func (c cli) fails(code int, args ...string) string {
 	return r.stderr
 }
 
-// process is a run that goes on.
-type process struct {
-	t              *testing.T
-	cmd            *exec.Cmd
-	stdout, stderr *output
-	ended          chan struct{}
-}
-
-// start starts the program; when the test ends, it is ended too.
-func (c cli) start(args ...string) *process {
+// start starts the program; when the test ends, it is ended too, as by a supervisor.
+func (c cli) start(args ...string) *proc.Process {
 	c.t.Helper()
 	return c.startCommand(c.command(args...))
 }
 
-func (c cli) startCommand(cmd *exec.Cmd) *process {
+func (c cli) startCommand(cmd *exec.Cmd) *proc.Process {
 	c.t.Helper()
-	p := &process{t: c.t, cmd: cmd, stdout: &output{}, stderr: &output{}, ended: make(chan struct{})}
-	cmd.Stdout, cmd.Stderr = p.stdout, p.stderr
-	if err := cmd.Start(); err != nil {
-		c.t.Fatal(err)
-	}
-	go func() { // ends with the process
-		_ = cmd.Wait() // the exit code is in ProcessState
-		close(p.ended)
-	}()
+	p := proc.Start(c.t, cmd)
 	c.t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
-		select {
-		case <-p.ended:
-		case <-time.After(20 * time.Second):
-			_ = cmd.Process.Kill()
-			<-p.ended
-		}
-		if c.t.Failed() {
-			c.t.Logf("%v\n%s%s", cmd.Args[1:], p.stdout, p.stderr)
-		}
+		p.Signal(syscall.SIGTERM)
+		_, _ = p.Wait() // if it does not end, it is killed
 	})
 	return p
-}
-
-func (p *process) signal(s os.Signal) {
-	p.t.Helper()
-	if err := p.cmd.Process.Signal(s); err != nil {
-		p.t.Errorf("signal %v: %v", s, err)
-	}
-}
-
-// exit waits for the end and returns the code.
-func (p *process) exit() int {
-	p.t.Helper()
-	select {
-	case <-p.ended:
-		return p.cmd.ProcessState.ExitCode()
-	case <-time.After(patienceLimit):
-		p.t.Fatalf("%v does not end\n%s%s", p.cmd.Args[1:], p.stdout, p.stderr)
-		return -1
-	}
-}
-
-// says waits for a text on stderr or stdout and returns what the expression's first group matched.
-func (p *process) says(expression string) string {
-	p.t.Helper()
-	pattern := regexp.MustCompile(expression)
-	var match []string
-	eventually(p.t, fmt.Sprintf("%v says %q", p.cmd.Args[1:], expression), func() bool {
-		match = pattern.FindStringSubmatch(p.stdout.String() + p.stderr.String())
-		if match == nil && p.over() {
-			p.t.Fatalf("%v ended without saying %q\n%s%s", p.cmd.Args[1:], expression, p.stdout, p.stderr)
-		}
-		return match != nil
-	})
-	return match[len(match)-1]
-}
-
-func (p *process) over() bool {
-	select {
-	case <-p.ended:
-		return true
-	default:
-		return false
-	}
-}
-
-// output is what a process wrote. Safe for concurrent use.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
 }
 
 // serve starts a server on a free port and returns its URL.
@@ -257,7 +137,7 @@ func serve(t *testing.T, url, token string) string {
 	t.Helper()
 	c := sqlDoor(t, url)
 	c.env = append(c.env, "SCHEDULER_TOKEN="+token)
-	return "http://" + c.start("serve", "--listen", "127.0.0.1:0").says(`msg=serve address=(\S+)`)
+	return "http://" + c.start("serve", "--listen", "127.0.0.1:0").Says(`msg=serve address=(\S+)`)
 }
 
 // bothDoors runs a test against a database of its own through each door.
@@ -275,10 +155,10 @@ func bothDoors(t *testing.T, test func(t *testing.T, url string, c cli)) {
 }
 
 // worker starts a worker and waits until it is registered.
-func startWorker(t *testing.T, url string, args ...string) *process {
+func startWorker(t *testing.T, url string, args ...string) *proc.Process {
 	t.Helper()
 	p := sqlDoor(t, url).start(append([]string{"worker"}, args...)...)
-	p.says("msg=register")
+	p.Says("msg=register")
 	return p
 }
 
@@ -320,7 +200,7 @@ type inProcess struct {
 
 func (i inProcess) run(t *testing.T, args ...string) result {
 	t.Helper()
-	var stdout, stderr output
+	var stdout, stderr proc.Output
 	a := &app{
 		stdin: strings.NewReader(i.stdin), stdinTerminal: i.stdinTerminal, draining: new(atomic.Bool),
 		screen:    &screen.Screen{Out: &stdout, Err: &stderr, Color: true},

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/pgscheduler/scheduler/internal/pgtest"
+	"github.com/pgscheduler/scheduler/internal/proc"
 )
 
 // metricsOf asks for the metrics with a token, if any.
@@ -43,15 +44,15 @@ func TestMetricsOfAServer(t *testing.T) {
 		t.Errorf("%d: %s", status, text)
 	}
 	apart := sqlDoor(t, url).start("serve", "--listen", "127.0.0.1:0", "--token", "secret", "--metrics-listen", "127.0.0.1:0")
-	its := "http://" + apart.says(`msg="serve metrics" address=(\S+)`)
+	its := "http://" + apart.Says(`msg="serve metrics" address=(\S+)`)
 	if status, text := metricsOf(t, its, ""); status != 200 || !strings.Contains(text, "\nscheduler_survey_up 1\n") {
 		t.Errorf("%d: %s", status, text)
 	}
-	if status, _ := metricsOf(t, "http://"+apart.says(`msg=serve address=(\S+)`), "secret"); status != 404 {
+	if status, _ := metricsOf(t, "http://"+apart.Says(`msg=serve address=(\S+)`), "secret"); status != 404 {
 		t.Errorf("at the API's address too: %d", status)
 	}
-	apart.signal(syscall.SIGTERM)
-	if code := apart.exit(); code != exitOK {
+	apart.Signal(syscall.SIGTERM)
+	if code := apart.Exit(); code != exitOK {
 		t.Errorf("exit %d", code)
 	}
 }
@@ -61,20 +62,20 @@ func TestMetricsOfAWorker(t *testing.T) {
 	t.Parallel()
 	url := pgtest.DB(t)
 	w := sqlDoor(t, url).start("worker", "--demo", "--metrics-listen", "127.0.0.1:0")
-	its := "http://" + w.says(`msg="serve metrics" address=(\S+)`)
+	its := "http://" + w.Says(`msg="serve metrics" address=(\S+)`)
 	c := sqlDoor(t, url)
 	c.ok("submit", "demo.echo", "--wait")
-	eventually(t, "the attempt is counted", func() bool { // which is after its outcome was written
+	proc.Await(t, "the attempt is counted", func() bool { // which is after its outcome was written
 		_, text := metricsOf(t, its, "")
 		return strings.Contains(text, `scheduler_attempts_total{kind="demo.echo",outcome="completed",queue="default"} 1`)
 	})
 	id := c.ok("submit", "demo.sleep", `{"seconds": 600}`)
-	eventually(t, "it runs", func() bool { return stateOf(t, c, id) == "running" })
-	w.signal(syscall.SIGTERM)
+	proc.Await(t, "it runs", func() bool { return stateOf(t, c, id) == "running" })
+	w.Signal(syscall.SIGTERM)
 	if _, text := metricsOf(t, its, ""); !strings.Contains(text, "\nscheduler_worker_running 1\n") {
 		t.Error(text)
 	}
-	w.signal(syscall.SIGTERM)
+	w.Signal(syscall.SIGTERM)
 	taken := strings.TrimPrefix(serve(t, url, ""), "http://")
 	if stderr := c.fails(exitFailure, "worker", "--demo", "--metrics-listen", taken); !strings.Contains(stderr, "--metrics-listen") {
 		t.Error(stderr)

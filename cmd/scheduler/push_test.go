@@ -12,6 +12,7 @@ import (
 
 	"github.com/pgscheduler/scheduler/httpapi"
 	"github.com/pgscheduler/scheduler/internal/pgtest"
+	"github.com/pgscheduler/scheduler/internal/proc"
 )
 
 // A process that is killed while it delivers: another one delivers again, with the next attempt, and its slot is free.
@@ -34,7 +35,7 @@ func TestKilledPusherDeliversElsewhere(t *testing.T) {
 	url := pgtest.DB(t)
 	c := sqlDoor(t, url)
 	c.ok("endpoints", "set", "shop", server.URL, "--kind", "k", "--concurrency", "1")
-	push := func() *process {
+	push := func() *proc.Process {
 		return startWorker(t, url, "--push", "--push-allow", "127.0.0.1")
 	}
 	first := push()
@@ -42,23 +43,23 @@ func TestKilledPusherDeliversElsewhere(t *testing.T) {
 	if n := <-arrived; n != 1 {
 		t.Errorf("attempt %v", n)
 	}
-	first.signal(syscall.SIGKILL)
-	first.exit()
+	first.Signal(syscall.SIGKILL)
+	first.Exit()
 	execute(t, connect(t, url), "update scheduler.workers set seen_at = seen_at - interval '1 hour'") // as if it had been silent for so long
 	second := push()
 	if n := <-arrived; n != 2 {
 		t.Errorf("attempt %v", n)
 	}
 	close(answer)
-	eventually(t, "it is done", func() bool { return stateOf(t, c, id) == "completed" })
-	second.signal(syscall.SIGTERM)
-	if code := second.exit(); code != exitOK {
-		t.Errorf("exit %d\n%s", code, second.stderr)
+	proc.Await(t, "it is done", func() bool { return stateOf(t, c, id) == "completed" })
+	second.Signal(syscall.SIGTERM)
+	if code := second.Exit(); code != exitOK {
+		t.Errorf("exit %d\n%s", code, second.Stderr)
 	}
 	if got := c.ok("workers", "list", "-o", "json"); got != `{"items":[]}` {
 		t.Errorf("left: %s", got)
 	}
-	if strings.Contains(first.stderr.String()+second.stderr.String(), "whsec") {
+	if strings.Contains(first.Stderr.String()+second.Stderr.String(), "whsec") {
 		t.Error("a secret is logged")
 	}
 }
@@ -86,21 +87,21 @@ func TestAcceptedTaskOutlivesThePusher(t *testing.T) {
 			c := sqlDoor(t, url)
 			api := serve(t, url, "secret")
 			c.ok("endpoints", "set", "shop", address, "--kind", "k", "--concurrency", "1", "--complete-within", "1h")
-			push := func() *process {
+			push := func() *proc.Process {
 				return startWorker(t, url, "--push", "--push-allow", "127.0.0.1", "--heartbeat", "100ms", "--lease-ttl", "500ms", "--drain-timeout", "24h")
 			}
 			first := push()
 			id := c.ok("submit", "k")
 			lease := <-leases
-			eventually(t, "it is accepted", func() bool { return strings.Contains(c.ok("tasks", "why", id), "shop accepted attempt 1") })
-			first.signal(signal)
-			if code := first.exit(); signal == syscall.SIGTERM && code != exitOK {
-				t.Errorf("exit %d\n%s", code, first.stderr)
+			proc.Await(t, "it is accepted", func() bool { return strings.Contains(c.ok("tasks", "why", id), "shop accepted attempt 1") })
+			first.Signal(signal)
+			if code := first.Exit(); signal == syscall.SIGTERM && code != exitOK {
+				t.Errorf("exit %d\n%s", code, first.Stderr)
 			}
 			second := push()
-			eventually(t, "the first is gone", func() bool { return strings.Count(c.ok("workers", "list", "-o", "json"), `"id"`) == 1 })
+			proc.Await(t, "the first is gone", func() bool { return strings.Count(c.ok("workers", "list", "-o", "json"), `"id"`) == 1 })
 			next := c.ok("submit", "k") // waits for the only slot
-			eventually(t, "the endpoint is busy", func() bool { return strings.Contains(c.ok("tasks", "why", next), "takes at once") })
+			proc.Await(t, "the endpoint is busy", func() bool { return strings.Contains(c.ok("tasks", "why", next), "takes at once") })
 			if got := call(t, api+"/v1/leases/"+lease+"/heartbeat", `{"progress":{"current":1,"total":2}}`, 200); !strings.Contains(got, `"state":"run","cancelled":false`) {
 				t.Error(got)
 			}
@@ -115,12 +116,12 @@ func TestAcceptedTaskOutlivesThePusher(t *testing.T) {
 				}
 			}
 			call(t, api+"/v1/leases/"+lease+"/fail", ``, 409)
-			second.signal(syscall.SIGTERM)
-			if code := second.exit(); code != exitOK || len(leases) != 0 {
-				t.Errorf("exit %d, %d more deliveries\n%s", code, len(leases), second.stderr)
+			second.Signal(syscall.SIGTERM)
+			if code := second.Exit(); code != exitOK || len(leases) != 0 {
+				t.Errorf("exit %d, %d more deliveries\n%s", code, len(leases), second.Stderr)
 			}
-			if strings.Contains(first.stderr.String()+second.stderr.String(), "level=WARN") {
-				t.Errorf("%s%s", first.stderr, second.stderr)
+			if strings.Contains(first.Stderr.String()+second.Stderr.String(), "level=WARN") {
+				t.Errorf("%s%s", first.Stderr, second.Stderr)
 			}
 		})
 	}
@@ -137,17 +138,17 @@ func TestAcceptedTaskEndsWithoutAnyPusher(t *testing.T) {
 	late, cancelled := c.ok("submit", "k", "--max-attempts", "1"), c.ok("submit", "k")
 	tokens := []string{<-leases, <-leases}
 	for _, id := range []string{late, cancelled} {
-		eventually(t, "it is accepted", func() bool { return strings.Contains(c.ok("tasks", "why", id), "shop accepted attempt 1") })
+		proc.Await(t, "it is accepted", func() bool { return strings.Contains(c.ok("tasks", "why", id), "shop accepted attempt 1") })
 	}
-	pusher.signal(syscall.SIGKILL)
-	pusher.exit()
+	pusher.Signal(syscall.SIGKILL)
+	pusher.Exit()
 	api := serve(t, url, "secret")
 	c.ok("tasks", "cancel", cancelled)
-	eventually(t, "it is cancelled", func() bool { return stateOf(t, c, cancelled) == "cancelled" })
+	proc.Await(t, "it is cancelled", func() bool { return stateOf(t, c, cancelled) == "cancelled" })
 	if _, err := connect(t, url).Exec(t.Context(), `update scheduler.leases set accepted_at = accepted_at - interval '1 h', timeout_at = now() where endpoint is not null`); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "its time is over", func() bool { return stateOf(t, c, late) == "failed" })
+	proc.Await(t, "its time is over", func() bool { return stateOf(t, c, late) == "failed" })
 	if got := unmarshal[taskOf](t, c.ok("tasks", "get", late, "-o", "json")); got.Error.Code != "timeout" || got.Error.Message != "endpoint shop answered 202 and did not end the task within 1h0m0s" {
 		t.Errorf("%+v", got.Error)
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/pgscheduler/scheduler/httpapi"
+
+	"github.com/pgscheduler/scheduler/internal/proc"
 )
 
 func TestStats(t *testing.T) {
@@ -18,7 +20,7 @@ func TestStats(t *testing.T) {
 			c.ok("submit", "nobody", "--queue", "lonely")
 		}
 		c.ok("submit", "demo.echo", "--wait")
-		eventually(t, "what completed is counted", func() bool { return strings.Contains(c.ok("stats"), "0.0/s") })
+		proc.Await(t, "what completed is counted", func() bool { return strings.Contains(c.ok("stats"), "0.0/s") })
 		text := c.ok("stats")
 		for _, want := range []string{"1 workers, 0 of 3 slots busy", "QUEUE", "lonely   2      0          0        0", "default  0"} {
 			if !strings.Contains(text, want) {
@@ -38,12 +40,12 @@ func TestWatchStats(t *testing.T) {
 	bothDoors(t, func(t *testing.T, _ string, c cli) {
 		c.ok("submit", "nobody")
 		p := c.start("stats", "--watch")
-		eventually(t, "two lines", func() bool { return strings.Count(p.stdout.String(), "\n") >= 2 })
-		p.signal(os.Interrupt)
-		if code := p.exit(); code != exitInterrupted {
-			t.Errorf("exit %d: %s", code, p.stderr)
+		proc.Await(t, "two lines", func() bool { return strings.Count(p.Stdout.String(), "\n") >= 2 })
+		p.Signal(os.Interrupt)
+		if code := p.Exit(); code != exitInterrupted {
+			t.Errorf("exit %d: %s", code, p.Stderr)
 		}
-		lines := strings.Split(p.stdout.String(), "\n")
+		lines := strings.Split(p.Stdout.String(), "\n")
 		var s stats
 		if err := json.Unmarshal([]byte(lines[1]), &s); err != nil || len(s.Queues) != 1 || s.Queues[0].Change == nil || *s.Queues[0].Change != 0 {
 			t.Errorf("%v: %s", err, lines[1])

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/pgscheduler/scheduler/internal/pgtest"
+	"github.com/pgscheduler/scheduler/internal/proc"
 )
 
 // openTerminal returns both ends of a terminal of so many columns.
@@ -49,7 +50,7 @@ func openTerminal(t *testing.T, columns int) (person, program *os.File) {
 type seat struct {
 	t    *testing.T
 	cmd  *exec.Cmd
-	seen output        // by the person
+	seen proc.Output   // by the person
 	left chan struct{} // closed when the program has left the terminal
 }
 
@@ -78,7 +79,7 @@ func (c cli) sitDown(columns int, typed string, args ...string) *seat {
 // standUp waits until the program ends, and returns what a person saw and the exit code.
 func (s *seat) standUp() (string, int) {
 	s.t.Helper()
-	eventually(s.t, "the program ends", func() bool {
+	proc.Await(s.t, "the program ends", func() bool {
 		select {
 		case <-s.left:
 			return true
@@ -126,7 +127,7 @@ func TestBarOnATerminal(t *testing.T) {
 	const columns = 70
 	c := sqlDoor(t, url)
 	person := c.sitDown(columns, "", "submit", "steps", "--watch")
-	eventually(t, "the bar is drawn", func() bool {
+	proc.Await(t, "the bar is drawn", func() bool {
 		seen := person.seen.String()
 		return strings.Contains(seen, "[===") && strings.Contains(seen, "15/22  eta ")
 	})
@@ -189,7 +190,7 @@ func TestStatsOnATerminal(t *testing.T) {
 	c := sqlDoor(t, url)
 	c.ok("submit", "nobody", "--queue", "lonely")
 	person := c.sitDown(100, "", "stats", "--watch")
-	eventually(t, "three frames", func() bool { return strings.Count(person.seen.String(), "\x1b[H") >= 3 })
+	proc.Await(t, "three frames", func() bool { return strings.Count(person.seen.String(), "\x1b[H") >= 3 })
 	_ = person.cmd.Process.Signal(os.Interrupt)
 	seen, _ := person.standUp()
 	frames := strings.Split(seen, "\x1b[H")
@@ -220,14 +221,14 @@ func TestLinesElsewhere(t *testing.T) {
 		startWorker(t, url, "--demo", "--exec", "steps="+path)
 		began := time.Now()
 		p := c.start("submit", "steps", "--watch")
-		p.says(`running +68%  15/22`)
+		p.Says(`running +68%  15/22`)
 		letGo("15")
-		p.says(`running +100%  22/22`)
+		p.Says(`running +100%  22/22`)
 		letGo("22")
-		if code := p.exit(); code != exitOK || p.stdout.String() != "{\"steps\":22}\n" || strings.Contains(p.stderr.String(), "\x1b") {
-			t.Errorf("exit %d: %q, %q", code, p.stdout, p.stderr)
+		if code := p.Exit(); code != exitOK || p.Stdout.String() != "{\"steps\":22}\n" || strings.Contains(p.Stderr.String(), "\x1b") {
+			t.Errorf("exit %d: %q, %q", code, p.Stdout, p.Stderr)
 		}
-		lines := strings.Split(strings.TrimSpace(p.stderr.String()), "\n")
+		lines := strings.Split(strings.TrimSpace(p.Stderr.String()), "\n")
 		most := 4 + int(time.Since(began)/time.Second) // one for each state and for each second
 		if len(lines) > most || !strings.Contains(lines[len(lines)-1], "completed  100%  22/22") {
 			t.Errorf("%d lines: %q", len(lines), lines)

@@ -55,7 +55,7 @@ func TestFollowerOfAKilledServerGoesOnAtAnother(t *testing.T) {
 	c := sqlDoor(t, url)
 	c.env = append(c.env, "SCHEDULER_TOKEN=secret")
 	victim := c.start("serve", "--listen", "127.0.0.1:0")
-	one, two := "http://"+victim.says(`msg=serve address=(\S+)`), serve(t, url, "secret")
+	one, two := "http://"+victim.Says(`msg=serve address=(\S+)`), serve(t, url, "secret")
 	const n = 200
 	published := make(chan error, 1)
 	go func() { // ends after n messages; its error is waited for
@@ -79,7 +79,7 @@ func TestFollowerOfAKilledServerGoesOnAtAnother(t *testing.T) {
 	last := hear(t, one, "0", func(data string) bool {
 		expect(data)
 		if next == n/4 {
-			victim.signal(os.Kill)
+			victim.Signal(os.Kill)
 		}
 		return false
 	})

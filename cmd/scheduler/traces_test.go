@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/pgscheduler/scheduler/internal/pgtest"
+	"github.com/pgscheduler/scheduler/internal/proc"
 )
 
 // With an endpoint in the environment, the spans of a task's life arrive there, from whichever process makes them.
@@ -30,11 +31,11 @@ func TestTracesAreExported(t *testing.T) {
 	c := sqlDoor(t, url)
 	c.env = append(c.env, "OTEL_EXPORTER_OTLP_ENDPOINT="+collector.URL, "OTEL_BSP_SCHEDULE_DELAY=50", "TRACEPARENT=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
 	w := c.start("worker", "--exec", `k=sh -c 'echo "{\"op\":\"result\",\"result\":\"$TRACEPARENT\"}" >&3'`)
-	w.says("msg=register")
+	w.Says("msg=register")
 	if got := c.ok("submit", "k", "--wait"); len(got) != 57 || got[1:36] != "00-4bf92f3577b34da6a3ce929d0e0e4736" || got[37:53] == "00f067aa0ba902b7" {
 		t.Errorf("the command was told %s", got)
 	}
-	eventually(t, "the spans", func() bool {
+	proc.Await(t, "the spans", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		for _, name := range []string{"submit k", "wait k", "run k", "service.name"} {

@@ -19,7 +19,7 @@ func TestWatchURLs(t *testing.T) {
 		t.Helper()
 		c := sqlDoor(t, url)
 		c.env = append(c.env, append(env, "SCHEDULER_TOKEN="+token)...)
-		return "http://" + c.start(append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...).says(`msg=serve address=(\S+) watch_keys=`+says)
+		return "http://" + c.start(append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)...).Says(`msg=serve address=(\S+) watch_keys=`+says)
 	}
 	derived := serve(`"derived from the token"`, nil, nil)
 	given := serve(`given`, []string{"SCHEDULER_WATCH_KEYS=k1:" + key}, nil)

@@ -5,14 +5,15 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/pgscheduler/scheduler/internal/example"
 	"github.com/pgscheduler/scheduler/internal/pgtest"
+	"github.com/pgscheduler/scheduler/internal/proc"
 )
 
 // script writes an executable for --exec and returns its path.
@@ -119,7 +120,7 @@ func TestBadWorkerSettings(t *testing.T) {
 // pidOf waits for a file that a script writes its process id into.
 func pidOf(t *testing.T, path string) (pid int) {
 	t.Helper()
-	eventually(t, path+" is written", func() bool {
+	proc.Await(t, path+" is written", func() bool {
 		text, err := os.ReadFile(path)
 		if err != nil || !strings.HasSuffix(string(text), "\n") {
 			return false
@@ -149,12 +150,12 @@ func TestFirstSignalDrains(t *testing.T) {
 		id := c.ok("submit", "k")
 		pidOf(t, filepath.Join(dir, "pid"))
 		later := c.ok("submit", "k")
-		w.signal(signal)
-		w.says("msg=\"drain: a second signal")
+		w.Signal(signal)
+		w.Says("msg=\"drain: a second signal")
 		if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if code := w.exit(); code != exitOK {
+		if code := w.Exit(); code != exitOK {
 			t.Errorf("%v: exit %d", signal, code)
 		}
 		if one, two := stateOf(t, c, id), stateOf(t, c, later); one != "completed" || two != "ready" {
@@ -163,14 +164,12 @@ func TestFirstSignalDrains(t *testing.T) {
 	}
 }
 
-// again sends a signal until the process has taken note of it as another one than the first.
-func (p *process) again(s os.Signal, note string) {
-	p.t.Helper()
-	eventually(p.t, note, func() bool {
-		if !p.over() {
-			_ = p.cmd.Process.Signal(s) // it may end at this moment
-		}
-		return strings.Contains(p.stderr.String(), note)
+// again sends a process a signal until it has taken note of it as another one than the first.
+func again(t *testing.T, p *proc.Process, s os.Signal, note string) {
+	t.Helper()
+	proc.Await(t, note, func() bool {
+		p.Signal(s)
+		return strings.Contains(p.Stderr.String(), note)
 	})
 }
 
@@ -183,13 +182,13 @@ func TestSecondSignalHandsBack(t *testing.T) {
 	w := startWorker(t, url, "--drain-timeout", "10m", "--exec", "k="+script(t, fmt.Sprintf("trap '' TERM; echo $$ > %s/pid; sleep 1000", dir)))
 	id := c.ok("submit", "k")
 	pid := pidOf(t, filepath.Join(dir, "pid"))
-	w.signal(syscall.SIGTERM)
-	w.says("msg=\"drain: a second signal")
-	w.again(syscall.SIGTERM, "abort: second signal")
-	if code := w.exit(); code != exitFailure || !threeLines.MatchString(w.stderr.String()) {
-		t.Errorf("exit %d\n%s", code, w.stderr)
+	w.Signal(syscall.SIGTERM)
+	w.Says("msg=\"drain: a second signal")
+	again(t, w, syscall.SIGTERM, "abort: second signal")
+	if code := w.Exit(); code != exitFailure || !threeLines.MatchString(w.Stderr.String()) {
+		t.Errorf("exit %d\n%s", code, w.Stderr)
 	}
-	eventually(t, "the child is gone", func() bool { return gone(pid) })
+	proc.Await(t, "the child is gone", func() bool { return gone(pid) })
 	conn := connect(t, url)
 	if state, failures := stateOf(t, c, id), value[int](t, conn, "select failures from scheduler.tasks"); state != "ready" || failures != 0 {
 		t.Errorf("%s with %d failures", state, failures)
@@ -209,11 +208,11 @@ func TestDrainTimeout(t *testing.T) {
 		w := startWorker(t, url, "--drain-timeout", timeout, "--exec", "k="+script(t, fmt.Sprintf("echo $$ > %s/pid; exec sleep 1000", dir)))
 		id := c.ok("submit", "k")
 		pid := pidOf(t, filepath.Join(dir, "pid"))
-		w.signal(syscall.SIGTERM)
-		if code := w.exit(); code != exitOK {
+		w.Signal(syscall.SIGTERM)
+		if code := w.Exit(); code != exitOK {
 			t.Errorf("%s: exit %d", timeout, code)
 		}
-		eventually(t, "the child is gone", func() bool { return gone(pid) })
+		proc.Await(t, "the child is gone", func() bool { return gone(pid) })
 		if state := stateOf(t, c, id); state != "ready" {
 			t.Errorf("%s: the task is %s", timeout, state)
 		}
@@ -228,7 +227,7 @@ func postmaster(t *testing.T, backend int) int {
 	if err != nil {
 		t.Skip("no /proc to look for processes in")
 	}
-	pid, err := strconv.Atoi(string(parentPattern.FindSubmatch(status)[1]))
+	pid, err := strconv.Atoi(string(regexp.MustCompile(`(?m)^PPid:\s+(\d+)$`).FindSubmatch(status)[1]))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,17 +260,17 @@ func TestThirdSignalEndsAtOnce(t *testing.T) {
 	if len(backends) == 0 {
 		t.Fatal("the worker has no connection")
 	}
-	w.signal(syscall.SIGTERM)
-	w.says("msg=\"drain: a second signal")
-	w.again(syscall.SIGTERM, "abort: second signal")
-	eventually(t, "it ends by the third signal", func() bool {
-		_ = w.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
-		return w.over()
+	w.Signal(syscall.SIGTERM)
+	w.Says("msg=\"drain: a second signal")
+	again(t, w, syscall.SIGTERM, "abort: second signal")
+	proc.Await(t, "it ends by the third signal", func() bool {
+		_ = w.Cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+		return w.Ended()
 	})
-	if code := w.exit(); code != exitTerminated {
+	if code := w.Exit(); code != exitTerminated {
 		t.Errorf("exit %d, want %d", code, exitTerminated)
 	}
-	eventually(t, "the child is gone", func() bool { return gone(pid) })
+	proc.Await(t, "the child is gone", func() bool { return gone(pid) })
 }
 
 // A worker that is killed takes the commands that it runs with it: another one may start them again.
@@ -284,10 +283,10 @@ func TestKilledWorkerLeavesNoChild(t *testing.T) {
 	w := startWorker(t, url, "--exec", exec)
 	id := c.ok("submit", "k")
 	pid := pidOf(t, filepath.Join(dir, "pid.1"))
-	w.signal(syscall.SIGKILL)
-	w.exit()
+	w.Signal(syscall.SIGKILL)
+	w.Exit()
 	execute(t, connect(t, url), "update scheduler.workers set seen_at = seen_at - interval '1 hour'") // as if it had been silent for so long
-	eventually(t, "the child is gone", func() bool { return gone(pid) })
+	proc.Await(t, "the child is gone", func() bool { return gone(pid) })
 	startWorker(t, url, "--drain-timeout", "0", "--exec", exec)
 	pidOf(t, filepath.Join(dir, "pid.2"))
 	task := unmarshal[taskOf](t, c.ok("tasks", "get", id, "-o", "json"))
@@ -303,7 +302,7 @@ func TestCancelReachesTheChild(t *testing.T) {
 		startWorker(t, url, "--demo", "--exec", "k="+script(t, fmt.Sprintf("echo $$ > %s/pid; exec sleep 1000", dir)))
 		for kind, payload := range map[string]string{"k": "{}", "demo.sleep": `{"seconds": 1000}`} {
 			id := c.ok("submit", kind, payload)
-			eventually(t, kind+" runs", func() bool { return stateOf(t, c, id) == "running" })
+			proc.Await(t, kind+" runs", func() bool { return stateOf(t, c, id) == "running" })
 			if kind == "k" {
 				pidOf(t, filepath.Join(dir, "pid"))
 			}
@@ -315,7 +314,7 @@ func TestCancelReachesTheChild(t *testing.T) {
 				t.Errorf("%s: %s", kind, state)
 			}
 		}
-		eventually(t, "the child is gone", func() bool { return gone(pidOf(t, filepath.Join(dir, "pid"))) })
+		proc.Await(t, "the child is gone", func() bool { return gone(pidOf(t, filepath.Join(dir, "pid"))) })
 	})
 }
 
@@ -324,10 +323,10 @@ func TestWorkersStop(t *testing.T) {
 	t.Parallel()
 	bothDoors(t, func(t *testing.T, url string, c cli) {
 		w := startWorker(t, url, "--demo")
-		id := w.says(`worker_id=(\S+)`)
+		id := w.Says(`worker_id=(\S+)`)
 		c.ok("workers", "stop", id)
-		if code := w.exit(); code != exitOK {
-			t.Errorf("exit %d\n%s", code, w.stderr)
+		if code := w.Exit(); code != exitOK {
+			t.Errorf("exit %d\n%s", code, w.Stderr)
 		}
 		if got := c.ok("workers", "list", "-o", "json"); got != `{"items":[]}` {
 			t.Errorf("it is still listed: %s", got)
@@ -339,20 +338,20 @@ func TestLogFormatAndLevel(t *testing.T) {
 	t.Parallel()
 	url := pgtest.DB(t)
 	w := sqlDoor(t, url).start("worker", "--demo", "--log-format", "json", "--log-level", "debug")
-	w.says(`"msg":"register"`)
-	w.signal(syscall.SIGTERM)
-	w.exit()
-	for line := range strings.Lines(w.stderr.String()) {
+	w.Says(`"msg":"register"`)
+	w.Signal(syscall.SIGTERM)
+	w.Exit()
+	for line := range strings.Lines(w.Stderr.String()) {
 		if !json.Valid([]byte(line)) {
 			t.Errorf("not JSON: %s", line)
 		}
 	}
 	quiet := sqlDoor(t, url).start("worker", "--demo", "--log-level", "error", "--name", "quiet")
 	conn := connect(t, url)
-	eventually(t, "it is registered", func() bool { return value[int](t, conn, "select count(*) from scheduler.workers") == 1 })
-	quiet.signal(syscall.SIGTERM)
-	if code := quiet.exit(); code != exitOK || quiet.stderr.String() != "" || w.stdout.String() != "" {
-		t.Errorf("exit %d, said %q; the other said %q on stdout", code, quiet.stderr, w.stdout)
+	proc.Await(t, "it is registered", func() bool { return value[int](t, conn, "select count(*) from scheduler.workers") == 1 })
+	quiet.Signal(syscall.SIGTERM)
+	if code := quiet.Exit(); code != exitOK || quiet.Stderr.String() != "" || w.Stdout.String() != "" {
+		t.Errorf("exit %d, said %q; the other said %q on stdout", code, quiet.Stderr, w.Stdout)
 	}
 }
 
@@ -363,15 +362,15 @@ func TestServeDrains(t *testing.T) {
 	c := sqlDoor(t, url)
 	id := c.ok("submit", "nobody.runs.this")
 	s := c.start("serve", "--listen", "127.0.0.1:0")
-	server := "http://" + s.says(`msg=serve address=(\S+)`)
+	server := "http://" + s.Says(`msg=serve address=(\S+)`)
 	waiting := httpDoor(t, server, "").start("tasks", "watch", id)
-	waiting.says("ready")
-	s.signal(syscall.SIGTERM)
-	if code := s.exit(); code != exitOK {
-		t.Errorf("exit %d\n%s", code, s.stderr)
+	waiting.Says("ready")
+	s.Signal(syscall.SIGTERM)
+	if code := s.Exit(); code != exitOK {
+		t.Errorf("exit %d\n%s", code, s.Stderr)
 	}
-	waiting.signal(os.Interrupt)
-	waiting.exit()
+	waiting.Signal(os.Interrupt)
+	waiting.Exit()
 }
 
 // Who waits sits out a restart of the server.
@@ -379,18 +378,18 @@ func TestWaitingSurvivesTheServer(t *testing.T) {
 	t.Parallel()
 	url := pgtest.DB(t)
 	c := sqlDoor(t, url)
-	address := "127.0.0.1:" + example.FreePort(t)
+	address := "127.0.0.1:" + proc.FreePort(t)
 	first := c.start("serve", "--listen", address)
-	first.says("msg=serve")
+	first.Says("msg=serve")
 	id := c.ok("submit", "demo.echo", "5")
 	waiting := httpDoor(t, "http://"+address, "").start("tasks", "watch", id)
-	waiting.says("ready")
-	first.signal(syscall.SIGTERM)
-	first.exit()
-	c.start("serve", "--listen", address).says("msg=serve")
+	waiting.Says("ready")
+	first.Signal(syscall.SIGTERM)
+	first.Exit()
+	c.start("serve", "--listen", address).Says("msg=serve")
 	startWorker(t, url, "--demo")
-	if code := waiting.exit(); code != exitOK || !strings.Contains(waiting.stdout.String(), "completed") {
-		t.Errorf("exit %d\n%s%s", code, waiting.stdout, waiting.stderr)
+	if code := waiting.Exit(); code != exitOK || !strings.Contains(waiting.Stdout.String(), "completed") {
+		t.Errorf("exit %d\n%s%s", code, waiting.Stdout, waiting.Stderr)
 	}
 }
 
@@ -411,7 +410,7 @@ func TestServeDoesWhatIsDue(t *testing.T) {
 	c := sqlDoor(t, url)
 	began := time.Now()
 	id := c.ok("submit", "a", "--in", "300ms")
-	eventually(t, "the task is ready", func() bool { return stateOf(t, c, id) == "ready" })
+	proc.Await(t, "the task is ready", func() bool { return stateOf(t, c, id) == "ready" })
 	if time.Since(began) < 300*time.Millisecond {
 		t.Error("it was ready before its time")
 	}

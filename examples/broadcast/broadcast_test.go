@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -21,33 +20,28 @@ import (
 	"github.com/pgscheduler/scheduler/internal/browser"
 	"github.com/pgscheduler/scheduler/internal/example"
 	"github.com/pgscheduler/scheduler/internal/pgtest"
+	"github.com/pgscheduler/scheduler/internal/proc"
 )
 
-func TestMain(m *testing.M) {
-	code := pgtest.Run(m)
-	browser.Stop()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { pgtest.Main(m, browser.Stop) }
 
 // rig is the example: two web servers, each with an API process of its own.
 type rig struct {
 	*example.Example
 	t     *testing.T
-	db    *pgx.Conn
 	pages [2]string
 	apis  [2]string
 }
 
 func open(t *testing.T) *rig {
 	t.Helper()
-	page, api := example.FreePort(t), example.FreePort(t)
+	page, api := proc.FreePort(t), proc.FreePort(t)
 	e := example.Run(t, []string{"node"}, "PORT2="+page, "API_PORT2="+api, "MAIL_SECONDS=0.08")
 	r := &rig{Example: e, t: t, pages: [2]string{e.Page, "http://127.0.0.1:" + page}, apis: [2]string{e.API, "http://127.0.0.1:" + api}}
 	for _, url := range []string{r.pages[0] + "/", r.pages[1] + "/", r.apis[1] + "/readyz"} {
 		r.Await(url+" answers", func() bool { return answers(t, url) })
 	}
-	r.db = e.Connect()
-	r.Await("the subscriptions are there", func() bool { return r.number(`select count(*) from scheduler.subscriptions`) == 2 })
+	r.Await("the subscriptions are there", func() bool { return r.Number(`select count(*) from scheduler.subscriptions`) == 2 })
 	return r
 }
 
@@ -69,15 +63,6 @@ func get(ctx context.Context, url string, headers ...string) (*http.Response, er
 		request.Header.Set(headers[i], headers[i+1])
 	}
 	return http.DefaultClient.Do(request)
-}
-
-// number is what a query of one number finds.
-func (r *rig) number(query string, args ...any) (n int) {
-	r.t.Helper()
-	if err := r.db.QueryRow(r.t.Context(), query, args...).Scan(&n); err != nil {
-		r.t.Fatal(err)
-	}
-	return n
 }
 
 // kill ends all processes whose command line holds the word, but not those that keep them alive, once there are so many: those of
@@ -194,7 +179,7 @@ func TestBroadcast(t *testing.T) {
 			t.Errorf("tab %d shows other than the follower heard\n%v\n%v", i, ids, heard)
 		}
 	}
-	rows, err := r.db.Query(t.Context(), `select id::text from scheduler.messages where topic like 'order.%'`)
+	rows, err := r.DB.Query(t.Context(), `select id::text from scheduler.messages where topic like 'order.%'`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,24 +279,24 @@ func (r *rig) tasks(undone []int64) {
 		return len(sending)
 	}
 	r.Await("a mail is being sent", func() bool { // however long the rest took
-		r.number(`select scheduler.publish('order.created', '{}')`)
+		r.Number(`select scheduler.publish('order.created', '{}')`)
 		return mailing() > 0
 	})
 	r.Await("the queues are empty", func() bool {
 		mailing()
-		return r.number(`select count(*) from scheduler.tasks where state <> 'completed'`) == 0
+		return r.Number(`select count(*) from scheduler.tasks where state <> 'completed'`) == 0
 	})
 	for queue, pattern := range map[string]string{"mail": `order\.[a-z]+`, "ledger": `order\..*`} {
-		wrong := r.number(`select count(*) from scheduler.messages m where (m.topic ~ ('^' || $2 || '$'))::integer <>
+		wrong := r.Number(`select count(*) from scheduler.messages m where (m.topic ~ ('^' || $2 || '$'))::integer <>
 			(select count(*) from scheduler.tasks t where t.message_id = m.id and t.queue = $1 and t.topic = m.topic)`, queue, pattern)
 		if wrong != 0 {
 			r.t.Errorf("%d messages have other than one task in queue %s", wrong, queue)
 		}
 	}
-	if n := r.number(`select count(*) from scheduler.tasks where message_id = any ($1)`, undone); n != 0 || len(undone) != 24 {
+	if n := r.Number(`select count(*) from scheduler.tasks where message_id = any ($1)`, undone); n != 0 || len(undone) != 24 {
 		r.t.Errorf("%d transactions that were rolled back left %d tasks", len(undone), n)
 	}
-	if n := r.number(`select count(*) from scheduler.messages m where m.id = any ($1)`, undone); n != 0 {
+	if n := r.Number(`select count(*) from scheduler.messages m where m.id = any ($1)`, undone); n != 0 {
 		r.t.Errorf("and %d messages", n)
 	}
 }
@@ -351,7 +336,7 @@ func TestDoors(t *testing.T) {
 			t.Errorf("%s %s %.60s: %d %s, want %d", c.method, c.path, c.body, status, answer, c.status)
 		}
 	}
-	if n := r.number(`select count(*) from scheduler.messages`); n != 1 {
+	if n := r.Number(`select count(*) from scheduler.messages`); n != 1 {
 		t.Errorf("%d messages were published", n)
 	}
 }

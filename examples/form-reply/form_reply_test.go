@@ -14,42 +14,27 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/pgscheduler/scheduler/internal/browser"
 	"github.com/pgscheduler/scheduler/internal/example"
 	"github.com/pgscheduler/scheduler/internal/pgtest"
+	"github.com/pgscheduler/scheduler/internal/proc"
 )
 
-func TestMain(m *testing.M) {
-	code := pgtest.Run(m)
-	browser.Stop()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { pgtest.Main(m, browser.Stop) }
 
 var programs = []string{"php", "php pdo_pgsql"}
 
-// shop is the example, and its database.
+// shop is the example.
 type shop struct {
 	*example.Example
-	t  *testing.T
-	db *pgx.Conn
+	t *testing.T
 }
 
 func open(t *testing.T, env ...string) *shop {
 	t.Helper()
 	e := example.Run(t, programs, env...)
 	e.AwaitPage()
-	return &shop{e, t, e.Connect()}
-}
-
-// number is what a query of one number finds.
-func (s *shop) number(query string, args ...any) (n int) {
-	s.t.Helper()
-	if err := s.db.QueryRow(s.t.Context(), query, args...).Scan(&n); err != nil {
-		s.t.Fatal(err)
-	}
-	return n
+	return &shop{e, t}
 }
 
 // answer is what the front controller says.
@@ -108,7 +93,7 @@ func TestForm(t *testing.T) {
 	tab.Click(`button`)
 	const status = `document.querySelector('[role=status]').textContent`
 	tab.Await(`/^Parcel [0-9A-F]{8} is on its way/.test(` + status + `)`)
-	if n, m := s.number(orders), s.number(shipments); n != 1 || m != 1 {
+	if n, m := s.Number(orders), s.Number(shipments); n != 1 || m != 1 {
 		t.Errorf("%d orders and %d shipments, want one", n, m)
 	}
 
@@ -137,13 +122,13 @@ func TestOrders(t *testing.T) {
 			t.Errorf("%s: %d %s, want 422 with messages", name, status, body)
 		}
 	}
-	if n := s.number(tasks); n != 0 {
+	if n := s.Number(tasks); n != 0 {
 		t.Errorf("forms that are refused made %d tasks", n)
 	}
 
 	// Sent ten times at once it is one order, one task, one effect.
 	const twice = "0123456789abcdef0123456789abcdef"
-	before := s.number(pieces, "clock")
+	before := s.Number(pieces, "clock")
 	var wg sync.WaitGroup
 	statuses := make([]int, 10)
 	for i := range statuses {
@@ -171,7 +156,7 @@ func TestOrders(t *testing.T) {
 	if other := s.order(twice, "žofie@example.org", "clock", "3"); other.status != http.StatusConflict || other.Errors["id"] == "" {
 		t.Errorf("the same id with another order: %+v, want 409", other)
 	}
-	if got := []int{s.number(orders), s.number(tasks), s.number(shipments), before - s.number(pieces, "clock"), s.number(shipped, "clock")}; !slices.Equal(got, []int{1, 1, 1, 2, 2}) {
+	if got := []int{s.Number(orders), s.Number(tasks), s.Number(shipments), before - s.Number(pieces, "clock"), s.Number(shipped, "clock")}; !slices.Equal(got, []int{1, 1, 1, 2, 2}) {
 		t.Errorf("orders, tasks, shipments, pieces ordered and shipped: %v", got)
 	}
 
@@ -179,7 +164,7 @@ func TestOrders(t *testing.T) {
 	if a := s.order("", "ann@example.org", "horse", "4"); a.status != http.StatusConflict || a.Errors["quantity"] == "" {
 		t.Errorf("more than there are: %+v, want 409", a)
 	}
-	if n, m := s.number(orders), s.number(tasks); n != 1 || m != 1 || s.number(pieces, "horse") != 3 {
+	if n, m := s.Number(orders), s.Number(tasks); n != 1 || m != 1 || s.Number(pieces, "horse") != 3 {
 		t.Errorf("a transaction that was rolled back left %d orders and %d tasks", n-1, m-1)
 	}
 
@@ -200,7 +185,7 @@ func TestOrders(t *testing.T) {
 
 // Without its database the front controller says so, and nothing about it.
 func TestNoDatabase(t *testing.T) {
-	example.Need(t, programs...)
+	proc.Need(t, programs...)
 	cmd := exec.CommandContext(t.Context(), "php", "-d", "log_errors=0", "index.php")
 	cmd.Env = append(os.Environ(), "DATABASE_URL=postgres://ann:secret@127.0.0.1:1/none?connect_timeout=5", "REQUEST_METHOD=GET", "REQUEST_URI=/orders/"+strings.Repeat("0", 32))
 	out, err := cmd.Output()
@@ -227,23 +212,23 @@ func TestKilledConsumers(t *testing.T) {
 				return seen.Message == kill.step || seen.Done
 			})
 			killed := s.killConsumers()
-			done := s.number(`select count(*) from app.shipments where order_id = $1`, a.ID)
+			done := s.Number(`select count(*) from app.shipments where order_id = $1`, a.ID)
 			reply := s.reply(a.ID)
 			if reply.State != "completed" || reply.Reply == nil {
 				t.Fatalf("the reply is %+v", reply)
 			}
-			if n := s.number(`select count(*) from app.shipments where order_id = $1 and parcel = $2`, a.ID, reply.Reply.Parcel); n != 1 {
+			if n := s.Number(`select count(*) from app.shipments where order_id = $1 and parcel = $2`, a.ID, reply.Reply.Parcel); n != 1 {
 				t.Errorf("%d shipments are what the reply says", n)
 			}
 			s.Await("two others", func() bool {
 				now := s.consumers()
 				return len(now) == 2 && !slices.ContainsFunc(now, func(pid int) bool { return slices.Contains(killed, pid) })
 			})
-			attempts := s.number(`select attempt from scheduler.tasks t join app.orders o on o.task = t.id where o.id = $1`, a.ID)
+			attempts := s.Number(`select attempt from scheduler.tasks t join app.orders o on o.task = t.id where o.id = $1`, a.ID)
 			return attempts == 2 && done == kill.done
 		})
 	}
-	if n, m := s.number(shipments), s.number(shipped, "clock"); n != ordered || m != pieces {
+	if n, m := s.Number(shipments), s.Number(shipped, "clock"); n != ordered || m != pieces {
 		t.Errorf("%d shipments of %d pieces, want %d of %d", n, m, ordered, pieces)
 	}
 }

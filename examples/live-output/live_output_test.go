@@ -5,23 +5,16 @@ package main
 import (
 	"fmt"
 	"net/url"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/pgscheduler/scheduler/internal/browser"
 	"github.com/pgscheduler/scheduler/internal/example"
 	"github.com/pgscheduler/scheduler/internal/pgtest"
 )
 
-func TestMain(m *testing.M) {
-	code := pgtest.Run(m)
-	browser.Stop()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { pgtest.Main(m, browser.Stop) }
 
 const (
 	status = `document.querySelector('[role=status]').textContent`
@@ -33,15 +26,14 @@ const (
 // rig is the example, with one export that the test holds up: what a page shows midway stays until the page was looked at.
 type rig struct {
 	*example.Example
-	t  *testing.T
-	db *pgx.Conn
+	t *testing.T
 }
 
 func open(t *testing.T) *rig {
 	t.Helper()
 	e := example.Run(t, []string{"php"})
 	e.AwaitPage()
-	return &rig{e, t, e.Connect()}
+	return &rig{e, t}
 }
 
 // tell sends the worker a signal, once it and its child are there.
@@ -59,12 +51,7 @@ func (r *rig) tell(s syscall.Signal) {
 // advance lets the worker go on for a while, until there are more lines, and stops it again.
 func (r *rig) advance(least int) (rows int) {
 	r.t.Helper()
-	count := func() (n int) {
-		if err := r.db.QueryRow(r.t.Context(), `select count(*) from scheduler.task_logs`).Scan(&n); err != nil {
-			r.t.Fatal(err)
-		}
-		return n
-	}
+	count := func() int { return r.Number(`select count(*) from scheduler.task_logs`) }
 	r.tell(syscall.SIGCONT)
 	r.Await("more lines", func() bool { return count() >= least })
 	r.tell(syscall.SIGSTOP)

@@ -19,8 +19,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/pgscheduler/scheduler/internal/example"
 	"github.com/pgscheduler/scheduler/internal/pgtest"
 )
@@ -29,27 +27,17 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 var programs = []string{"node", "php", "php pdo_pgsql", "php pcntl"}
 
-// shop is the example, and its database.
+// shop is the example.
 type shop struct {
 	*example.Example
-	t  *testing.T
-	db *pgx.Conn
+	t *testing.T
 }
 
 func open(t *testing.T, env ...string) *shop {
 	t.Helper()
 	e := example.Run(t, programs, env...)
 	e.AwaitPage()
-	return &shop{e, t, e.Connect()}
-}
-
-// number is what a query of one number finds.
-func (s *shop) number(query string, args ...any) (n int) {
-	s.t.Helper()
-	if err := s.db.QueryRow(s.t.Context(), query, args...).Scan(&n); err != nil {
-		s.t.Fatal(err)
-	}
-	return n
+	return &shop{e, t}
 }
 
 // order is sent under a request id and becomes a task.
@@ -113,7 +101,7 @@ func TestKilledConsumers(t *testing.T) {
 	more(1500)
 
 	done := func() int {
-		return s.number(`select count(*) from scheduler.tasks where state in ('completed', 'failed', 'cancelled')`)
+		return s.Number(`select count(*) from scheduler.tasks where state in ('completed', 'failed', 'cancelled')`)
 	}
 	for killed := range kills {
 		s.Await(fmt.Sprintf("%d consumers are killed", killed+1), func() bool {
@@ -126,7 +114,7 @@ func TestKilledConsumers(t *testing.T) {
 	}
 	orders := len(ids)
 	s.Await("all tasks are done", func() bool { return done() == orders })
-	crashes := s.number(`select count(*) from scheduler.attempts where outcome = 'crashed' or error_code = 'worker_crashed'`)
+	crashes := s.Number(`select count(*) from scheduler.attempts where outcome = 'crashed' or error_code = 'worker_crashed'`)
 	t.Logf("%d orders, %d consumers killed, %d attempts with them", orders, kills, crashes)
 	if crashes == 0 {
 		t.Error("no task was running on any of them")
@@ -140,7 +128,7 @@ func TestKilledConsumers(t *testing.T) {
 		"orders with an invoice":     `select count(distinct cents) from app.invoices where cents between 1 and (select count(*) from scheduler.tasks)`,
 		"tasks that know its number": `select count(*) from app.invoices i join scheduler.tasks t on t.id = i.task and (t.result->>'invoice')::integer = i.number`,
 	} {
-		if n := s.number(query); n != orders {
+		if n := s.Number(query); n != orders {
 			t.Errorf("%s: %d, want %d", what, n, orders)
 		}
 	}
@@ -215,7 +203,7 @@ func TestWhereIsItStuck(t *testing.T) {
 	}
 
 	// While another transaction holds the last number, all four processes wait for it; then what comes waits for them.
-	tx, err := s.db.Begin(t.Context())
+	tx, err := s.DB.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +238,7 @@ func TestWhereIsItStuck(t *testing.T) {
 	why(stale, "cancelled", "not started by")
 	s.scheduler("queues", "resume", "invoices")
 	s.Await("the other goes on", over(paused))
-	if n := s.number(`select count(*) from app.invoices where task = $1`, stale); n != 0 {
+	if n := s.Number(`select count(*) from app.invoices where task = $1`, stale); n != 0 {
 		t.Error("a stale order got an invoice")
 	}
 

@@ -18,7 +18,7 @@ import (
 	"github.com/pgscheduler/scheduler/internal/pgtest"
 )
 
-func TestMain(m *testing.M) { os.Exit(pgtest.Run(m)) }
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // farm is the example.
 type farm struct {

@@ -9,7 +9,6 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -24,11 +23,7 @@ import (
 	"github.com/pgscheduler/scheduler/worker"
 )
 
-func TestMain(m *testing.M) {
-	code := pgtest.Run(m)
-	browser.Stop()
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { pgtest.Main(m, browser.Stop) }
 
 // rig is a database with two servers in front, as behind a balancer.
 type rig struct {
@@ -197,7 +192,7 @@ func (r *rig) work() gates {
 		}
 		return task.Args.Lines, nil
 	})
-	w, err := worker.New(r.client, registry, worker.Config{Name: "web-7", Concurrency: 4, Logger: slog.New(slog.DiscardHandler)})
+	w, err := worker.New(r.client, registry, worker.Config{Name: "web-7", Concurrency: 4, DrainTimeout: -1, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		r.t.Fatal(err)
 	}

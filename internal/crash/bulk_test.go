@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/pgscheduler/scheduler/internal/pgtest"
+	"github.com/pgscheduler/scheduler/internal/proc"
 	"github.com/pgscheduler/scheduler/scheduler"
 )
 
@@ -39,18 +40,18 @@ func TestBulkOfKilledProcess(t *testing.T) {
 			}
 		}
 		p := start(t, orders{URL: l.url, Name: "victim"})
-		await(t, "a chunk is under way", held)
-		p.kill()
+		proc.Await(t, "a chunk is under way", held)
+		p.Kill()
 		if _, err := lock.Exec(t.Context(), `select pg_advisory_unlock(42)`); err != nil {
 			t.Fatal(err)
 		}
-		await(t, "its connection ends", func() bool { return !held() })
+		proc.Await(t, "its connection ends", func() bool { return !held() })
 		if done := read[int](l, `select done::integer from scheduler.bulk where state = 'running'`); done < at || done == total {
 			t.Fatalf("%d done when it was killed", done)
 		}
 	}
 	start(t, orders{URL: l.url, Name: "heir"})
-	await(t, "the bulk ends", func() bool { return read[string](l, `select state from scheduler.bulk`) != "running" })
+	proc.Await(t, "the bulk ends", func() bool { return read[string](l, `select state from scheduler.bulk`) != "running" })
 	if b, err = l.client.Bulk(t.Context(), b.ID); err != nil || b.State != "done" || b.Done != total || b.Skipped != 0 {
 		t.Errorf("%+v, %v", b, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/pgscheduler/scheduler/internal/pgtest"
+	"github.com/pgscheduler/scheduler/internal/proc"
 	"github.com/pgscheduler/scheduler/scheduler"
 )
 
@@ -39,14 +40,14 @@ func TestWorkersKilledUnderLoad(t *testing.T) {
 	began := time.Now()
 	for kills := range most {
 		victim := kills % crew
-		await(t, fmt.Sprintf("%d twelfths are done, and %s is at work", kills+1, workers[victim].orders.Name), func() bool {
+		proc.Await(t, fmt.Sprintf("%d twelfths are done, and %s is at work", kills+1, workers[victim].orders.Name), func() bool {
 			return l.effects() >= (kills+1)*total/(most+1) && read[int](l, `select count(*) from scheduler.tasks t
 				join scheduler.workers w on w.id = t.worker_id where w.name = $1 and t.state = 'running'`, workers[victim].orders.Name) > 0
 		})
-		workers[victim].kill()
+		workers[victim].Kill()
 		workers[victim] = workers[victim].again()
 	}
-	await(t, "the last completion", func() bool {
+	proc.Await(t, "the last completion", func() bool {
 		return read[int](l, `select count(*) from scheduler.tasks where state <> 'completed'`) == 0
 	})
 	t.Logf("%d tasks in %s; %d workers killed; attempts besides the completing ones: %s; most crashes of a task: %d", total,
@@ -60,14 +61,14 @@ func TestKilledWorkersTaskStartsAgainByDefault(t *testing.T) {
 	l := openLedger(t, pgtest.DB(t))
 	victim := start(t, orders{URL: l.url, Name: "victim"})
 	id := l.submit(scheduler.NewTask{Kind: "wait"})[0]
-	await(t, "the first attempt", func() bool {
+	proc.Await(t, "the first attempt", func() bool {
 		return read[string](l, `select state::text from scheduler.tasks where id = $1`, id) == "running"
 	})
 	start(t, orders{URL: l.url, Name: "heir"})
-	await(t, "two workers", func() bool { return read[int](l, `select count(*) from scheduler.workers`) == 2 })
-	victim.kill()
+	proc.Await(t, "two workers", func() bool { return read[int](l, `select count(*) from scheduler.workers`) == 2 })
+	victim.Kill()
 	killed := time.Now()
-	await(t, "the second attempt", func() bool { return read[int](l, `select attempt from scheduler.tasks where id = $1`, id) == 2 })
+	proc.Await(t, "the second attempt", func() bool { return read[int](l, `select attempt from scheduler.tasks where id = $1`, id) == 2 })
 	took := time.Since(killed) // 15 s of silence, and a look at it
 	t.Logf("the task started again %s after its worker was killed", took.Round(time.Millisecond))
 }
@@ -88,8 +89,8 @@ func TestPoisonTask(t *testing.T) {
 	l.submit(batch...)
 	p := start(t, orders{URL: l.url, Name: "supervised", Concurrency: 4})
 	deaths := 0
-	await(t, "the end of all", func() bool {
-		if p.ended() {
+	proc.Await(t, "the end of all", func() bool {
+		if p.Ended() {
 			deaths++
 			l.exec(`update scheduler.workers set seen_at = seen_at - interval '1 hour'`) // as if it had been silent for so long
 			p = p.again()
@@ -125,12 +126,12 @@ func TestCommandDiesWithItsWorker(t *testing.T) {
 	l := openLedger(t, pgtest.DB(t))
 	p := start(t, orders{URL: l.url, Name: "parent", Exec: []string{"sh", "-c", "echo $$; exec sleep 1000"}})
 	id := l.submit(scheduler.NewTask{Kind: "exec"})[0]
-	await(t, "the command's line", func() bool {
+	proc.Await(t, "the command's line", func() bool {
 		return read[int](l, `select count(*) from scheduler.task_logs where task_id = $1`, id) == 1
 	})
 	pid := read[string](l, `select message from scheduler.task_logs where task_id = $1`, id)
-	p.signal(syscall.SIGKILL)
-	await(t, "the death of "+pid, func() bool {
+	p.Signal(syscall.SIGKILL)
+	proc.Await(t, "the death of "+pid, func() bool {
 		state, err := exec.Command("ps", "-o", "stat=", "-p", pid).Output()
 		return err != nil || strings.HasPrefix(string(state), "Z")
 	})
@@ -154,17 +155,17 @@ func TestChildrenDieWithTheirWorker(t *testing.T) {
 	p := start(t, o)
 	id := l.submit(scheduler.NewTask{Kind: "child", Backoff: []time.Duration{0}})[0]
 	lines := func() int { return read[int](l, `select count(*) from scheduler.task_logs where task_id = $1`, id) }
-	await(t, "the child's line", func() bool { return lines() == 1 })
+	proc.Await(t, "the child's line", func() bool { return lines() == 1 })
 	pid := read[string](l, `select message from scheduler.task_logs where task_id = $1`, id)
-	p.signal(syscall.SIGKILL)
-	await(t, "the death of "+pid, func() bool {
+	p.Signal(syscall.SIGKILL)
+	proc.Await(t, "the death of "+pid, func() bool {
 		state, err := exec.Command("ps", "-o", "stat=", "-p", pid).Output()
 		return err != nil || strings.HasPrefix(string(state), "Z")
 	})
 	l.exec(`update scheduler.workers set seen_at = seen_at - interval '1 hour'`) // as if it had been silent for so long
 	o.Name = "second"
 	start(t, o)
-	await(t, "the result of the second", func() bool {
+	proc.Await(t, "the result of the second", func() bool {
 		return read[string](l, `select coalesce(result #>> '{}', '') from scheduler.tasks where id = $1`, id) == "second"
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/pgscheduler/scheduler/internal/pgtest"
+	"github.com/pgscheduler/scheduler/internal/proc"
 	"github.com/pgscheduler/scheduler/scheduler"
 )
 
@@ -172,9 +174,9 @@ func TestAuditNoticesCorruption(t *testing.T) {
 		l.submit(scheduler.NewTask{Kind: "tx"})
 	}
 	p := start(t, orders{URL: l.url, Name: "honest"})
-	await(t, "ten effects", func() bool { return l.effects() == 10 })
-	p.signal(15)
-	p.wait()
+	proc.Await(t, "ten effects", func() bool { return l.effects() == 10 })
+	p.Signal(syscall.SIGTERM)
+	p.Exit()
 	if findings := l.audit(); findings != nil {
 		t.Fatalf("wrong before anything was corrupted: %q", findings)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/pgscheduler/scheduler/internal/pgtest"
+	"github.com/pgscheduler/scheduler/internal/proc"
 	"github.com/pgscheduler/scheduler/migrations"
 	"github.com/pgscheduler/scheduler/scheduler"
 )
@@ -45,7 +46,7 @@ func TestPostgresRestartedUnderLoad(t *testing.T) {
 	}
 	for round, end := range []func() error{server.Halt, server.Kill, server.Halt, server.Kill, server.Kill} {
 		before := done()
-		await(t, "load", func() bool { return done() >= before+200 })
+		proc.Await(t, "load", func() bool { return done() >= before+200 })
 		if err := end(); err != nil {
 			t.Fatal(err)
 		}
@@ -54,11 +55,11 @@ func TestPostgresRestartedUnderLoad(t *testing.T) {
 			t.Fatal(err)
 		}
 		back := time.Now()
-		await(t, "a submit", func() bool { return acknowledged.Load() > had })
+		proc.Await(t, "a submit", func() bool { return acknowledged.Load() > had })
 		submits := time.Since(back)
 		var effects int64
-		await(t, "the count of effects", func() bool { effects = done(); return effects > 0 })
-		await(t, "an effect", func() bool { return done() > effects })
+		proc.Await(t, "the count of effects", func() bool { effects = done(); return effects > 0 })
+		proc.Await(t, "an effect", func() bool { return done() > effects })
 		works := time.Since(back)
 		t.Logf("round %d: after its return, submits went on in %s, work in %s", round+1, submits.Round(time.Millisecond), works.Round(time.Millisecond))
 		if max(submits, works) > 30*time.Second {
@@ -68,7 +69,7 @@ func TestPostgresRestartedUnderLoad(t *testing.T) {
 	stop()
 	submitters.Wait()
 	l.book()
-	await(t, "the end of all tasks", func() bool {
+	proc.Await(t, "the end of all tasks", func() bool {
 		return read[int](l, `select count(*) from scheduler.tasks where state <> 'completed'`) == 0
 	})
 	t.Logf("%d submits were acknowledged; attempts besides the completing ones: %s", acknowledged.Load(), l.outcomes())
@@ -118,14 +119,14 @@ func TestRollingRestart(t *testing.T) {
 	}
 	for n := range restarts {
 		old := workers[n%crew]
-		await(t, "a worker at work", func() bool { return atWork(old.orders.Name) })
-		old.signal(syscall.SIGTERM)
-		if code := old.wait(); code != 0 {
+		proc.Await(t, "a worker at work", func() bool { return atWork(old.orders.Name) })
+		old.Signal(syscall.SIGTERM)
+		if code := old.Exit(); code != 0 {
 			t.Errorf("a worker ended with code %d on SIGTERM", code)
 		}
 		workers[n%crew] = old.again()
 	}
-	await(t, "the end of all tasks", func() bool {
+	proc.Await(t, "the end of all tasks", func() bool {
 		return read[int](l, `select count(*) from scheduler.tasks where state <> 'completed'`) == 0
 	})
 	t.Logf("%d tasks over %d restarts; attempts besides the completing ones: %s", tasks, restarts, l.outcomes())

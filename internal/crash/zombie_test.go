@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/pgscheduler/scheduler/internal/pgtest"
+	"github.com/pgscheduler/scheduler/internal/proc"
 	"github.com/pgscheduler/scheduler/scheduler"
 )
 
@@ -23,16 +24,16 @@ func TestZombieWritesNothing(t *testing.T) {
 	}
 	ids := l.submit(batch...)
 	// Leased is not enough: a process that wakes up with a dead lease begins nothing.
-	await(t, "all handlers to begin", func() bool { return read[int](l, `select count(*) from ledger.begun`) == len(batch) })
+	proc.Await(t, "all handlers to begin", func() bool { return read[int](l, `select count(*) from ledger.begun`) == len(batch) })
 	first := read[string](l, `select id::text from scheduler.workers`)
-	zombie.signal(syscall.SIGSTOP)
+	zombie.Signal(syscall.SIGSTOP)
 
 	heir := start(t, orders{URL: l.url, Name: "heir", Heartbeat: heartbeat, TTL: ttl})
-	await(t, "all to complete elsewhere", func() bool {
+	proc.Await(t, "all to complete elsewhere", func() bool {
 		return read[int](l, `select count(*) from scheduler.tasks where state = 'completed'`) == len(batch)
 	})
-	heir.signal(syscall.SIGTERM)
-	if code := heir.wait(); code != 0 {
+	heir.Signal(syscall.SIGTERM)
+	if code := heir.Exit(); code != 0 {
 		t.Errorf("the heir ended with code %d", code)
 	}
 	const everything = `select string_agg(t::text, e'\n' order by t.id) || (select count(*) from scheduler.task_logs) || (select count(*) from scheduler.attempts)
@@ -40,17 +41,17 @@ func TestZombieWritesNothing(t *testing.T) {
 	before := read[string](l, everything, ids)
 
 	l.exec(`insert into ledger.gate values (true)`)
-	zombie.signal(syscall.SIGCONT)
-	await(t, "all verdicts", func() bool { return read[int](l, `select count(*) from ledger.verdicts`) == len(batch) })
+	zombie.Signal(syscall.SIGCONT)
+	proc.Await(t, "all verdicts", func() bool { return read[int](l, `select count(*) from ledger.verdicts`) == len(batch) })
 	again := l.submit(scheduler.NewTask{Kind: "tx"})[0]
-	await(t, "a task in its next life", func() bool {
+	proc.Await(t, "a task in its next life", func() bool {
 		return read[string](l, `select state::text from scheduler.tasks where id = $1`, again) == "completed"
 	})
 	if worker := read[string](l, `select worker_id::text from scheduler.tasks where id = $1`, again); worker == first {
 		t.Error("it works under its old id")
 	}
-	zombie.signal(syscall.SIGTERM) // it ends when all outcomes have been written, or refused
-	if code := zombie.wait(); code != 0 {
+	zombie.Signal(syscall.SIGTERM) // it ends when all outcomes have been written, or refused
+	if code := zombie.Exit(); code != 0 {
 		t.Errorf("the zombie ended with code %d", code)
 	}
 	if after := read[string](l, everything, ids); after != before {
@@ -74,21 +75,21 @@ func TestZombieThatHoldsALock(t *testing.T) {
 	l := openLedger(t, pgtest.DB(t))
 	zombie := start(t, orders{URL: l.url, Name: "zombie", Heartbeat: heartbeat, TTL: ttl})
 	held := l.submit(scheduler.NewTask{Kind: "zombie", MaxAttempts: 1, Payload: job{Verb: "hold"}})[0]
-	await(t, "the lock", func() bool { return read[int](l, `select count(*) from ledger.verdicts where verb = 'holds'`) == 1 })
+	proc.Await(t, "the lock", func() bool { return read[int](l, `select count(*) from ledger.verdicts where verb = 'holds'`) == 1 })
 	var batch []scheduler.NewTask
 	for range 5 {
 		batch = append(batch, scheduler.NewTask{Kind: "zombie", MaxAttempts: 1, Payload: job{Verb: "complete"}})
 	}
 	others := l.submit(batch...)
-	await(t, "all to run", func() bool { return read[int](l, `select count(*) from scheduler.tasks where state = 'running'`) == 6 })
-	zombie.signal(syscall.SIGSTOP)
+	proc.Await(t, "all to run", func() bool { return read[int](l, `select count(*) from scheduler.tasks where state = 'running'`) == 6 })
+	zombie.Signal(syscall.SIGSTOP)
 	start(t, orders{URL: l.url, Name: "heir", Heartbeat: heartbeat, TTL: ttl})
-	await(t, "the others to complete elsewhere", func() bool {
+	proc.Await(t, "the others to complete elsewhere", func() bool {
 		return read[int](l, `select count(*) from scheduler.tasks where state = 'completed' and id = any ($1)`, others) == len(others)
 	})
 	l.exec(`insert into ledger.gate values (true)`)
-	zombie.signal(syscall.SIGCONT)
-	await(t, "the locked one to complete", func() bool {
+	zombie.Signal(syscall.SIGCONT)
+	proc.Await(t, "the locked one to complete", func() bool {
 		return read[string](l, `select state::text from scheduler.tasks where id = $1`, held) == "completed"
 	})
 	l.mustBalance()

@@ -2,15 +2,28 @@
 
 package example
 
-import "github.com/jackc/pgx/v5"
+import (
+	"testing"
 
-// Connect opens a connection to the example's database, which ends with the test.
-func (e *Example) Connect() *pgx.Conn {
-	e.t.Helper()
-	db, err := pgx.Connect(e.t.Context(), e.Database)
+	"github.com/jackc/pgx/v5"
+)
+
+// connect opens a connection, which ends with the test.
+func connect(t testing.TB, database string) *pgx.Conn {
+	t.Helper()
+	db, err := pgx.Connect(t.Context(), database)
 	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close(t.Context()) }) // the test is over: nothing hangs on it
+	return db
+}
+
+// Number is what a query of one number finds.
+func (e *Example) Number(query string, args ...any) (n int) {
+	e.t.Helper()
+	if err := e.DB.QueryRow(e.t.Context(), query, args...).Scan(&n); err != nil {
 		e.t.Fatal(err)
 	}
-	e.t.Cleanup(func() { _ = db.Close(e.t.Context()) }) // the test is over: nothing hangs on it
-	return db
+	return n
 }

@@ -1,7 +1,7 @@
 // Package example runs one of the examples as its reader would, by make run in its folder, on free ports and a database of the
 // test's own, so that its test can drive the real thing: its pages, its processes, its rows.
 //
-//	e := example.Run(t, "php", "chromium")
+//	e := example.Run(t, []string{"php"})
 //	tab := browser.Open(t, e.Page+"/")
 //	e.Kill("consumer.php")
 //

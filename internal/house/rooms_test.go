@@ -39,7 +39,8 @@ var rooms = map[string][]string{
 	"internal/load":      {"internal/load", "scheduler", "worker", "migrations", "sql"},
 	"internal/crash":     {"internal/load", "scheduler", "worker", "migrations", "internal/pgtest", "internal/privatepg"},
 	"internal/browser":   {},
-	"internal/example":   {"internal/pgtest"},
+	"internal/proc":      {},
+	"internal/example":   {"internal/pgtest", "internal/proc"},
 	"internal/house":     {},
 	"examples":           {"scheduler", "worker"}, // as a stranger would
 	"clients":            {},
@@ -65,7 +66,7 @@ var owners = map[string][]string{
 	"github.com/sony/gobreaker":   {}, // tests
 	"github.com/chromedp":         {"internal/browser"},
 	"github.com/google/go-cmp":    {}, // tests
-	"go.uber.org/goleak":          {},
+	"go.uber.org/goleak":          {"internal/pgtest"},
 	"pgregory.net/rapid":          {},
 	"github.com/stretchr/testify": {},
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"github.com/pgscheduler/scheduler/internal/privatepg"
 )
 
@@ -30,12 +32,29 @@ var cluster = sync.OnceValues(func() (string, error) {
 	return server.URL("postgres"), nil
 })
 
-// Main runs the tests of a package, stops its private cluster, and exits: func TestMain(m *testing.M) { pgtest.Main(m) }.
-func Main(m *testing.M) { os.Exit(Run(m)) }
+// Main runs the tests of a package, stops its private cluster, does what else is to be done at the end, and exits:
+// func TestMain(m *testing.M) { pgtest.Main(m) }.
+func Main(m *testing.M, after ...func()) {
+	code := run(m)
+	for _, do := range after {
+		do()
+	}
+	os.Exit(code)
+}
 
-// Run is Main for a TestMain with more to do, such as looking for leaked goroutines, before it exits with
-// the code that Run returns. No test may run any more.
-func Run(m *testing.M) int {
+// Tidy is Main for a package of which no goroutine may be left after all tests.
+func Tidy(m *testing.M) {
+	code := run(m)
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, "goroutines are left after all tests:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) int {
 	code := m.Run()
 	if private == nil {
 		return code

@@ -13,7 +13,7 @@
 //     and says how to open it.
 //   - Without PostgreSQL on the machine a test is skipped and says what to install; with CI=true it fails.
 //
-// A package calls Main, or Run, from TestMain, to stop its private cluster. `make test` runs all packages on
+// A package calls Main, or Tidy, from TestMain, to stop its private cluster. `make test` runs all packages on
 // one cluster; so does `go run ./internal/pgtest/withpg -- go test ./...`, and with a shell as the command
 // it gives you a cluster to look into what failed tests left.
 //

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import test from 'node:test';
+import { inspect } from 'node:util';
 import { CircuitOpen, Client, ConnectionError, ProblemError } from '../index.js';
 import { fake } from './fake.js';
 
@@ -78,13 +79,27 @@ test('problems', async (t) => {
 
 test('the token stays out of messages', async (t) => {
   const { url } = await fake(t, () => undefined);
-  await assert.rejects(new Client({ url, token: 'very-secret', retries: 0 }).task(id), (error) => !error.stack.includes('very-secret'));
+  const client = new Client({ url, token: 'very-secret', retries: 0 });
+  await assert.rejects(client.task(id), (error) => !inspect(error, { depth: 9, showHidden: true }).includes('very-secret'));
+  assert.ok(!inspect(client, { depth: 9, showHidden: true }).includes('very-secret'));
 });
 
 test('retries end, and obey Retry-After', async (t) => {
   const { url, requests } = await fake(t, (_, n) => (n === 1 ? { status: 429, body: {}, headers: { 'retry-after': '0' } } : { status: 503, body: {} }));
   await assert.rejects(new Client({ url, retries: 2 }).task(id), { status: 503 });
   assert.equal(requests.length, 3);
+});
+
+test('a wait that is too long for a caller is the caller\'s to decide', async (t) => {
+  const { url, requests } = await fake(t, () => ({ status: 503, body: {}, headers: { 'retry-after': '30' } }));
+  await assert.rejects(new Client({ url }).task(id), { status: 503, retryAfterMs: 30_000 });
+  assert.equal(requests.length, 1);
+});
+
+test('what is no address says so, without its secrets', () => {
+  for (const url of ['localhost:8080', 'ftp://x', 'jobs', 'htp://u:a-secret@x', '']) {
+    assert.throws(() => new Client({ url }), (error) => /^url: /.test(error.message) && !error.message.includes('a-secret'), url);
+  }
 });
 
 test('a signal ends a call, its own reason thrown', async (t) => {

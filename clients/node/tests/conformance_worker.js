@@ -88,6 +88,6 @@ const kinds = {
   },
 };
 
-const worker = new Worker({ queues: process.env.QUEUES?.split(','), ttlMs: process.env.TTL_MS ? Number(process.env.TTL_MS) : undefined });
+const worker = new Worker({ queues: process.env.QUEUES?.split(','), ttlMs: process.env.TTL_MS ? Number(process.env.TTL_MS) : undefined, isolate: process.env.ISOLATE === '1' });
 for (const [name, handler] of Object.entries(kinds)) worker.handle(`conformance.${name}`, handler);
 await worker.run();

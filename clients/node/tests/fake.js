@@ -34,3 +34,9 @@ export function deferred() {
 }
 
 export const quiet = { error() {} };
+
+/** A logger that keeps what is said. */
+export function noting() {
+  const lines = [];
+  return { lines, error: (line) => lines.push(line) };
+}

@@ -1,5 +1,10 @@
 // Compiled, never run: what people write has the types that they expect, and mistakes are found.
-import { CircuitOpen, Client, ConnectionError, PermanentError, ProblemError, RetryAfter, Snooze, Stopped, Worker, publishTx, submitTx } from '../index.js';
+import {
+  CircuitOpen, Client, ConnectionError, PermanentError, ProblemError, RetryAfter, Snooze, Stopped, Worker, publishTx, submitTx,
+  type Attempt, type CallOptions, type Change, type ClientOptions, type Handler, type Json, type LogLine, type NewTask, type ProblemCode,
+  type Progress, type Published, type Queryable, type Reason, type ServerOptions, type State, type Submitted, type SubmitOptions,
+  type SubmitRequest, type Task, type TaskView, type WorkerOptions,
+} from '../index.js';
 
 interface Mail { to: string }
 interface Sent { id: number }
@@ -51,4 +56,34 @@ export function judge(error: unknown): boolean {
   if (error instanceof ProblemError) return error.code === 'lease_lost' || error.status >= 500;
   if (error instanceof CircuitOpen) return error.retryAfterMs > 0;
   return error instanceof ConnectionError && error.sent;
+}
+
+const server: ServerOptions = { url: 'http://localhost:8080', retries: 1 };
+const options: ClientOptions = { ...server, circuit: { failures: 0 } };
+const crew: WorkerOptions = { ...server, queues: ['mail'], drainTimeoutMs: 1, signals: false };
+const send: Handler<Mail, Sent> = (task: Task<Mail>) => ({ id: task.payload.to.length });
+
+export async function all(db: Queryable, call: CallOptions): Promise<Json> {
+  const task: NewTask<Mail> = { kind: 'mail.send', payload: { to: 'a' }, tags: [] };
+  const request: SubmitRequest<Mail> = { ...task, watch: true, watch_ttl_ms: 1000, watch_shows: ['lines'] };
+  const how: SubmitOptions = { ...call, wait: 1, requestId: 'r' };
+  const client = new Client(options);
+  const view: TaskView<Mail, Sent> = await client.submit<Mail, Sent>(request, how);
+  const state: State = view.state;
+  const progress: Progress | null = view.progress;
+  const stored: Submitted[] = await client.submitMany([request], call);
+  const message: Published = await client.publish('a.b');
+  const reasons: Reason[] = await client.why(view.id);
+  const attempts: Attempt[] = await client.attempts(view.id);
+  const lines: LogLine[] = await client.logs(view.id, { after: 3, ...call });
+  const code: ProblemCode = 'lease_lost';
+  for await (const change of client.watch([view.id])) {
+    const known: Change = change;
+    // @ts-expect-error: not every change has a message
+    console.log(known.data.message);
+  }
+  await publishTx(db, message.topic, {}, { idempotency_key: await submitTx(db, task) });
+  const worker = new Worker(crew).handle('mail.send', send);
+  worker.stop();
+  return [state, progress?.percent ?? null, stored.length, reasons.length, attempts[0].outcome, lines[0].message, code];
 }

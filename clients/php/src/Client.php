@@ -25,6 +25,8 @@ use PgScheduler\Http\Response;
  */
 final class Client
 {
+    private const LONGEST_WAIT = 5.0; // seconds that the server may ask to wait before a repetition
+
     public readonly string $url;
     private readonly Http $http;
     private readonly Breaker $breaker;
@@ -246,12 +248,12 @@ final class Client
                     throw $e;
                 }
             } catch (Unavailable $e) {
-                if ($try >= $this->retries || !$repeat) {
+                if ($try >= $this->retries || !$repeat || $e->retryAfter > self::LONGEST_WAIT) { // the caller knows better what to do so long
                     throw $e;
                 }
             }
             $wait = lcg_value() * min(2.0, 0.1 * 2 ** $try);
-            usleep((int) (1e6 * max($wait, $e instanceof Unavailable ? min(2.0, $e->retryAfter ?? 0.0) : 0.0)));
+            usleep((int) (1e6 * max($wait, $e instanceof Unavailable ? $e->retryAfter ?? 0.0 : 0.0)));
         }
     }
 

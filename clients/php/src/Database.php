@@ -123,6 +123,11 @@ final class Database
     /** @param list<mixed> $values */
     private function value(string $sql, array $values): ?string
     {
+        foreach ($values as $value) { // the driver would cut it off there, and two keys would be one
+            if (is_string($value) && str_contains($value, "\0")) {
+                throw new \InvalidArgumentException('a text with a NUL byte, which PostgreSQL does not store');
+            }
+        }
         $statement = $this->pdo->prepare($sql);
         if ($statement === false || !$statement->execute($values)) {
             throw new \PDOException(($statement ?: $this->pdo)->errorInfo()[2] ?? 'the statement failed');

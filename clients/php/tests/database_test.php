@@ -59,4 +59,7 @@ $worker = worker('done');
 $id = $db->submit(new NewTask('progress', queue: 'done'));
 until('it is done', fn () => $db->task($id)->done);
 check('progress', [$db->task($id)->progress->current, $db->task($id)->progress->percent, $db->task($id)->progress->data], [1000, 100.0, ['i' => 1000]]);
+foreach ([['idempotencyKey' => "a\0b"], ['tags' => ["a\0b"]], ['kind' => "x\0y"]] as $bad) {
+    thrown('a NUL', InvalidArgumentException::class, fn () => (new PgScheduler\Database(pdo()))->submit(new PgScheduler\NewTask(...$bad + ['kind' => 'x'])));
+}
 done(20);

@@ -9,7 +9,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 from pgscheduler import PermanentError, RetryAfter, Snooze, Worker  # noqa: E402
 
 SAMPLE = "žluťoučký 🐎 \\u0000-free \"quotes\" \\ / \n end"
-worker = Worker(queues=os.environ.get("QUEUES", "default").split(","), ttl_ms=int(os.environ.get("TTL_MS", 60_000)))
+worker = Worker(queues=os.environ.get("QUEUES", "default").split(","), ttl_ms=int(os.environ.get("TTL_MS", 60_000)),
+                isolate=os.environ.get("ISOLATE") == "1")
 
 
 class Failure(Exception):

@@ -1,15 +1,19 @@
+import ast
 import http.server
 import json
 import os
 import pathlib
+import queue
 import socket
+import subprocess
 import sys
 import threading
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 import pgscheduler  # noqa: E402
-from pgscheduler import Client, ConnectionFailed, PermanentError, ProblemError, RetryAfter, Snooze, Stopped, Worker, publish_tx, submit_tx  # noqa: E402
+from pgscheduler import AllDeaf, Client, ConnectionFailed, PermanentError, ProblemError, RetryAfter, Snooze, Stopped, Worker, publish_tx, submit_tx  # noqa: E402
 
 ID = "01a1fbef-233c-7042-95b8-43300d35ff2a"
 CUT = object()  # an answer: none, the connection is cut
@@ -27,7 +31,8 @@ class Fake:
 
             def serve(self):
                 text = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                request = {"method": self.command, "path": self.path, "headers": self.headers, "body": json.loads(text) if text else None}
+                request = {"method": self.command, "path": self.path, "headers": self.headers, "body": json.loads(text) if text else None,
+                           "port": self.client_address[1]}
                 with lock:
                     requests.append(request)
                     n = len(requests)
@@ -121,6 +126,27 @@ class ClientTest(unittest.TestCase):
         self.assertEqual(client.task(ID), {"n": 1})
         self.assertEqual(client.task(ID), {"n": 3})
 
+    def test_a_wait_that_is_too_long_for_a_caller(self):
+        client, requests = self.client(lambda *_: (503, {}, {"Retry-After": "30"}))
+        with self.assertRaises(ProblemError) as caught:
+            client.task(ID)
+        self.assertEqual((caught.exception.retry_after, len(requests)), (30, 1))
+
+    def test_a_fork_has_connections_of_its_own(self):
+        client, requests = self.client(lambda request, n: (200, {"port": request["port"]}))
+        mine = client.task(ID)["port"]
+        read, write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.write(write, b"%d" % client.task(ID)["port"])
+            os._exit(0)
+        os.close(write)
+        with os.fdopen(read) as answer:
+            other = int(answer.read())
+        os.waitpid(pid, 0)
+        self.assertNotEqual(mine, other)
+        self.assertEqual(client.task(ID)["port"], mine)
+
     def test_wait(self):
         client, requests = self.client(lambda _, n: (200, {"done": n == 3}))
         self.assertTrue(client.wait(ID)["done"])
@@ -141,9 +167,11 @@ class ClientTest(unittest.TestCase):
             ("POST", "/v1/topics/order.paid%2Fx/publish", {"payload": {"order": 7}, "idempotency_key": "k"})])
 
     def test_bad_addresses(self):
-        for url, error in ((None, TypeError), ("localhost:8080", ValueError), ("ftp://x", ValueError)):
-            with self.assertRaises(error):
+        for url, error in ((None, TypeError), ("localhost:8080", ValueError), ("ftp://x", ValueError), ("http://u:a-secret@x", ValueError),
+                           ("htp://u:a-secret@x", ValueError), ("http://x?y", ValueError)):
+            with self.assertRaises(error) as caught:
                 Client(url)
+            self.assertNotIn("a-secret", str(caught.exception))
         with self.assertRaises(ValueError) as caught:
             Client("http://x", "a-secret\n")
         self.assertNotIn("a-secret", str(caught.exception))
@@ -184,6 +212,8 @@ class TransactionTest(unittest.TestCase):
         self.assertEqual(cursor.values, ["a", '{"b": [1]}', 5, ["x"]])
         with self.assertRaises(TypeError):
             submit_tx(cursor, "a", **{"queue) as id; drop table x; --": 1})
+        with self.assertRaises(ValueError):
+            submit_tx(cursor, "a", {"n": float("nan")})
         self.assertEqual(publish_tx(cursor, "order.paid", {"order": 7}), ID)
         self.assertEqual(cursor.values, ["order.paid", '{"order": 7}', None])
 
@@ -213,8 +243,10 @@ class LeasesTest(unittest.TestCase):
         fake = Fake(self, answer)
         worker = Worker(fake.url, log=lines.append, **options)
         worker.handle("x", handler)
-        worker.run()
-        self.requests = fake.requests
+        try:
+            worker.run()
+        finally:
+            self.requests, self.lines = fake.requests, lines
         return [(r["path"].split("/")[3], r["path"].split("/")[4], r["body"]) for r in fake.requests if r["path"].startswith("/v1/leases/")]
 
     def test_each_ends_once(self):
@@ -270,9 +302,88 @@ class LeasesTest(unittest.TestCase):
         self.assertEqual([(op, body) for _, op, body in said if "too large" not in json.dumps(body)],
                          [("complete", {"result": "well done", "logs": [{"message": "a line"}]})])
 
-    def test_an_answer_of_another_server_ends_the_worker(self):
-        with self.assertRaises((KeyError, TypeError)):
-            self.work([], lambda task: None, lambda request: (200, {"hello": "world"}))
+    def test_a_call_for_tasks_that_fails_is_tried_again_and_people_are_told(self):
+        answers = [CUT, (404, b"<html>"), (429, {}, {"Retry-After": "1"}), (200, None), (200, {"hello": "world"}), (200, {"worker": {"state": "stop"}, "leases": []})]
+        lines = []
+        fake = Fake(self, lambda request, n: (204, None) if request["method"] == "DELETE" else answers[n - 1])
+        worker = Worker(fake.url, log=lines.append)
+        worker.handle("x", print)
+        worker.run()
+        self.assertEqual([request["method"] for request in fake.requests], ["POST"] * 6 + ["DELETE"])
+        self.assertEqual(len(lines), 5, lines)
+        self.assertEqual((lines[1], lines[4]), ("lease: <html>; trying again", "lease: the server answers again"))
+        self.assertEqual(lines[3], "lease: what answers at %s is no scheduler; trying again" % fake.url)
+
+    def test_a_redirect_ends_the_worker_with_the_address(self):
+        with self.assertRaises(ProblemError) as caught:
+            self.work([], lambda task: None, lambda request: (301, None, {"Location": "https://u:secret@jobs.example.org/v1/leases"}))
+        self.assertEqual(caught.exception.code, "redirected")
+        self.assertIn("jobs.example.org", str(caught.exception))
+        self.assertNotIn("secret", str(caught.exception))
+
+    def test_answers_of_another_server_to_what_is_said_end_nothing(self):
+        def handler(task):
+            with self.assertRaises(ConnectionFailed):
+                task.save_checkpoint(1)
+
+        said = self.work([leased(1), leased(2)], handler, lambda request: (200, None) if request["path"].startswith("/v1/leases/") else None)
+        self.assertEqual([op for _, op, _ in said], ["heartbeat", "complete"] * 2)
+
+    def test_a_deaf_handler_is_counted_the_others_go_on_and_its_late_result_is_refused(self):
+        deaf, lines, seen = threading.Event(), [], []
+
+        def answer(request, _):
+            if request["method"] == "DELETE":
+                return 204, None
+            if request["path"] == "/v1/leases":
+                leases = [given.pop(0) for _ in range(min(len(given), request["body"]["max"]))]
+                return 200, {"worker": {"state": "run" if given or not seen else "stop"}, "leases": leases}
+            return 200, {"state": "run", "cancelled": False, "lost": []}
+
+        def handler(task):
+            if task.payload == 1:
+                deaf.wait()
+                return "too late"
+            while task.payload == 3 and worker.deaf == 0:
+                time.sleep(0)
+            if task.payload == 3:
+                deaf.set()
+                while worker.deaf > 0:
+                    time.sleep(0)
+                seen.append(task.payload)
+            return "in time"
+
+        given = [leased(1, timeout_ms=1), leased(2), leased(3)]
+        fake = Fake(self, answer)
+        worker = Worker(fake.url, log=lines.append, concurrency=2, grace=0.01)
+        worker.handle("x", handler)
+        worker.run()
+        said = [(r["path"].split("/")[3], r["path"].split("/")[4], r["body"].get("error", {}).get("code")) for r in fake.requests if r["path"].startswith("/v1/leases/")]
+        self.assertEqual(sorted(said), [("l1", "fail", "timeout"), ("l2", "complete", None), ("l3", "complete", None)])
+        self.assertRegex(lines[0], r"^deaf: the handler of task t1 \(x\) goes on although it was told to stop \(timeout\); .*; 1 of 2 threads are lost so$")
+        self.assertEqual(lines[1], "deaf: the handler of task t1 (x) has ended at last")
+
+    def test_when_all_handlers_are_deaf_the_worker_ends(self):
+        never = threading.Event()
+        self.addCleanup(never.set)
+        given = [leased(1, timeout_ms=1), leased(2, timeout_ms=1)]
+        fake = Fake(self, lambda request, _: (204, None) if request["method"] == "DELETE" else
+                    (200, {"worker": {"state": "run"}, "leases": [given.pop(0) for _ in range(min(len(given), request["body"]["max"]))]})
+                    if request["path"] == "/v1/leases" else (200, {"state": "run", "cancelled": False}))
+        worker = Worker(fake.url, log=[].append, concurrency=2, grace=0.01)
+        worker.handle("x", lambda task: never.wait())
+        with self.assertRaises(AllDeaf):
+            worker.run()
+        self.assertEqual((fake.requests[-1]["method"], worker.deaf), ("DELETE", 2))
+
+    def test_a_late_outcome_is_refused_and_said_once(self):
+        said = self.work([leased(1), leased(2)], lambda task: task.payload,
+                         lambda request: (409, {"code": "lease_lost", "detail": "over"}) if request["path"] == "/v1/leases/l1/complete" else None)
+        self.assertEqual(([(lease, op) for lease, op, _ in said], self.lines), ([("l1", "complete"), ("l2", "complete")], ["end task t1: over"]))
+
+    def test_fields_of_a_later_server_hide_no_method(self):
+        said = self.work([leased(1, progress="p", log="l", check=1, stopping="s", more="m")], lambda task: (task.log("x"), task.progress(1), task.check(), task.more)[3])
+        self.assertEqual((said[-1][1], said[-1][2]["result"]), ("complete", "m"))
 
     def test_a_lost_lease(self):
         caught = []
@@ -306,6 +417,24 @@ class LeasesTest(unittest.TestCase):
         with self.assertRaises(ValueError):
             worker.handle("x", print)
 
+    def test_signals_are_counted(self):
+        class Door:
+            draining, told = threading.Event(), []
+
+            def stop(self):
+                self.told.append("stop")
+
+            def abort(self):
+                self.told.append("abort")
+
+        worker = Worker("http://x")
+        worker._door = Door()
+        Door.draining.set()  # the server, or the parent, said so before
+        worker._on_signal()
+        self.assertEqual(Door.told, ["stop"])
+        worker._on_signal()
+        self.assertEqual(Door.told, ["stop", "abort", "stop"])
+
     def test_stopped(self):
         task = pgscheduler.Task({"id": "t"}, None)
         task.check()
@@ -314,6 +443,110 @@ class LeasesTest(unittest.TestCase):
         with self.assertRaises(Stopped) as caught:
             task.progress(1)
         self.assertEqual(caught.exception.code, "cancelled")
+
+
+class VersionTest(unittest.TestCase):
+    def test_nothing_is_newer_than_promised(self):
+        with open(pgscheduler.__file__, encoding="utf-8") as file:
+            ast.parse(file.read(), feature_version=(3, 9))  # syntax only
+
+
+class IsolateTest(unittest.TestCase):
+    PROGRAM = """
+import os, signal, sys
+sys.path.insert(0, %r)
+from pgscheduler import PermanentError, RetryAfter, Snooze, Worker
+if "BROKEN" in os.environ and "SCHEDULER_FD" in os.environ:
+    sys.exit("can not come up")
+worker = Worker(isolate=True, grace=0.05, concurrency=int(os.environ.get("CONCURRENCY", 1)))
+def handler(task):
+    print("prints", task.payload)
+    if task.payload == "spin":
+        while True:
+            pass
+    if task.payload == "die":
+        print("last words", file=sys.stderr)
+        if os.fork() == 0:  # holds all pipes open
+            signal.pause()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if task.payload == "refuse":
+        raise PermanentError("no", code="bad")
+    if task.payload == "later":
+        raise RetryAfter(5, "busy")
+    if task.payload == "snooze":
+        raise Snooze(7, "not yet")
+    task.progress(1, 2, "half")
+    task.save_checkpoint({"step": 1})
+    return [task.payload, task.checkpoint, "x" * 200_000]
+worker.handle("x", handler)
+worker.run()
+""" % str(pathlib.Path(__file__).parent.parent)
+
+    def work(self, payloads, **env):
+        given = [leased(i, payload=payload, timeout_ms=300 if payload == "spin" else None) for i, payload in enumerate(payloads)]
+
+        def answer(request, _):
+            if request["method"] == "DELETE":
+                return 204, None
+            if request["path"] == "/v1/leases":
+                leases = [given.pop(0) for _ in range(min(len(given), request["body"]["max"]))]
+                return 200, {"worker": {"state": "run" if leases else "stop"}, "leases": leases}
+            return 200, {"state": "run", "cancelled": False}
+
+        fake = Fake(self, answer)
+        done = subprocess.run([sys.executable, "-c", self.PROGRAM], env={**os.environ, "SCHEDULER_URL": fake.url, **env}, capture_output=True, timeout=120)
+        ended, lines = {}, {}
+        for request in fake.requests:
+            if request["path"].startswith("/v1/leases/"):
+                _, _, _, lease, op = request["path"].split("/")
+                lines.setdefault(lease, []).extend(line["message"] for line in request["body"].get("logs", []))
+                if op != "heartbeat":
+                    ended.setdefault(lease, []).append((op, request["body"]))
+        return done, ended, lines
+
+    def test_how_attempts_end(self):
+        done, ended, lines = self.work(["spin", "die", "refuse", "later", "snooze", "well"])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        said = {lease: [(op, body.get("error", {}).get("code"), body.get("retryable"), body.get("retry_after_ms", body.get("delay_ms"))) for op, body in it]
+                for lease, it in ended.items()}
+        self.assertEqual(said, {"l0": [("fail", "timeout", True, None)], "l1": [("fail", "worker_crashed", True, None)], "l2": [("fail", "bad", False, None)],
+                                "l3": [("fail", "retry_after", True, 5)], "l4": [("release", None, None, 7)], "l5": [("complete", None, None, None)]})
+        self.assertEqual(ended["l5"][0][1]["result"], ["well", {"step": 1}, "x" * 200_000])
+        self.assertIn("last words", ended["l1"][0][1]["error"]["message"])
+        self.assertEqual([it[0] for it in lines.values()], ["prints %s" % it for it in ("spin", "die", "refuse", "later", "snooze", "well")])
+        self.assertNotIn(b"deaf", done.stderr)
+
+    def test_no_task_outlives_a_worker_that_is_killed(self):
+        child = queue.SimpleQueue()
+        given = [leased(1, payload="spin")]
+
+        def answer(request, _):
+            if request["path"] == "/v1/leases":
+                return 200, {"worker": {"state": "run"}, "leases": [given.pop(0) for _ in range(min(len(given), request["body"]["max"]))]}
+            for line in request["body"].get("logs", []):
+                child.put(line["message"])
+            return 200, {"state": "run", "cancelled": False}
+
+        program = subprocess.Popen([sys.executable, "-c", self.PROGRAM.replace('"prints", task.payload', "os.getpid()")],
+                                   env={**os.environ, "SCHEDULER_URL": Fake(self, answer).url})
+        pid = int(child.get(timeout=120))
+        program.kill()
+        program.wait()
+        end = time.monotonic() + 120
+        while pathlib.Path("/proc/%d/stat" % pid).exists() and time.monotonic() < end:
+            if pathlib.Path("/proc/%d/stat" % pid).read_text().split(") ")[1][0] == "Z":
+                break  # nobody here waits for orphans
+            time.sleep(0)
+        else:
+            self.assertLess(time.monotonic(), end)
+
+    def test_several_at_once(self):
+        done, ended, _ = self.work(["a", "spin", "b", "c", "spin", "d"], CONCURRENCY="3")
+        self.assertEqual((done.returncode, sorted(it[0][0] for it in ended.values())), (0, ["complete"] * 4 + ["fail"] * 2), done.stderr)
+
+    def test_a_program_that_does_not_come_up_takes_no_task(self):
+        done, ended, _ = self.work(["a"], BROKEN="1")
+        self.assertEqual((done.returncode, ended), (1, {}))
 
 
 os.environ.pop("SCHEDULER_FD", None)

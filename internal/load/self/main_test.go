@@ -8,8 +8,6 @@ import (
 	"os/exec"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/pgscheduler/scheduler/internal/load/self"
 	"github.com/pgscheduler/scheduler/internal/pgtest"
 )
@@ -25,14 +23,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	code := pgtest.Run(m)
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, "goroutines are left after all tests:", err)
-			code = 1
-		}
-	}
-	os.Exit(code)
+	pgtest.Tidy(m)
 }
 
 // child starts this test binary as a worker process.

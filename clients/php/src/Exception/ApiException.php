@@ -49,6 +49,12 @@ class ApiException extends SchedulerException
             in_array($response->status, [429, 502, 503, 504], true) => Unavailable::class,
             default => self::class,
         };
+        $to = $response->headers['location'] ?? '';
+        if ($response->status < 400 && $to !== '') {
+            $code = 'redirected';
+            $to = preg_replace('#//[^/@]*@#', '//…@', $to);
+            $problem['detail'] = "the server redirects to $to; give the address behind it as url, or SCHEDULER_URL";
+        }
         $wait = $response->headers['retry-after'] ?? '';
         return new $class(
             is_string($problem['detail'] ?? null) ? $problem['detail'] : "the server answered with status $response->status",

@@ -15,6 +15,7 @@ final class Exchange
     private string $in = '';
     private string $body = '';
     private int $status = 0;
+    private bool $whole = true; // the request was sent to its end
 
     /** @var array<string, string> */
     private array $headers = [];
@@ -31,7 +32,7 @@ final class Exchange
     }
 
     /**
-     * Sends all of it.
+     * Sends all of it, unless the answer comes before: the body is too large, say.
      *
      * @throws ConnectionFailed
      */
@@ -39,14 +40,17 @@ final class Exchange
     {
         for ($at = 0; $at < strlen($bytes); $at += $n) {
             $n = @fwrite($this->stream, $at === 0 ? $bytes : substr($bytes, $at, 1 << 20));
-            if ($n === false) {
-                return; // an answer may be there all the same: the body too large, say
+            if ($n > 0) {
+                continue;
             }
-            if ($n === 0) {
+            $this->whole = $n !== false;
+            if ($this->whole) {
                 $this->await(true);
-                if (feof($this->stream)) {
-                    return;
-                }
+                $this->in .= (string) @fread($this->stream, 1 << 16);
+                $this->whole = $this->in === '' && !feof($this->stream);
+            }
+            if (!$this->whole) {
+                return;
             }
         }
     }
@@ -71,7 +75,7 @@ final class Exchange
         if (!$this->complete($ended)) {
             return $ended ? throw new ConnectionFailed('the connection was closed within an answer', true) : $this->expired();
         }
-        if (!$ended && strtolower($this->headers['connection'] ?? '') !== 'close') {
+        if (!$ended && $this->whole && strtolower($this->headers['connection'] ?? '') !== 'close') {
             ($this->keep)($this->stream);
         } else {
             fclose($this->stream);
@@ -80,14 +84,14 @@ final class Exchange
     }
 
     /**
-     * Waits until there is something to read (or room to write), or a signal came.
+     * Waits until there is something to read (or room to write, too), or a signal came.
      *
      * @throws ConnectionFailed when the time is over
      */
     public function await(bool $write = false): void
     {
         $this->expired();
-        $read = $write ? null : [$this->stream];
+        $read = [$this->stream];
         $write = $write ? [$this->stream] : null;
         $none = null;
         @stream_select($read, $write, $none, 0, 200_000);

@@ -19,7 +19,7 @@ final class Http
     private readonly string $socket;
     private readonly string $host;
 
-    /** @var ?array{resource, float} a connection for the next call, and since when it is kept */
+    /** @var ?array{resource, float, int} a connection for the next call, since when it is kept, and by which process */
     private ?array $kept = null;
 
     /**
@@ -29,11 +29,12 @@ final class Http
      *
      * @throws \InvalidArgumentException for what is no http or https URL
      */
-    public function __construct(string $url, private readonly float $connectTimeout = 3.0, private readonly array $headers = [])
+    public function __construct(string $url, private readonly float $connectTimeout = 3.0, #[\SensitiveParameter] private readonly array $headers = [])
     {
         $parts = parse_url($url);
+        $shown = preg_replace('#//[^/@]*@#', '//…@', $url);
         if (!is_array($parts) || !in_array($parts['scheme'] ?? '', ['http', 'https'], true) || ($parts['host'] ?? '') === '' || isset($parts['query'])) {
-            throw new \InvalidArgumentException("$url is not the URL of a scheduler, as http://127.0.0.1:8080");
+            throw new \InvalidArgumentException("$shown is not the URL of a scheduler, as http://127.0.0.1:8080");
         }
         if (isset($parts['user']) || isset($parts['pass'])) {
             throw new \InvalidArgumentException('the URL of a scheduler has no user and password; the token is given by itself');
@@ -85,34 +86,49 @@ final class Http
             $lines .= "$name: $value\r\n";
         }
         $exchange = new Exchange($this->connect(), $timeout, function ($stream): void {
-            $this->kept = [$stream, Clock::now()];
+            $this->kept = [$stream, Clock::now(), (int) getmypid()];
         });
         $exchange->send("$lines\r\n" . ($body ?? ''));
         return $exchange;
     }
 
+    /** What var_dump and the like show: not the token. @return array<string, mixed> */
+    public function __debugInfo(): array
+    {
+        return ['base' => $this->base, 'headers' => array_keys($this->headers)];
+    }
+
     /** @return resource */
     private function connect()
     {
-        [$stream, $since] = $this->kept ?? [null, 0.0];
+        [$stream, $since, $process] = $this->kept ?? [null, 0.0, 0];
         $this->kept = null;
-        if ($stream !== null && Clock::now() - $since < self::IDLE) {
+        if ($stream !== null && $process === getmypid() && Clock::now() - $since < self::IDLE) {
             $readable = [$stream];
             $none = null;
             if (@stream_select($readable, $none, $none, 0) === 0) { // readable: the server closed it
                 return $stream;
             }
         }
-        $stream = @stream_socket_client($this->socket, $number, $why, $this->connectTimeout);
-        if ($stream === false) {
-            throw new ConnectionFailed("connect to $this->base: " . ($why !== '' ? $why : 'no answer'), false);
+        $warned = [];
+        set_error_handler(static function (int $level, string $message) use (&$warned): bool {
+            $warned[] = preg_replace('/\A[a-z_]+\(\): |\s+/', ' ', $message);
+            return true;
+        });
+        try {
+            $stream = stream_socket_client($this->socket, $number, $why, $this->connectTimeout);
+        } finally {
+            restore_error_handler();
+        }
+        if ($stream === false) { // what is wrong with a certificate only the first warning says
+            throw new ConnectionFailed("connect to $this->base: " . ($why !== '' ? $why : trim($warned[0] ?? 'no answer')), false);
         }
         stream_set_blocking($stream, false);
         return $stream;
     }
 
     /** @param array<string, string> $headers */
-    private static function check(array $headers): void
+    private static function check(#[\SensitiveParameter] array $headers): void
     {
         foreach ($headers as $name => $value) {
             if (preg_match('/\A[A-Za-z0-9-]+\z/', $name) !== 1 || preg_match('/[\x00-\x08\x0A-\x1F\x7F]/', $value) === 1) {

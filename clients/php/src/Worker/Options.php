@@ -37,6 +37,12 @@ final class Options
         $this->check(min($drainSeconds, $maxTasks, $maxSeconds, $maxMemoryMb) >= 0, 'drainSeconds, maxTasks, maxSeconds or maxMemoryMb', 'not negative');
     }
 
+    /** What var_dump and the like show: not the token. @return array<string, mixed> */
+    public function __debugInfo(): array
+    {
+        return ['token' => $this->token === null ? null : '…'] + get_object_vars($this);
+    }
+
     private function check(bool $good, string $name, string $rule): void
     {
         if (!$good) {

@@ -149,7 +149,7 @@ final class Slot
             return;
         }
         if ($this->options->echo || $this->run === null) {
-            fwrite($pipe === 1 && $this->options->echo ? STDOUT : STDERR, "$line\n");
+            @fwrite($pipe === 1 && $this->options->echo ? STDOUT : STDERR, "$line\n");
         }
         $this->run?->line($pipe, $line);
     }

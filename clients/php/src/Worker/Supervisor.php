@@ -153,13 +153,19 @@ final class Supervisor
 
     private function answered(\stdClass $answer, float $now): void
     {
+        if (!isset($answer->worker->state) || !is_array($answer->leases ?? null)) {
+            throw new SchedulerException("what answers at {$this->options->url} is no scheduler", 'no_scheduler');
+        }
+        if ($this->troubles > 0) {
+            $this->note('the server answers again');
+        }
         $this->troubles = 0;
         $this->noted = '';
-        $this->told($answer->worker->state ?? 'run');
-        if (($answer->leases ?? []) === []) {
+        $this->told($answer->worker->state);
+        if ($answer->leases === []) {
             $this->pollAt = $now + max(0.0, 0.25 - ($now - $this->polledAt)); // some proxies do not wait
         }
-        foreach ($answer->leases ?? [] as $lease) {
+        foreach ($answer->leases as $lease) {
             $this->given[$lease->lease] = [$lease->task, $now];
         }
         $this->assign($now);
@@ -286,7 +292,7 @@ final class Supervisor
     private function trouble(SchedulerException $e, float $now): void
     {
         $this->note($e->getMessage());
-        if ($e instanceof Unauthorized || $e instanceof ValidationFailed) { // will not get better
+        if ($e instanceof Unauthorized || $e instanceof ValidationFailed || $e->getCode() === 'redirected') { // will not get better
             [$this->draining, $this->code] = [true, 1];
         }
         $this->shortUntil = $now + 20.0;
@@ -299,7 +305,7 @@ final class Supervisor
     {
         if ($what !== $this->noted) {
             $this->noted = $what;
-            fwrite(STDERR, date('c') . " scheduler worker {$this->options->name}: $what\n");
+            @fwrite(STDERR, date('c') . " scheduler worker {$this->options->name}: $what\n");
         }
     }
 }

@@ -27,6 +27,7 @@ $worker = new Worker(
     drainSeconds: $env('DRAIN_SECONDS', 30),
     maxTasks: $env('MAX_TASKS', 0),
     maxMemoryMb: $env('MAX_MEMORY_MB', 0),
+    echo: getenv('SHOW') === '1',
 );
 $worker->handle('greet', Greet::class);
 $worker->handle('greet.object', new Greet());

@@ -1,6 +1,4 @@
-//go:build unix
-
-package example
+package proc
 
 import (
 	"math/rand/v2"
