@@ -2,11 +2,11 @@ package browser
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -135,35 +135,37 @@ func (b *Tab) Go(url string) {
 	b.bounded("open "+url, chromedp.Navigate(url))
 }
 
-// Click clicks what a CSS selector finds, once it can be seen. A live page may replace that before it is clicked: then what has
-// come in its place is.
+// Click clicks the first element that a CSS selector finds, once it can be seen and nothing lies over it. A live page replaces and
+// moves elements at any moment, also between the press of a button and its release: so it is looked up and clicked in one go.
 func (b *Tab) Click(css string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, within)
-	defer cancel()
-	err := chromedp.Do(ctx, chromedp.Click(chromedp.CSS(css)))
-	for err != nil && ctx.Err() == nil && replaced(err) {
-		err = chromedp.Do(ctx, chromedp.Click(chromedp.CSS(css)))
-	}
-	if err != nil {
-		b.t.Fatalf("browser: click %s: %v; the page is\n%s", css, err, b.text())
-	}
+	b.Await(fmt.Sprintf(`(() => {
+		const e = document.querySelector(%s);
+		if (!e || e.disabled || !e.checkVisibility({ visibilityProperty: true, opacityProperty: true })) return false;
+		e.scrollIntoView({ block: "center", inline: "center", behavior: "instant" });
+		const box = e.getClientRects()[0], top = box && document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+		if (!top || !e.contains(top) && !top.closest("label")?.contains(e)) return false;
+		e.click();
+		return true;
+	})()`, js(css)))
 }
 
-// replaced reports whether an element went while it was being looked at, which is before it is clicked.
-func replaced(err error) bool {
-	for _, text := range []string{"Could not find node", "No node with given id", "Node is detached", "does not have a layout object", "Could not compute box model"} {
-		if strings.Contains(err.Error(), text) {
-			return true
-		}
-	}
-	return false
-}
-
-// Fill puts text into a field in the place of what is there.
+// Fill puts text into a field in the place of what is there, and the focus: a live page leaves alone what somebody types into.
 func (b *Tab) Fill(css, text string) {
 	b.t.Helper()
-	b.bounded("fill "+css, chromedp.SetValue(chromedp.CSS(css), text))
+	b.Await(fmt.Sprintf(`(() => {
+		const e = document.querySelector(%s);
+		if (!e || e.disabled || !e.checkVisibility({ visibilityProperty: true, opacityProperty: true })) return false;
+		e.focus();
+		e.value = %s;
+		return true;
+	})()`, js(css), js(text)))
+}
+
+// js is a text as JavaScript has it.
+func js(text string) string {
+	raw, _ := json.Marshal(text) // texts are never refused
+	return string(raw)
 }
 
 // Keys presses keys.
