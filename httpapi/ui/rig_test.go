@@ -197,7 +197,7 @@ func (r *rig) work() gates {
 		}
 		return task.Args.Lines, nil
 	})
-	w, err := worker.New(r.client, registry, worker.Config{Name: "web-7", Concurrency: 4, Logger: slog.New(slog.DiscardHandler)})
+	w, err := worker.New(r.client, registry, worker.Config{Name: "web-7", Concurrency: 4, DrainTimeout: -1, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		r.t.Fatal(err)
 	}
