@@ -325,15 +325,15 @@ func TestALargeMixedBatch(t *testing.T) {
 func TestASilentWorkerHasLostItsLease(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Config{})
-	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	var duties sync.WaitGroup
-	duties.Go(func() { _ = r.client.Maintain(ctx) }) // ends with ctx; the cleanup waits
-	t.Cleanup(func() { stop(); duties.Wait() })
 	h := r.hand()
 	task := r.submit(`{"kind":"k"}`)
 	its := h.one()
 	r.say(its.Lease, "heartbeat", `{"checkpoint":{"page":3}}`).want(200)
 	r.exec(`update scheduler.workers set seen_at = now() - interval '2 min'`)
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	var duties sync.WaitGroup
+	duties.Go(func() { _ = r.client.Maintain(ctx) }) // ends with ctx; the cleanup waits
+	t.Cleanup(func() { stop(); duties.Wait() })
 	other := r.hand()
 	got := other.ask("", "Prefer", "wait=60").Leases
 	if len(got) != 1 || got[0].Task.ID != task.ID || got[0].Task.Attempt != 2 || !strings.Contains(string(got[0].Task.Checkpoint), "3") {

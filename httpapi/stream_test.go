@@ -208,17 +208,33 @@ func TestLinesAreAnsweredWhileTheyCome(t *testing.T) {
 // TestStalledLines: who sends nothing for as long as a body may take is told so and dropped; who sends now and then is not.
 func TestStalledLines(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, Config{}, func(s *server) { s.bodyWait = 300 * time.Millisecond })
+	for wait := 300 * time.Millisecond; !saysNowAndThen(t, wait); wait *= 2 {
+		if wait > time.Minute {
+			t.Fatal("it is dropped whatever it says")
+		}
+	}
+}
+
+// saysNowAndThen says something for twice as long as one may be silent, then nothing. It reports whether the machine was quick enough:
+// whether it was never silent for so long.
+func saysNowAndThen(t *testing.T, wait time.Duration) bool {
+	t.Helper()
+	r := newRig(t, Config{}, func(s *server) { s.bodyWait = wait })
 	k := r.talk()
-	for until := time.Now().Add(2 * r.server.bodyWait); time.Now().Before(until); {
+	for until, last := time.Now().Add(2*wait), time.Now(); time.Now().Before(until); last = time.Now() {
 		k.say(`{"kind":"x"}`)
-		if got := k.hear(); got != "fresh" {
+		switch got := k.hear(); {
+		case got == "fresh":
+		case got == "request_timeout!" && time.Since(last) >= wait:
+			return false
+		default:
 			t.Fatal(got)
 		}
 	}
 	if got := k.hear() + " " + k.hear(); got != "request_timeout! the end: <nil>" {
 		t.Error(got)
 	}
+	return true
 }
 
 // TestLinesThatNobodyReads: a client that takes no answers is dropped, and does not hold the server for ever.

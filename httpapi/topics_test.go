@@ -218,6 +218,10 @@ func TestBroadcastReachesBothServers(t *testing.T) {
 			if err := conn.Write(ctx, websocket.MessageText, []byte(`{"op":"subscribe","id":1,"topic":"#"}`)); err != nil {
 				t.Fatal(err)
 			}
+			var begun SocketMessage
+			if err := wsjson.Read(ctx, conn, &begun); err != nil || begun.Op != "cursor" {
+				t.Fatalf("first came %+v, %v", begun, err)
+			}
 			all = append(all, connected{fmt.Sprint("socket ", i, j), func() string {
 				for {
 					var m SocketMessage

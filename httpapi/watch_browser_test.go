@@ -74,28 +74,32 @@ func (b *tab) open(url string) {
 // eval returns what an expression is in the page.
 func (b *tab) eval(expression string) string {
 	b.t.Helper()
-	value, err := chromedp.Run(b.ctx, chromedp.Evaluate[string]("String("+expression+")"))
+	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
+	defer cancel()
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[string]("String("+expression+")"))
 	if err != nil {
 		b.t.Fatalf("%s: %v", expression, err)
 	}
 	return value
 }
 
-// until waits for an expression to be what is wanted.
+// until waits for an expression to be what is wanted. A page that loads itself again is nothing for a moment, and so is what a script
+// has not made yet.
 func (b *tab) until(expression, want string) {
 	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
+	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	late := time.After(30 * time.Second)
 	for {
-		got := b.eval(expression)
-		if got == want {
+		got, err := chromedp.Run(ctx, chromedp.Evaluate[string]("String("+expression+")"))
+		if err == nil && got == want {
 			return
 		}
 		select {
 		case <-tick.C:
-		case <-late:
-			b.t.Fatalf("%s is %q, want %q", expression, got, want)
+		case <-ctx.Done():
+			b.t.Fatalf("%s is %q (%v), want %q", expression, got, err, want)
 		}
 	}
 }
