@@ -216,12 +216,13 @@ func TestCancelRacesFail(t *testing.T) {
 func TestCancelWaitsForACompletion(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
+	client := r.patient()
 	for _, commit := range []bool{true, false} {
 		lease := r.running(scheduler.NewTask{})
 		tx := r.begin()
 		must(t, r.client.CompleteTx(r.ctx, tx, lease, nil))
 		answer := make(chan error)
-		go func() { answer <- second(r.client.Cancel(r.ctx, lease.Task, "")) }() // received below
+		go func() { answer <- second(client.Cancel(r.ctx, lease.Task, "")) }() // received below
 		await(t, "cancel waits", func() bool { return r.someoneWaits() })
 		if commit {
 			must(t, tx.Commit(r.ctx))
@@ -241,7 +242,7 @@ func TestCancelWaitsForACompletion(t *testing.T) {
 	_, err := tx.Exec(r.ctx, `select scheduler.cancel($1)`, lease.Task)
 	must(t, err)
 	answer := make(chan error)
-	go func() { answer <- second(r.client.Fail(r.ctx, lease, scheduler.Failure{})) }() // received below
+	go func() { answer <- second(client.Fail(r.ctx, lease, scheduler.Failure{})) }() // received below
 	await(t, "fail waits", func() bool { return r.someoneWaits() })
 	must(t, tx.Commit(r.ctx))
 	must(t, <-answer)

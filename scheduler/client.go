@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,9 @@ type Config struct {
 
 	// Logger gets what happens in the background. nil: slog.Default().
 	Logger *slog.Logger
+
+	bear time.Duration // instead of hotLockTimeout and lockTimeout; 0: those
+	ping time.Duration // instead of pingEvery; 0: that
 }
 
 // Client is a connection to the tasks of one database. Safe for concurrent use. Make it with Open; Close it.
@@ -118,7 +122,7 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 	}{{&c.hot, config.MaxConns, hotLockTimeout}, {&c.pool, controlConns, lockTimeout}, {&c.reads, readConns, lockTimeout}, {&c.vital, vitalConns, lockTimeout}, {&c.mouth, 1, lockTimeout}} {
 		its := base.Copy()
 		its.MaxConns = int32(p.conns)
-		its.ConnConfig.RuntimeParams["lock_timeout"] = fmt.Sprint(p.lock.Milliseconds())
+		its.ConnConfig.RuntimeParams["lock_timeout"] = fmt.Sprint(cmp.Or(config.bear, p.lock).Milliseconds())
 		switch p.pool {
 		case &c.hot:
 			pinPlans(its.ConnConfig.RuntimeParams)

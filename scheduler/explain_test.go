@@ -59,7 +59,7 @@ func TestExplain(t *testing.T) {
 		"expired": {func(r *rig) scheduler.TaskID {
 			r.worker()
 			return r.submit(scheduler.NewTask{ExpiresAt: time.Now().Add(-time.Minute)})
-		}, []reason{{"expired", "00:01:0"}}},
+		}, []reason{{"expired", "00:01:"}}},
 		"blocked": {func(r *rig) scheduler.TaskID {
 			r.worker()
 			return read[scheduler.TaskID](r, `insert into scheduler.tasks (kind, state) values ('k', 'blocked') returning id`)

@@ -11,6 +11,18 @@ import (
 // PinPlans sets what connections of the hot path are opened with.
 func PinPlans(params map[string]string) { pinPlans(params) }
 
+// Patient makes a client wait for locks for as long as tests wait for anything, so that nothing depends on how long a test holds one.
+func Patient(c Config) Config {
+	c.bear = time.Minute
+	return c
+}
+
+// Pinging makes a client try a silent listening connection this often.
+func Pinging(c Config, every time.Duration) Config {
+	c.ping = every
+	return c
+}
+
 // ForgetPositions makes the next lease of each queue look from the beginning.
 func (c *Client) ForgetPositions() {
 	c.positions.mu.Lock()
@@ -78,6 +90,9 @@ func (c *Client) WatchReads() int {
 	return c.watches.reads
 }
 
+// HearsMessages reports whether those who follow topics are told of publishes.
+func (c *Client) HearsMessages() bool { return c.hears(ChannelMessage) }
+
 // TopicMatches reports whether a pattern matches a topic, in this process.
 func TopicMatches(text, topic string) bool { return newPattern(text).matches(newPattern(topic)) }
 
@@ -115,6 +130,15 @@ func (c *Client) ForgetRemotes() {
 	c.dispatch.mu.Lock()
 	defer c.dispatch.mu.Unlock()
 	clear(c.dispatch.known)
+}
+
+// AgeRemotes makes remote workers' last sweeps older by a part of the time after which the next is due.
+func (c *Client) AgeRemotes(part float64) {
+	c.dispatch.mu.Lock()
+	defer c.dispatch.mu.Unlock()
+	for _, r := range c.dispatch.known {
+		r.swept = r.swept.Add(-time.Duration(part * float64(strayAfter)))
+	}
 }
 
 // TimeOutOnce looks once for attempts of remote workers whose time is over.

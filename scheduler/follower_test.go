@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -129,7 +128,6 @@ func TestNoMessageIsSkippedUnderConcurrentPublishers(t *testing.T) {
 	const publishers, each = 8, 60
 	var mu sync.Mutex
 	committed := map[int64]bool{}
-	finished := make(chan struct{})
 	var writers, readers sync.WaitGroup
 	for p := range publishers {
 		writers.Go(func() {
@@ -168,22 +166,18 @@ func TestNoMessageIsSkippedUnderConcurrentPublishers(t *testing.T) {
 		f := r.followTopic(clients[n%len(clients)], "#", &scheduler.Position{})
 		readers.Go(func() {
 			seen := scheduler.Position{}
+			ctx, cancel := context.WithTimeout(r.ctx, 2*patience)
+			defer cancel()
 			for {
-				ctx, cancel := context.WithTimeout(r.ctx, 3*time.Second) // of silence, once all is published
 				list, err := f.Next(ctx)
-				cancel()
-				select {
-				case <-finished:
-					if errors.Is(err, context.DeadlineExceeded) {
-						return
-					}
-				default:
-				}
-				if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+				if err != nil {
 					t.Error(err)
 					return
 				}
 				for _, m := range list {
+					if m.Topic == "end" {
+						return
+					}
 					orders[n] = append(orders[n], m.ID)
 					seen = m.At
 				}
@@ -194,7 +188,7 @@ func TestNoMessageIsSkippedUnderConcurrentPublishers(t *testing.T) {
 		})
 	}
 	writers.Wait()
-	close(finished)
+	r.publish("end", nil) // which comes after all that is committed by now
 	readers.Wait()
 	want := len(committed)
 	for n, order := range orders {
@@ -349,8 +343,7 @@ func TestManyFollowersCostOneRead(t *testing.T) {
 	for i := range 100 {
 		list = append(list, r.followTopic(r.client, []string{"#", "a.*", "*.b"}[i%3], nil))
 	}
-	_, err := r.db.Exec(r.ctx, `select 1`)
-	must(t, err)
+	await(t, "publishes are heard of", r.client.HearsMessages) // else it looks twice a second
 	before := r.client.Counts()
 	if before.Followers != 100 {
 		t.Errorf("%d followers", before.Followers)
@@ -359,7 +352,7 @@ func TestManyFollowersCostOneRead(t *testing.T) {
 	for _, f := range list {
 		r.messages(f, 1)
 	}
-	if reads := r.client.Counts().MessageReads - before.MessageReads; reads > 2 {
+	if reads := r.client.Counts().MessageReads - before.MessageReads; reads > uint64(len(list)/10) { // one, and a look of its own now and then
 		t.Errorf("%d reads", reads)
 	}
 	for _, f := range list[1:] {

@@ -151,7 +151,8 @@ func TestKeysWithinOneSubmitMany(t *testing.T) {
 func TestFiftyConcurrentEqualSubmitsMakeOneTask(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	clients := []*scheduler.Client{r.client, r.open(scheduler.Config{})}
+	r.client = r.patient()
+	clients := []*scheduler.Client{r.client, r.patient()}
 	for round := range 5 {
 		task := scheduler.NewTask{Kind: "k", Payload: round, IdempotencyKey: fmt.Sprint("round ", round)}
 		ids := make([]scheduler.TaskID, 50)
@@ -198,7 +199,7 @@ func TestAThousandKeysTwentyTimesAtOnce(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	const keys, times = 1000, 20
-	clients := []*scheduler.Client{r.client, r.open(scheduler.Config{}), r.open(scheduler.Config{})}
+	clients := []*scheduler.Client{r.patient(), r.patient(), r.patient()}
 	var mu sync.Mutex
 	seen := map[int]scheduler.TaskID{}
 	var fresh int
@@ -240,11 +241,11 @@ func TestAThousandKeysTwentyTimesAtOnce(t *testing.T) {
 func TestOverlappingBatchesDoNotDeadlock(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	clients := []*scheduler.Client{r.client, r.open(scheduler.Config{})}
+	clients := []*scheduler.Client{r.patient(), r.patient()}
 	var all sync.WaitGroup
 	for w := range 6 {
 		all.Go(func() {
-			for range 20 {
+			for range 12 {
 				var tasks []scheduler.NewTask
 				for _, key := range rand.Perm(24) {
 					tasks = append(tasks, scheduler.NewTask{Kind: "k", Queue: scheduler.Queue(fmt.Sprint("q", key%3)), IdempotencyKey: fmt.Sprint(key)})
@@ -263,6 +264,7 @@ func TestOverlappingBatchesDoNotDeadlock(t *testing.T) {
 func TestAKeyIsFreeAgainWhenItsFirstSubmitterRollsBack(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
+	r.client = r.patient()
 	for _, d := range doors {
 		for _, commit := range []bool{true, false} {
 			task := scheduler.NewTask{Kind: "k", IdempotencyKey: fmt.Sprint(d.name, commit)}
@@ -355,6 +357,7 @@ func TestExistingSaysSo(t *testing.T) {
 func TestAKeyThatComesAndGoes(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
+	r.client = r.patient()
 	ctx, stop := context.WithCancel(r.ctx)
 	var vandals sync.WaitGroup // end with ctx
 	for range 2 {

@@ -190,7 +190,7 @@ func TestLockedScheduleHoldsUpNoPromotion(t *testing.T) {
 	tx := r.begin()
 	_, err := tx.Exec(r.ctx, `select from scheduler.schedules for update`)
 	must(t, err)
-	client := r.open(scheduler.Config{})
+	client := r.patient()
 	r.maintain(client)
 	await(t, "it waits for the schedule", func() bool {
 		return read[bool](r, `select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')`)

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -96,7 +97,7 @@ func (c *Client) listenOnce(ctx context.Context, e *ear, down *bool) (started bo
 	c.ears.hears(e, true)
 	e.on("", "")
 	for {
-		silent, cancel := context.WithTimeout(ctx, pingEvery)
+		silent, cancel := context.WithTimeout(ctx, cmp.Or(c.config.ping, pingEvery))
 		n, err := conn.WaitForNotification(silent)
 		cancel()
 		switch {

@@ -74,7 +74,7 @@ func TestOutcomesSeeWhatChangedMeanwhile(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
 			r.submitN(9, scheduler.NewTask{MaxAttempts: 2, Backoff: []time.Duration{time.Hour}})
-			leased := r.lease(r.worker(), 9)
+			leased, client := r.lease(r.worker(), 9), r.patient()
 			tx := r.begin()
 			for i, change := range []string{`cancel_requested_at = now()`, `progress_current = 7`, `worker_id = gen_random_uuid()`, `failures = 1`} {
 				_, err := tx.Exec(r.ctx, `update scheduler.tasks set `+change+` where id = $1`, leased[i].Task)
@@ -83,7 +83,7 @@ func TestOutcomesSeeWhatChangedMeanwhile(t *testing.T) {
 			errs := make([]error, len(leased))
 			var all sync.WaitGroup
 			for i, task := range leased {
-				all.Go(func() { errs[i] = outcome(r, r.client, verb, task.Lease, i) })
+				all.Go(func() { errs[i] = outcome(r, client, verb, task.Lease, i) })
 			}
 			await(t, "one waits", func() bool { return r.someoneWaits() })
 			must(t, tx.Commit(r.ctx))
@@ -135,7 +135,7 @@ func TestFullGroups(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
 			const n = 2300
-			client := r.open(scheduler.Config{})
+			client := r.patient()
 			var leased []scheduler.LeasedTask
 			if name != "submit" {
 				r.submitN(n, scheduler.NewTask{})
@@ -190,7 +190,7 @@ func TestCloseWaitsForOutcomes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			client := r.open(scheduler.Config{})
+			client := r.patient()
 			r.submitN(3, scheduler.NewTask{})
 			leased := r.lease(r.worker(), 3)
 			tx := r.begin()

@@ -73,7 +73,9 @@ func TestAThousandPollsAreServedEachATask(t *testing.T) {
 		})
 	}
 	await(t, "all wait", func() bool { return clients[0].Counts().Polls+clients[1].Counts().Polls == n })
-	if asked := clients[0].Counts().Pools["hot"].Acquires; asked > n/10 {
+	asked := clients[0].Counts().Pools["hot"].Acquires
+	t.Logf("%d polls asked the database %d times", n/2, asked)
+	if asked > n/10 {
 		t.Errorf("%d polls asked the database for tasks %d times", n/2, asked)
 	}
 	r.submitN(n, scheduler.NewTask{})
@@ -382,9 +384,10 @@ func TestABusyWorkerIsSwept(t *testing.T) {
 	p := poll(scheduler.NewWorkerID(), 0)
 	p.Tells = true
 	lost := r.submit(scheduler.NewTask{})
-	r.pollNow(p) // whose answer does not arrive
+	r.pollNow(p)              // whose answer does not arrive
+	r.client.AgeRemotes(0.95) // the rest of the time passes while it works
 	for began := time.Now(); r.task(lost).State == scheduler.Running; {
-		if time.Since(began) > 40*time.Second {
+		if time.Since(began) > patience {
 			t.Fatalf("%d lease rows, and the task whose answer was lost still runs", r.leaseRows(p.Worker.ID))
 		}
 		r.submit(scheduler.NewTask{Priority: -1})
@@ -477,7 +480,7 @@ func TestOnlyRemoteWorkersAreRenewedByOthers(t *testing.T) {
 func TestTimeoutsOfRemoteWorkersAreTheServers(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	long, short := r.submit(scheduler.NewTask{Timeout: time.Hour}), r.submit(scheduler.NewTask{Timeout: 2 * time.Second, MaxAttempts: 1})
+	long, short := r.submit(scheduler.NewTask{Timeout: time.Hour}), r.submit(scheduler.NewTask{Timeout: 40 * time.Second, MaxAttempts: 1})
 	none := r.submit(scheduler.NewTask{})
 	p := poll(scheduler.NewWorkerID(), 0)
 	p.Max = 10
@@ -520,9 +523,9 @@ func TestTheLastReportWaitsForARow(t *testing.T) {
 	task := r.remoteLease(scheduler.NewTask{})
 	tx := r.begin()
 	must(t, second(tx.Exec(r.ctx, `update scheduler.tasks set watched_until = now() where id = $1`, task.Task)))
-	ended := make(chan error, 1)
+	ended, client := make(chan error, 1), r.patient()
 	go func() { // received below
-		_, err := r.client.Settle(r.ctx, scheduler.Settling{Lease: task.Lease, Verb: scheduler.VerbComplete, Progress: &scheduler.Progress{Current: 7, Message: "all"}})
+		_, err := client.Settle(r.ctx, scheduler.Settling{Lease: task.Lease, Verb: scheduler.VerbComplete, Progress: &scheduler.Progress{Current: 7, Message: "all"}})
 		ended <- err
 	}()
 	await(t, "it waits for the row", func() bool {

@@ -76,6 +76,12 @@ func (r *rig) open(config scheduler.Config) *scheduler.Client {
 	return client
 }
 
+// patient returns a client that waits for a lock until the test lets go of it, however long that takes.
+func (r *rig) patient() *scheduler.Client {
+	r.t.Helper()
+	return r.open(scheduler.Patient(scheduler.Config{}))
+}
+
 // maintain runs a client's background duties until the test ends.
 func (r *rig) maintain(client *scheduler.Client) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.ctx))

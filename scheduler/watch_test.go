@@ -39,7 +39,7 @@ func (r *rig) told(id scheduler.TaskID) {
 	r.t.Helper()
 	await(r.t, "the task is marked, and somebody listens", func() bool {
 		return read[bool](r, `select watched_until > now() and exists (select from pg_stat_activity where datname = current_database()
-			and query = 'listen "scheduler_watch"') from scheduler.tasks where id = $1`, id)
+			and (query = 'listen "scheduler_watch"' or query like '-- ping%')) from scheduler.tasks where id = $1`, id)
 	})
 }
 
