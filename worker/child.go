@@ -31,6 +31,7 @@ type child struct {
 
 	broken  chan breach   // it broke the protocol: kill it
 	hung    chan string   // it does not do what it was told: end it
+	serving chan struct{} // closed when it is ready
 	leaving chan struct{} // closed when it was told to end and runs nothing
 	over    chan struct{} // closed when it has ended
 
@@ -56,7 +57,7 @@ type breach struct {
 
 func newChild(c *Children, number int) *child {
 	return &child{pool: c, number: number, outbox: newOutbox(), open: map[string]*errand{}, broken: make(chan breach, 1),
-		hung: make(chan string, 1), leaving: make(chan struct{}), over: make(chan struct{})}
+		hung: make(chan string, 1), serving: make(chan struct{}), leaving: make(chan struct{}), over: make(chan struct{})}
 }
 
 // live runs the process until it has ended, and returns why that was, nil when it was told to.
@@ -88,11 +89,10 @@ type departure struct {
 
 // attend waits for the end of the process, and brings it about when that is due.
 func (k *child) attend() departure {
-	command, leaving := k.pool.command, k.leaving
+	command, serving, leaving := k.pool.command, k.serving, k.leaving
 	ready := time.NewTimer(command.ReadyWithin)
 	defer ready.Stop()
-	old, stop := after(command.MaxTime)
-	defer stop()
+	var old <-chan time.Time  // it has served for long
 	var next <-chan time.Time // stronger means
 	var reason string
 	terminated := false
@@ -109,13 +109,17 @@ func (k *child) attend() departure {
 				return departure{waited: err, reason: reason}
 			}
 			return k.killed(b.err)
+		case <-serving:
+			served, stop := after(command.MaxTime)
+			defer stop()
+			serving, old = nil, served
 		case <-old:
 			k.pool.wear(k, "it has run for "+command.MaxTime.String())
 		case <-leaving:
-			leaving, next = nil, time.After(killAfter)
+			leaving, next = nil, time.After(command.killAfter)
 			k.outbox.close() // and with it stdin, once it is empty
 		case reason = <-k.hung:
-			terminated, next = true, time.After(killAfter)
+			terminated, next = true, time.After(command.killAfter)
 			terminateGroup(k.process.pid)
 		case <-next:
 			if terminated {
@@ -123,7 +127,7 @@ func (k *child) attend() departure {
 				next = nil
 				continue
 			}
-			terminated, next = true, time.After(killAfter)
+			terminated, next = true, time.After(command.killAfter)
 			terminateGroup(k.process.pid)
 		}
 	}

@@ -31,7 +31,8 @@ type childArgs struct {
 // childCommand is the argv of such a child.
 func childCommand(args childArgs) []string {
 	raw, _ := json.Marshal(args)
-	return []string{"env", "WORKER_TEST_CHILD=" + string(raw), os.Args[0]}
+	// With the race detector a process sleeps for a second before it exits, unless it is told not to.
+	return []string{"env", "GORACE=atexit_sleep_ms=0", "WORKER_TEST_CHILD=" + string(raw), os.Args[0]}
 }
 
 // helperChild speaks the protocol and misbehaves as the payload of a task says.
@@ -182,10 +183,8 @@ func (h *helperChild) run(t childTask, cancel, saved chan string) {
 		result(os.Getpid())
 	case "task":
 		result(t)
-	case "frames": // $id stands for the task's
-		for _, frame := range p.Frames {
-			h.raw(strings.ReplaceAll(frame, "$id", t.ID))
-		}
+	case "frames": // $id stands for the task's; at once, so that nothing happens between the first and the last
+		h.raw(strings.ReplaceAll(strings.Join(p.Frames, "\n"), "$id", t.ID))
 	case "exit":
 		fmt.Fprintln(os.Stderr, "the reason")
 		os.Exit(p.N)

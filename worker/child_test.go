@@ -247,13 +247,17 @@ func TestChildIsCancelled(t *testing.T) {
 		{"wait", 0, scheduler.Cancelled, "cancelled", "enough"},
 		{"wait", 300 * time.Millisecond, scheduler.Failed, "timeout", "told: timeout"},
 		{"wait, then succeed", 300 * time.Millisecond, scheduler.Completed, "", ""},
-		{"hang", 300 * time.Millisecond, scheduler.Failed, "timeout", "it did not answer cancel (timeout) within 5s: signal: killed"},
+		{"hang", 300 * time.Millisecond, scheduler.Failed, "timeout", "it did not answer cancel (timeout) within 1s: signal: killed"},
 		{"hang", 0, scheduler.Cancelled, "cancelled", "enough"},
 	} {
 		t.Run(fmt.Sprint(c.do, c.timeout), func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			r.startChildren(worker.Command{}, childArgs{}, worker.Config{Heartbeat: 200 * time.Millisecond})
+			var command worker.Command
+			if c.do == "hang" {
+				command = worker.Impatient(command, time.Second)
+			}
+			r.startChildren(command, childArgs{}, worker.Config{Heartbeat: 200 * time.Millisecond, TTL: patience})
 			new := do(c.do)
 			new.Timeout, new.MaxAttempts = c.timeout, 1
 			id := r.submit(new)
@@ -281,9 +285,10 @@ func TestChildIsCancelled(t *testing.T) {
 func TestChildEndsForAnotherTask(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.startChildren(worker.Command{}, childArgs{Slots: 2}, worker.Config{})
+	r.startChildren(worker.Impatient(worker.Command{}, time.Second), childArgs{Slots: 2}, worker.Config{})
 	file := filepath.Join(t.TempDir(), "go")
 	innocent := r.submit(do("until file", "file", file))
+	await(t, "it runs", func() bool { return r.task(innocent).State == scheduler.Running })
 	hang := do("hang")
 	hang.Timeout, hang.MaxAttempts = 300*time.Millisecond, 1
 	if task := r.final(r.submit(hang)); text(task.ErrorCode) != "timeout" {
@@ -401,7 +406,7 @@ func TestChildrenAreReplaced(t *testing.T) {
 	}{
 		{"tasks", worker.Command{MaxTasks: 3}, do("pid"), "it has served 3 tasks"},
 		{"tasks of two", worker.Command{MaxTasks: 2, Procs: 2}, do("pid"), `it has served \d tasks`},
-		{"time", worker.Command{MaxTime: 20 * time.Millisecond}, do("pid"), "it has run for 20ms"},
+		{"time", worker.Command{MaxTime: 300 * time.Millisecond}, do("pid"), "it has run for 300ms"},
 		{"memory", worker.Command{MaxMemory: 100 << 20}, do("eat", "n", 40), `it holds 1\d\d MiB`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -27,7 +27,7 @@ type Command struct {
 	// ready, so that a process may get a few tasks more.
 	MaxTasks int
 
-	// MaxTime is how long a process serves before it is replaced, once its task has ended. 0: for ever.
+	// MaxTime is how long a process serves, from when it is ready, before it is replaced, once its task has ended. 0: for ever.
 	MaxTime time.Duration
 
 	// MaxMemory is with how many bytes of resident memory, looked at after each task, a process is replaced. 0: no matter how
@@ -39,11 +39,14 @@ type Command struct {
 
 	// Logger gets what happens to the processes, and what they print while they run no task. nil: slog.Default().
 	Logger *slog.Logger
+
+	killAfter time.Duration // 0: killAfter
 }
 
 func (c *Command) fill() error {
 	setDefault(&c.Procs, 1)
 	setDefault(&c.ReadyWithin, 30*time.Second)
+	setDefault(&c.killAfter, killAfter)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}

@@ -67,10 +67,10 @@ func (e *errand) await(ctx context.Context) (json.RawMessage, error) {
 			}
 			e.save(ctx, m)
 		case <-told:
-			told, impatient = nil, time.After(killAfter)
+			told, impatient = nil, time.After(e.child.pool.command.killAfter)
 			e.child.send(order{Op: "cancel", ID: e.id, Reason: reasonOf(context.Cause(ctx))})
 		case <-impatient:
-			e.child.condemn(e, "it did not answer cancel ("+reasonOf(context.Cause(ctx))+") within "+killAfter.String())
+			e.child.condemn(e, "it did not answer cancel ("+reasonOf(context.Cause(ctx))+") within "+e.child.pool.command.killAfter.String())
 		case <-e.child.over:
 			return e.last(ctx)
 		}

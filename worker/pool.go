@@ -71,6 +71,7 @@ func (c *Children) admit(k *child, m message) error {
 		return fmt.Errorf("it has %d slots, and this worker registered with %d each", slots, c.slotsOf)
 	}
 	k.slots = slots
+	close(k.serving)
 	if c.replacing == k.number+1 {
 		c.replacing = 0
 		c.replace()
