@@ -19,11 +19,15 @@ func TestDrainLetsTasksEnd(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	registry := worker.NewRegistry()
-	release := make(chan none)
-	worker.Handle(registry, "k", func(ctx context.Context, _ *worker.Task[none]) (none, error) { <-release; return none{}, ctx.Err() })
+	begun, release := make(chan none), make(chan none)
+	worker.Handle(registry, "k", func(ctx context.Context, _ *worker.Task[none]) (none, error) {
+		close(begun)
+		<-release
+		return none{}, ctx.Err()
+	})
 	x := r.start(registry, worker.Config{Concurrency: 1})
 	running, waiting := r.submit(scheduler.NewTask{Kind: "k"}), r.submit(scheduler.NewTask{Kind: "k"})
-	r.reach(running, scheduler.Running)
+	receive(t, begun, "the handler")
 	x.cancel()
 	close(release)
 	if err := x.wait(); err != nil {
@@ -50,16 +54,17 @@ func TestDrainTimeoutHandsBack(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	registry := worker.NewRegistry()
-	causes := make(chan error, 1)
+	begun, causes := make(chan none), make(chan error, 1)
 	worker.Handle(registry, "k", func(ctx context.Context, task *worker.Task[none]) (none, error) {
 		task.Log("started")
+		close(begun)
 		<-ctx.Done()
 		causes <- context.Cause(ctx)
 		return none{}, ctx.Err()
 	})
 	x := r.start(registry, worker.Config{DrainTimeout: 10 * time.Millisecond})
 	id := r.submit(scheduler.NewTask{Kind: "k", MaxAttempts: 1})
-	r.reach(id, scheduler.Running)
+	receive(t, begun, "the handler")
 	if err := x.stop(); err != nil {
 		t.Error(err)
 	}
@@ -149,12 +154,16 @@ func TestHandBackThatFails(t *testing.T) {
 			t.Parallel()
 			r, p := newProxiedRig(t, scheduler.Config{})
 			registry := worker.NewRegistry()
-			hear := make(chan none)
+			begun, hear := make(chan none), make(chan none)
 			defer close(hear)
-			worker.Handle(registry, "deaf", func(context.Context, *worker.Task[none]) (none, error) { <-hear; return none{}, nil })
+			worker.Handle(registry, "deaf", func(context.Context, *worker.Task[none]) (none, error) {
+				close(begun)
+				<-hear
+				return none{}, nil
+			})
 			x := r.start(registry, worker.Config{DrainTimeout: -1})
 			id := r.submit(scheduler.NewTask{Kind: "deaf"})
-			r.reach(id, scheduler.Running)
+			receive(t, begun, "the handler")
 			p.doom("release", 1000, f)
 			if err := x.stop(); err != nil {
 				t.Error(err)

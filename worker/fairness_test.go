@@ -17,15 +17,19 @@ func TestTwoWorkersShareABacklog(t *testing.T) {
 	const tasks, slots = 100, 10
 	var mu sync.Mutex
 	ran := [2]int{} // by each worker
-	release := make(chan struct{})
+	var release [tasks/2/slots + 1]chan struct{}
+	for round := range release {
+		release[round] = make(chan struct{})
+	}
 	for i := range 2 {
 		registry := worker.NewRegistry()
 		worker.Handle(registry, "k", func(ctx context.Context, _ *worker.Task[none]) (none, error) {
 			mu.Lock()
+			round := min(ran[i]/slots, len(release)-1) // more than its half is none of these tasks
 			ran[i]++
 			mu.Unlock()
 			select {
-			case <-release:
+			case <-release[round]:
 				return none{}, nil
 			case <-ctx.Done():
 				return none{}, ctx.Err()
@@ -40,15 +44,13 @@ func TestTwoWorkersShareABacklog(t *testing.T) {
 	if _, err := r.client.SubmitMany(t.Context(), backlog); err != nil {
 		t.Fatal(err)
 	}
-	for each := slots; each <= tasks/2; each += slots { // one round of all slots after the other
+	for round := range tasks / 2 / slots { // one round of all slots after the other
 		await(t, "all slots of both are busy", func() bool {
 			mu.Lock()
 			defer mu.Unlock()
-			return ran == [2]int{each, each}
+			return ran == [2]int{(round + 1) * slots, (round + 1) * slots}
 		})
-		for range 2 * slots {
-			release <- struct{}{}
-		}
+		close(release[round])
 	}
 	await(t, "all tasks are completed", func() bool {
 		return read[int](r, `select count(*) from scheduler.tasks where state = 'completed' and attempt = 1`) == tasks

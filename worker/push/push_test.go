@@ -318,7 +318,7 @@ func TestWhatAnswersMakeOfATask(t *testing.T) {
 			fmt.Fprint(w, body)
 		}
 	}
-	r := newRig(t, scheduler.NewEndpoint{BreakerFailures: 1000, Timeout: 500 * time.Millisecond}, func(w http.ResponseWriter, q *http.Request) {
+	r := newRig(t, scheduler.NewEndpoint{BreakerFailures: 1000}, func(w http.ResponseWriter, q *http.Request) {
 		var task struct{ Payload string }
 		if err := json.NewDecoder(q.Body).Decode(&task); err != nil {
 			t.Error(err)
@@ -367,10 +367,15 @@ func TestWhatAnswersMakeOfATask(t *testing.T) {
 	for _, c := range cases {
 		statuses[c.name] = c.answer
 	}
+	r.set(scheduler.NewEndpoint{Name: "slow", Kinds: []string{"slow"}, BreakerFailures: 1000, Timeout: 500 * time.Millisecond})
 	r.push(push.Config{})
 	ids := map[string]scheduler.TaskID{}
 	for _, c := range cases {
-		ids[c.name] = r.submit(scheduler.NewTask{Payload: c.name, Backoff: []time.Duration{time.Hour}})
+		new := scheduler.NewTask{Payload: c.name, Backoff: []time.Duration{time.Hour}}
+		if c.code == "timeout" {
+			new.Kind = "slow"
+		}
+		ids[c.name] = r.submit(new)
 	}
 	for _, c := range cases {
 		r.await(c.name, func() bool {
@@ -418,7 +423,7 @@ func TestBreaker(t *testing.T) {
 	for range 20 {
 		ids = append(ids, r.submit(scheduler.NewTask{Backoff: []time.Duration{time.Hour}}))
 	}
-	r.await("open", func() bool { return r.endpoint().State == scheduler.BreakerOpen })
+	r.await("open, and nothing under way", func() bool { e := r.endpoint(); return e.State == scheduler.BreakerOpen && e.InFlight == 0 })
 	e := r.endpoint()
 	if e.Failures < 3 || e.OpenedAt == nil || e.ProbeAt == nil || text(e.LastError) != "500 Internal Server Error" || e.LastErrorAt == nil || e.LastSuccessAt != nil {
 		t.Errorf("%+v", e)
@@ -472,9 +477,17 @@ func TestBreakerClosesByItself(t *testing.T) {
 func TestProcessesShareTheConcurrency(t *testing.T) {
 	t.Parallel()
 	var now, most atomic.Int64
+	two, seen := make(chan struct{}), sync.Once{} // at once
 	r := newRig(t, scheduler.NewEndpoint{Concurrency: 4}, func(_ http.ResponseWriter, q *http.Request) {
 		n := now.Add(1)
 		defer now.Add(-1)
+		if n > 1 {
+			seen.Do(func() { close(two) })
+		}
+		select { // the first waits for a second
+		case <-two:
+		case <-q.Context().Done():
+		}
 		for {
 			seen := most.Load()
 			if n <= seen || most.CompareAndSwap(seen, n) {
