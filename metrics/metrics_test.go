@@ -109,6 +109,9 @@ func TestWhatHappenedIsCounted(t *testing.T) {
 	if _, err := client.PauseQueue(t.Context(), "paused"); err != nil {
 		t.Fatal(err)
 	}
+	for deadline := time.Now().Add(patience); ended(w) < 6 && time.Now().Before(deadline); { // an attempt is counted once its outcome is stored
+		runtime.Gosched()
+	}
 	handler := New(Config{Client: client, Worker: w, Version: "1.2.3", Revision: "abc"})
 	text := scrape(t, handler)
 	for _, line := range []string{
@@ -149,6 +152,16 @@ func TestWhatHappenedIsCounted(t *testing.T) {
 	if t.Failed() {
 		t.Log(text)
 	}
+}
+
+// ended is how many attempts a worker has counted.
+func ended(w *worker.Worker) (n uint64) {
+	for _, l := range w.Counts().Lanes {
+		for _, of := range l.Outcomes {
+			n += of
+		}
+	}
+	return n
 }
 
 // Names, units and help are as Prometheus wants them.
