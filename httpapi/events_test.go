@@ -132,9 +132,7 @@ func TestEvents(t *testing.T) {
 	if err := json.Unmarshal([]byte(line.data), &l); err != nil || line.name != "log" || l.Message != "line\none <b>&" || l.Task != task.ID || l.Stream != "stdout" {
 		t.Fatalf("%v: %+v", err, line)
 	}
-	if _, _, err := r.client.Report(t.Context(), []scheduler.Report{{Lease: lease, Progress: scheduler.Progress{Current: 1, Total: 4}}}); err != nil {
-		t.Fatal(err)
-	}
+	r.report(scheduler.Report{Lease: lease, Progress: scheduler.Progress{Current: 1, Total: 4}})
 	progress := s.next()
 	if got := taskOf(t, progress); *got.Progress.Percent != 25 {
 		t.Fatalf("%+v", progress)

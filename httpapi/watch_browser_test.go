@@ -45,10 +45,19 @@ func (r *rig) work() worked {
 
 func (w worked) report(current, total int64, message string) {
 	w.t.Helper()
-	report := scheduler.Report{Lease: w.lease, Progress: scheduler.Progress{Current: current, Total: total, Message: message}}
-	if _, _, err := w.client.Report(w.t.Context(), []scheduler.Report{report}); err != nil {
-		w.t.Fatal(err)
-	}
+	w.rig.report(scheduler.Report{Lease: w.lease, Progress: scheduler.Progress{Current: current, Total: total, Message: message}})
+}
+
+// report is stored when it returns. A task whose row is just being marked as watched is passed by, and reported on again.
+func (r *rig) report(report scheduler.Report) {
+	r.t.Helper()
+	await(r.t, "the report is stored", func() bool {
+		lost, locked, err := r.client.Report(r.t.Context(), []scheduler.Report{report})
+		if err != nil || len(lost) > 0 {
+			r.t.Fatalf("lost %v, %v", lost, err)
+		}
+		return len(locked) == 0
+	})
 }
 
 func (w worked) complete() {

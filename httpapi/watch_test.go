@@ -323,9 +323,7 @@ func TestWatchStream(t *testing.T) {
 	if got := look(running); got.State != "running" {
 		t.Fatalf("then came %+v", got)
 	}
-	if _, _, err := r.client.Report(ctx, []scheduler.Report{{Lease: lease, Progress: scheduler.Progress{Current: 1, Total: 4}}}); err != nil {
-		t.Fatal(err)
-	}
+	r.report(scheduler.Report{Lease: lease, Progress: scheduler.Progress{Current: 1, Total: 4}})
 	if got := look(s.next()); *got.Progress.Percent != 25 {
 		t.Fatalf("then came %+v", got)
 	}

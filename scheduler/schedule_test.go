@@ -341,7 +341,7 @@ func TestMissedTicks(t *testing.T) {
 	}
 }
 
-// Two processes, one schedule of every second, a minute: 60 tasks (61 at an edge), none twice, none left out.
+// Two processes, one schedule of every second, a minute: 60 tasks, none twice, none left out, none before its time.
 func TestTwoProcessesFireOneScheduleForAMinute(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a minute")

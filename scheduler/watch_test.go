@@ -70,8 +70,11 @@ func TestFollowATaskThroughItsLife(t *testing.T) {
 	lease := r.lease(r.worker(), 1)[0].Lease
 	expect("leased", func(t scheduler.Task) bool { return t.State == scheduler.Running })
 	for n := range int64(3) {
-		_, _, err := r.client.Report(r.ctx, []scheduler.Report{{Lease: lease, Progress: scheduler.Progress{Current: n, Total: 3}}})
-		must(t, err)
+		await(t, "the report is stored", func() bool { // not while the row is being marked
+			_, locked, err := r.client.Report(r.ctx, []scheduler.Report{{Lease: lease, Progress: scheduler.Progress{Current: n, Total: 3}}})
+			must(t, err)
+			return len(locked) == 0
+		})
 		expect("reported", func(t scheduler.Task) bool { return *t.ProgressCurrent == n })
 	}
 	must(t, r.client.Complete(r.ctx, lease, []byte(`7`)))
