@@ -153,13 +153,9 @@ type EndedAttempt struct {
 	Error     *string   `db:"error"`
 }
 
-// RecentAttempts returns up to limit attempts that did not complete their task, the last ended first: of the newest tasks that have
-// any, and up to three of each of tasks. An old task that is not among those may be missing: there is no index by time.
-func (c *Client) RecentAttempts(ctx context.Context, tasks []TaskID, limit int) ([]EndedAttempt, error) {
-	if tasks == nil {
-		tasks = []TaskID{}
-	}
-	return all[EndedAttempt](ctx, c.reads, "list recent attempts", sql.AttemptsRecent, pgx.StrictNamedArgs{"tasks": tasks, "limit": limit})
+// RecentAttempts returns up to limit attempts that did not complete their task, the last ended first.
+func (c *Client) RecentAttempts(ctx context.Context, limit int) ([]EndedAttempt, error) {
+	return all[EndedAttempt](ctx, c.reads, "list recent attempts", sql.AttemptsRecent, pgx.StrictNamedArgs{"limit": limit})
 }
 
 // LogLine is one line that a handler wrote.

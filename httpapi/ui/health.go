@@ -93,7 +93,7 @@ func (u *UI) waiting(ctx context.Context, queues []scheduler.QueueStatus) (found
 			f.Detail = fmt.Sprintf("%s ready, the oldest for %s.", areTasks(q.Ready), lasted(age))
 		case i < mostAsked:
 			reason := u.reason(ctx, q.Name)
-			f.Detail = spoken(reason)
+			f.Detail = reason.Reason
 			if reason.Code == "no_worker_for_kind" || reason.Code == "workers_quiet" {
 				f.Level, f.rank = "bad", 90+f.rank
 			}

@@ -15,7 +15,7 @@ import (
 
 // words are what templates call.
 var words = template.FuncMap{
-	"ago": ago, "lasted": lasted, "stamp": stamp, "iso": iso, "pretty": pretty, "text": text, "number": number, "spoken": spoken,
+	"ago": ago, "lasted": lasted, "stamp": stamp, "iso": iso, "pretty": pretty, "text": text, "number": number,
 	"clock":  func(t time.Time) string { return t.UTC().Format("15:04:05") },
 	"moment": func(t, now time.Time) moment { return moment{t, now} },
 	"short":  func(id fmt.Stringer) string { s := id.String(); return s[len(s)-12:] },
