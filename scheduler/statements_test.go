@@ -76,6 +76,7 @@ var feeds = map[string]any{
 	"lease_tail":         position{},
 	"log":                []string{"pg_notify"},
 	"logs":               LogLine{},
+	"logs_tail":          LogLine{},
 	"notify":             []string{"pg_notify"},
 	"pin":                []string{"seqscan", "bitmapscan", "sort"},
 	"oldest_ready":       []string{"id"},

@@ -176,6 +176,15 @@ func (c *Client) Logs(ctx context.Context, id TaskID, after int64, limit int) ([
 	return list, c.orUnknown(ctx, id, len(list), err)
 }
 
+// LastLogs returns the last lines of a task, up to limit (1 to 1000) of those whose id is greater than after, in order. Of a task
+// that is not there it returns none.
+func (c *Client) LastLogs(ctx context.Context, id TaskID, after int64, limit int) ([]LogLine, error) {
+	if limit < 1 || limit > 1000 {
+		return nil, invalid("limit", "1 to 1000")
+	}
+	return all[LogLine](ctx, c.reads, "list last logs", sql.LogsTail, pgx.StrictNamedArgs{"id": id, "after": after, "limit": limit})
+}
+
 // Reason is why a task does not run, or that it does.
 type Reason struct {
 	Code   string `db:"code"`   // stable

@@ -131,6 +131,8 @@ var (
 	Log string
 	//go:embed logs.sql
 	Logs string
+	//go:embed logs_tail.sql
+	LogsTail string
 	//go:embed messages.sql
 	Messages string
 	//go:embed messages_bounds.sql

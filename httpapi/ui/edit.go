@@ -15,6 +15,9 @@ import (
 // editData is the form that edits a task, as it is filled in.
 type editData struct {
 	Payload, Priority, MaxAttempts, Tags, RunAt string
+
+	Long bool // the payload is too long to be in every page; it is in one that was asked for
+	Open bool
 }
 
 const formTime = "2006-01-02T15:04:05"

@@ -31,10 +31,12 @@ var words = template.FuncMap{
 	"matching": func(path, filter, label string, verbs []string) map[string]any {
 		return map[string]any{"Path": path, "Filter": filter, "Label": label, "Verbs": verbs}
 	},
-	"verbs": func(verbs ...string) []string { return verbs },
-	"bytes": func(n *int64) string { return size(*n) },
-	"int64": func(n int) int64 { return int64(n) },
-	"cut":   scheduler.Truncate,
+	"address": address,
+	"millis":  func(t time.Time) int64 { return t.UnixMilli() },
+	"verbs":   func(verbs ...string) []string { return verbs },
+	"bytes":   func(n *int64) string { return size(*n) },
+	"int64":   func(n int) int64 { return int64(n) },
+	"cut":     scheduler.Truncate,
 }
 
 // ago is a time as seen from now: 3 min ago, in 2 h.
