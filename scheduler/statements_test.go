@@ -23,6 +23,7 @@ var feeds = map[string]any{
 	"attempts":           Attempt{},
 	"attempts_recent":    EndedAttempt{},
 	"audit":              Audit{},
+	"audit_add":          nil,
 	"audit_prune":        []string{"id"},
 	"audit_task":         Audit{},
 	"edit":               []string{"queue", "state", "delay_ms"},

@@ -19,6 +19,8 @@ var (
 	AttemptsRecent string
 	//go:embed audit.sql
 	Audit string
+	//go:embed audit_add.sql
+	AuditAdd string
 	//go:embed audit_prune.sql
 	AuditPrune string
 	//go:embed audit_task.sql

@@ -67,7 +67,7 @@ func TestPagesAreAccessible(t *testing.T) {
 	sick, all, empty, guest := newRig(t, ""), newRig(t, ""), newRig(t, ""), newRig(t, token)
 	sick.unwell()
 	tab := browser.Open(t, guest.one+"/login")
-	pages := []string{guest.one + "/login", all.one + "/tasks", all.one + "/tasks/nothing", sick.one + "/tasks?state=failed&kind=mail.send", sick.one + "/schedules?edit=late"}
+	pages := []string{guest.one + "/login", all.one + "/tasks", all.one + "/tasks/nothing", sick.one + "/tasks?state=failed&kind=mail.send", sick.one + "/schedules?edit=late", sick.one + "/tasks/new"}
 	for _, id := range all.states() {
 		pages = append(pages, all.one+"/tasks/"+id.String())
 	}

@@ -88,7 +88,7 @@ func (u *UI) render(w http.ResponseWriter, r *http.Request, status int, s *scree
 	f := frame{screen: s, Path: r.URL.RequestURI(), JSON: jsonPath(r), Said: said(w, r), Actor: actor(r), SignedIn: u.SignedIn(r),
 		Version: u.config.Version, Now: time.Now().UTC(), Build: build, Reread: s.Reread, Again: status == http.StatusServiceUnavailable && r.Method == http.MethodGet}
 	for _, item := range navigation {
-		f.Nav = append(f.Nav, navItem{item.path, item.label, item.name == s.Name || item.name == "tasks" && s.Name == "task"})
+		f.Nav = append(f.Nav, navItem{item.path, item.label, item.name == s.Name || item.name == "tasks" && (s.Name == "task" || s.Name == "new")})
 	}
 	var page bytes.Buffer
 	if err := u.pages[s.Name].ExecuteTemplate(&page, "layout.html", f); err != nil {
