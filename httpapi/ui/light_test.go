@@ -106,6 +106,32 @@ func TestFilesAreKept(t *testing.T) {
 	}
 }
 
+// TestWeight: a page with a lot on it is small on the wire, and needs three files besides, once. With -v it says how small.
+func TestWeight(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "")
+	history := r.scene()
+	weigh := func(path string) (plain, zipped int) {
+		return len(r.get(path, "Accept-Encoding", "identity").body), len(r.get(path, "Accept-Encoding", "gzip").body)
+	}
+	for _, path := range append([]string{"/tasks/" + history.String(), "/tasks/new"}, paths...) {
+		plain, zipped := weigh(path)
+		t.Logf("| `%s` | %.1f KiB | %.1f KiB |", strings.Replace(path, history.String(), "ID", 1), float64(plain)/1024, float64(zipped)/1024)
+		if zipped > 12<<10 {
+			t.Errorf("%s: %d bytes", path, zipped)
+		}
+	}
+	sum := 0
+	for _, path := range []string{"/static/app.css", "/static/app.js", "/static/icon.svg"} {
+		plain, zipped := weigh(path)
+		t.Logf("| `%s` | %.1f KiB | %.1f KiB |", path, float64(plain)/1024, float64(zipped)/1024)
+		sum += zipped
+	}
+	if sum > 20<<10 {
+		t.Errorf("the files have %d bytes", sum)
+	}
+}
+
 // TestTitles: a tab tells how things are.
 func TestTitles(t *testing.T) {
 	t.Parallel()
