@@ -88,7 +88,7 @@ function say(text) {
 // follow opens a stream for the tasks of the page that are not done, again when those change. One that breaks is opened again after
 // a while that differs from page to page: a server that starts again is not run over. A page that nobody looks at has none, for a
 // browser has few connections to spend.
-let stream = null, followed = "", again = null, breaks = 0;
+let stream = null, followed = "", again = null, breaks = 0, gone = false; // gone: there is nothing any more that the page is about
 function unfollow() {
   stream?.close();
   stream = null;
@@ -96,7 +96,7 @@ function unfollow() {
 }
 let last = Number($(".taskhead")?.dataset.line ?? 0); // id of the last log line that is shown
 function follow() {
-  if (document.hidden || again) return;
+  if (document.hidden || again || gone) return;
   const ids = [...new Set(all("[data-task-id]").filter((p) => !final.has(p.dataset.state)).map((p) => p.dataset.taskId))].slice(0, most);
   const head = $(".taskhead"), key = ids.join();
   if (key === followed) return;
@@ -168,7 +168,9 @@ async function refresh() {
     if (answer.redirected) return ended();
     if (answer.status >= 500) throw answer;
     failures = 0;
-    if (!answer.ok) return say(answer.status === 404 ? "gone" : "not to be read any more");
+    gone = answer.status === 404;
+    if (gone) unfollow();
+    if (!answer.ok) return say(gone ? "gone" : "not to be read any more");
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const region of all("[data-live]")) {
       const other = fresh.getElementById(region.id);
