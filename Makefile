@@ -9,6 +9,7 @@ build: ## build bin/scheduler
 
 test: ## run all tests, on a private PostgreSQL and with the race detector
 	@scripts/setup tests
+	@$(MAKE) --no-print-directory build # which tests of examples find done, or two of them would write it at once
 	go vet ./...
 	go run ./internal/pgtest/withpg -- go test $$(scripts/setup race) ./... -timeout 20m
 

@@ -23,6 +23,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/pgscheduler/scheduler/internal/example"
 	"github.com/pgscheduler/scheduler/internal/pgtest"
 )
 
@@ -279,16 +280,12 @@ func (s *stage) work(interpreter, program, door, queue string) {
 	s.start([]string{binary, "worker", "--cmd", interpreter + " " + program, "--queue", queue}, []string{"SCHEDULER_DATABASE_URL=" + s.database}, "")
 }
 
-// serve starts a web process on a port that was free a moment ago, and waits until it answers.
+// serve starts a web process, and waits until it answers.
 func (s *stage) serve(interpreter, program string) {
 	s.t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	_ = listener.Close()
-	s.env = append(s.env, "PORT="+address[strings.LastIndex(address, ":")+1:])
+	port := example.FreePort(s.t)
+	address := "127.0.0.1:" + port
+	s.env = append(s.env, "PORT="+port)
 	s.start([]string{interpreter, program}, s.env, "")
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

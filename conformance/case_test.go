@@ -23,6 +23,7 @@ type testCase struct {
 	About   string   `json:"about"`
 	Doors   []string `json:"doors"`   // of tasks.json: lease, child; none: both
 	Workers *int     `json:"workers"` // of tasks.json, at the start; default 1
+	TTL     int      `json:"ttl_ms"`  // of tasks.json, of the workers' leases; default 5000
 	Steps   []step   `json:"steps"`
 }
 

@@ -29,6 +29,7 @@ type play struct {
 	proxy     *proxy // in front of the workers of door lease
 	client    client
 	door      string
+	ttl       int // milliseconds
 	variables map[string]string
 	tasks     map[string][]string // ids by name
 	workers   []*process
@@ -268,11 +269,11 @@ func (p *play) work() {
 func (p *play) worker() *process {
 	if p.door == doorChild {
 		argv := []string{binary, "worker", "--cmd", quoted(p.client.argv), "--procs", "1", "--queue", p.variables["queue"],
-			"--heartbeat", "1s", "--lease-ttl", "5s"}
+			"--heartbeat", "1s", "--lease-ttl", fmt.Sprintf("%dms", p.ttl)}
 		return start(p.t, argv, append([]string{"SCHEDULER_DATABASE_URL=" + p.server.database}, p.client.env...), nil)
 	}
 	return start(p.t, p.client.argv, append([]string{"SCHEDULER_URL=" + p.proxy.url, "SCHEDULER_TOKEN=" + token,
-		"QUEUES=" + p.variables["queue"], "TTL_MS=5000"}, p.client.env...), nil)
+		"QUEUES=" + p.variables["queue"], "TTL_MS=" + strconv.Itoa(p.ttl)}, p.client.env...), nil)
 }
 
 func quoted(argv []string) string {

@@ -3,6 +3,7 @@
 package conformance
 
 import (
+	"cmp"
 	"slices"
 	"testing"
 )
@@ -38,7 +39,7 @@ func playTasks(t *testing.T, s *server, c client, door string, one testCase) {
 		s = newServer(t)
 	}
 	p := newPlay(t, s)
-	p.client, p.door = c, door
+	p.client, p.door, p.ttl = c, door, cmp.Or(one.TTL, 5000)
 	if door == doorLease {
 		p.proxy = newProxy(t, s)
 	}

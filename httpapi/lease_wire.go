@@ -28,7 +28,7 @@ type RemoteWorker struct {
 	PID      int    `json:"pid,omitempty" minimum:"0" maximum:"2147483647"`
 	Version  string `json:"version,omitempty" maxLength:"100"`
 	Language string `json:"language,omitempty" maxLength:"100" example:"php 8.2"`
-	Slots    int    `json:"slots,omitempty" minimum:"0" maximum:"10000" doc:"Tasks that it runs at once. Default: 1"`
+	Slots    int    `json:"slots,omitempty" minimum:"0" maximum:"10000" doc:"Tasks that it runs at once. Default: max"`
 }
 
 // Leases is the answer to a call for tasks.
@@ -199,7 +199,7 @@ type ReleaseRequest struct {
 type LeaseHeartbeat struct {
 	State     string    `json:"state" enum:"run,quiet,stop" doc:"What the worker is asked to do."`
 	Cancelled bool      `json:"cancelled" doc:"Somebody asked to cancel the task: end it soon, with fail."`
-	ExpiresAt time.Time `json:"expires_at" doc:"When the worker is dead, and its leases are lost, unless it is heard of."`
+	ExpiresAt time.Time `json:"expires_at" doc:"When the worker is dead, and its leases are lost, unless it is heard of. After an endpoint's 202: when its time is over, whatever is heard."`
 }
 
 // Settled is the answer to the end of an attempt.

@@ -106,7 +106,7 @@ func (s *server) lease(ctx context.Context, in *leaseInput) (*leaseOutput, error
 
 // poll returns what package scheduler takes.
 func (r LeaseRequest) poll() (scheduler.Poll, []Detail) {
-	p := scheduler.Poll{Max: 1, Tells: r.Held != nil, Worker: scheduler.WorkerInfo{ID: scheduler.NewWorkerID(), Slots: 1, TTL: defaultTTL,
+	p := scheduler.Poll{Max: 1, Tells: r.Held != nil, Worker: scheduler.WorkerInfo{ID: scheduler.NewWorkerID(), TTL: defaultTTL,
 		Queues: []scheduler.Queue{scheduler.DefaultQueue}, Kinds: r.Kinds}}
 	its := &p.Worker
 	if r.Queues != nil {
@@ -133,7 +133,10 @@ func (r LeaseRequest) poll() (scheduler.Poll, []Detail) {
 			its.ID = id
 		}
 		its.Name, its.Host, its.PID, its.Version, its.Language = w.Name, w.Host, w.PID, w.Version, w.Language
-		its.Slots = max(1, w.Slots)
+		its.Slots = w.Slots
+	}
+	if its.Slots == 0 {
+		its.Slots = p.Max
 	}
 	if its.Name == "" {
 		its.Name = "worker-" + its.ID.String()[:8]

@@ -395,6 +395,36 @@ func TestACancelReachesARemoteWorker(t *testing.T) {
 	}
 }
 
+// How much a remote worker has in hand shows from its first lease on, whether it sends heartbeats or not.
+func TestTheLoadOfARemoteWorkerShowsAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Config{})
+	load := func(running, slots int) {
+		t.Helper()
+		if list := read[Page[Worker]](r.get("/v1/workers").want(200)).Items; len(list) != 1 || list[0].Running != running || list[0].Slots != slots {
+			t.Errorf("%+v, want %d of %d", list, running, slots)
+		}
+	}
+	for range 6 {
+		r.submit(`{"kind":"k"}`)
+	}
+	h := r.hand()
+	first := h.ask(`,"max":3`).Leases
+	load(3, 3)
+	if why := string(r.get(r.submit(`{"kind":"k"}`).Links.Why).want(200).body); !strings.Contains(why, "workers_busy") {
+		t.Error(why)
+	}
+	second := h.ask(`,"max":2`).Leases
+	load(5, 2) // it asked for fewer, and has not given back the others
+	h.say(first[0].Lease, "complete", "").want(200)
+	h.say(first[1].Lease, "release", "").want(200)
+	load(3, 2)
+	h.beat(second[0].Lease, second[1].Lease)
+	load(3, 2)
+	r.post("/v1/leases", `{"worker":{"id":"`+h.id+`","slots":40},"kinds":["k"],"max":1}`).want(200)
+	load(4, 40)
+}
+
 func TestRemoteWorkersAreWorkersLikeOthers(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Config{})

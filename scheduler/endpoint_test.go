@@ -67,7 +67,7 @@ func TestEndpointIsStoredAndShownWithoutItsSecret(t *testing.T) {
 	}
 	secrets, err := r.client.EndpointSecrets(r.ctx)
 	must(t, err)
-	if !cmp.Equal(secrets, map[string][]string{"shop": {secret}}) {
+	if !cmp.Equal(secrets, map[string]scheduler.EndpointSecret{"shop": {Secrets: []string{secret}, UpdatedAt: again.UpdatedAt}}) {
 		t.Error("the secret did not stay")
 	}
 	must(t, r.client.PauseEndpoint(ctx, "shop"))
@@ -359,20 +359,54 @@ func TestProbeThatComesToNothing(t *testing.T) {
 	}
 }
 
-func TestEndedElsewhere(t *testing.T) {
+// A probe that did not begin, or ended without telling anything, does not keep the breaker half open, though its worker has older
+// deliveries under way.
+func TestProbeThatComesToNothingBesideOthers(t *testing.T) {
+	t.Parallel()
+	for name, told := range map[string]scheduler.Deliveries{"unused": {Busy: 3, Unused: 1}, "undecided": {Busy: 3, Undecided: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			r.endpoint(scheduler.NewEndpoint{BreakerFailures: 1, Concurrency: 5})
+			a, b := r.worker(), r.worker()
+			turn := r.turn(scheduler.Deliveries{Worker: a, More: 4})
+			r.turn(scheduler.Deliveries{Worker: a, Busy: 3, Generation: turn.Generation, Failures: 1, LastError: "no"})
+			must(t, r.client.ResumeEndpoint(r.ctx, "shop"))
+			if turn = r.turn(scheduler.Deliveries{Worker: a, Busy: 3, More: 1}); turn.Granted != 1 || turn.State != scheduler.BreakerHalfOpen {
+				t.Fatalf("%+v", turn)
+			}
+			if other := r.turn(scheduler.Deliveries{Worker: a, Busy: 4, Undecided: true, Generation: turn.Generation - 1}); other.State != scheduler.BreakerHalfOpen {
+				t.Errorf("an older one: %+v", other)
+			}
+			told.Worker, told.Generation = a, turn.Generation
+			if turn = r.turn(told); turn.State != scheduler.BreakerOpen {
+				t.Errorf("%+v", turn)
+			}
+			if turn = r.turn(scheduler.Deliveries{Worker: b, More: 3}); turn.Granted != 1 {
+				t.Errorf("%+v", turn)
+			}
+		})
+	}
+}
+
+// A probe that is due and cannot begin, for the slots or the rate, is not asked for all the time.
+func TestProbeThatMustWait(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	one, two := r.running(scheduler.NewTask{}), r.running(scheduler.NewTask{Queue: "q"})
-	gone := scheduler.Lease{Task: scheduler.NewTaskID(), Queue: "q", Worker: one.Worker, Attempt: 1}
-	later := two
-	later.Attempt++
-	places, err := r.client.EndedElsewhere(r.ctx, []scheduler.Lease{one, gone, two, later})
-	must(t, err)
-	if !cmp.Equal(places, []int{1, 3}) {
-		t.Error(places)
+	due := func(e scheduler.NewEndpoint) {
+		t.Helper()
+		e.BreakerFailures = 1
+		r.endpoint(e)
+		r.exec(`update scheduler.endpoints set state = 'open', opened_at = now(), probe_at = now() - interval '1 s', tokens = 0, tokens_at = now()`)
 	}
-	must(t, r.client.Complete(r.ctx, two, nil))
-	if places, err = r.client.EndedElsewhere(r.ctx, []scheduler.Lease{one, two}); err != nil || !cmp.Equal(places, []int{1}) {
-		t.Error(places, err)
+	a, b := r.worker(), r.worker()
+	due(scheduler.NewEndpoint{Concurrency: 1})
+	r.turn(scheduler.Deliveries{Worker: a, Busy: 1})
+	if turn := r.turn(scheduler.Deliveries{Worker: b, More: 3}); turn.Granted != 0 || turn.RetryMS < 100 {
+		t.Errorf("without a slot: %+v", turn)
+	}
+	due(scheduler.NewEndpoint{Concurrency: 10, Rate: 0.01})
+	if turn := r.turn(scheduler.Deliveries{Worker: b, More: 3}); turn.Granted != 0 || turn.RetryMS < 50_000 {
+		t.Errorf("without a token: %+v", turn)
 	}
 }

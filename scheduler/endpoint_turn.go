@@ -21,6 +21,7 @@ type Deliveries struct {
 	Succeeded  bool   // one did
 	Failures   int    // since then
 	LastError  string // ""; none failed
+	Undecided  bool   // one ended and says nothing about the endpoint
 }
 
 // Turn is what a worker may do at an endpoint.
@@ -46,7 +47,7 @@ func (c *Client) TakeTurn(ctx context.Context, d Deliveries) (turn Turn, err err
 	batch.Queue(sql.EndpointLock, pgx.StrictNamedArgs{"name": d.Endpoint})
 	found := false
 	batch.Queue(sql.EndpointTurn, pgx.StrictNamedArgs{"name": d.Endpoint, "worker": d.Worker, "busy": d.Busy, "more": d.More, "unused": d.Unused,
-		"generation": d.Generation, "succeeded": d.Succeeded, "failures": d.Failures, "last_error": last}).Query(func(rows pgx.Rows) error {
+		"generation": d.Generation, "succeeded": d.Succeeded, "failures": d.Failures, "last_error": last, "undecided": d.Undecided}).Query(func(rows pgx.Rows) error {
 		list, err := pgx.CollectRows(rows, pgx.RowToStructByName[Turn])
 		if len(list) == 1 {
 			turn, found = list[0], true
@@ -62,33 +63,29 @@ func (c *Client) TakeTurn(ctx context.Context, d Deliveries) (turn Turn, err err
 	return turn, nil
 }
 
-// EndpointSecrets returns what deliveries to each endpoint are signed with, by its name. Not to be shown or logged.
-func (c *Client) EndpointSecrets(ctx context.Context) (map[string][]string, error) {
-	type row struct {
-		Name    string
-		Secrets []string
-	}
-	list, err := all[row](ctx, c.reads, "read secrets", sql.EndpointSecrets, nil)
-	secrets := map[string][]string{}
-	for _, r := range list {
-		secrets[r.Name] = r.Secrets
-	}
-	return secrets, err
+// EndpointSecret is what deliveries to an endpoint are signed with.
+type EndpointSecret struct {
+	Secrets   []string
+	UpdatedAt time.Time // the endpoint's at that time: when it is another one by now, the secrets may be others
 }
 
-// EndedElsewhere returns which attempts do not run any more, as when somebody else ended them through their leases: their
-// places in the list.
-func (c *Client) EndedElsewhere(ctx context.Context, leases []Lease) ([]int, error) {
-	n := len(leases)
-	workers, ids, queues, attempts := make([]WorkerID, n), make([]TaskID, n), make([]Queue, n), make([]int32, n)
-	for i, l := range leases {
-		workers[i], ids[i], queues[i], attempts[i] = l.Worker, l.Task, l.Queue, int32(l.Attempt)
+// EndpointSecrets returns what deliveries to each endpoint are signed with, by its name, and sets the clock of Now. Not to be shown
+// or logged.
+func (c *Client) EndpointSecrets(ctx context.Context) (map[string]EndpointSecret, error) {
+	type row struct {
+		Name      string
+		Secrets   []string
+		UpdatedAt time.Time
+		Clock     time.Time
 	}
-	type row struct{ Place int }
-	list, err := all[row](ctx, c.hot, "look for ends elsewhere", sql.Elsewhere, pgx.StrictNamedArgs{"workers": workers, "ids": ids, "queues": queues, "attempts": attempts})
-	places := make([]int, len(list))
-	for i, r := range list {
-		places[i] = r.Place - 1
+	began := time.Now()
+	list, err := all[row](ctx, c.reads, "read secrets", sql.EndpointSecrets, nil)
+	if len(list) > 0 {
+		c.ahead.note(list[0].Clock, began, time.Now())
 	}
-	return places, err
+	secrets := map[string]EndpointSecret{}
+	for _, r := range list {
+		secrets[r.Name] = EndpointSecret{r.Secrets, r.UpdatedAt}
+	}
+	return secrets, err
 }

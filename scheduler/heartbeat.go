@@ -110,7 +110,7 @@ type Worker struct {
 	Queues      []Queue   `db:"queues"`
 	Kinds       []string  `db:"kinds"`
 	Slots       int       `db:"slots"`
-	Running     int       `db:"running"` // at its last heartbeat
+	Running     int       `db:"running"` // by its leases when it works over HTTP, else as it said with its last heartbeat
 	Command     Command   `db:"command"`
 	TTLMS       int64     `db:"ttl_ms"`
 	StartedAt   time.Time `db:"started_at"`

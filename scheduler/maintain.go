@@ -34,7 +34,7 @@ const (
 func (c *Client) Maintain(ctx context.Context) error {
 	k := keeper{client: c, done: make(chan func()), duties: []*duty{{verb: "rescue", ask: c.rescuer()}, {verb: "fire", ask: c.askDue, early: true, slow: true},
 		{verb: "ready", ask: c.askReady}, {verb: "bulk", ask: c.askBulk, early: true, slow: true},
-		{verb: "prune", ask: c.askPrune}, {verb: "messages", ask: c.askMessages}, {verb: "timeout", ask: c.askTimeOut, slow: true},
+		{verb: "prune", ask: c.askPrune}, {verb: "messages", ask: c.askMessages}, {verb: "timeout", ask: c.askTimeOut, early: true, slow: true},
 		{verb: "promote", ask: c.askPromote, early: true}}}
 	defer k.flights.Wait()
 	timer := time.NewTimer(rand.N(dueJitter + time.Millisecond))

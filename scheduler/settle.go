@@ -59,15 +59,12 @@ func (s Settling) size() int {
 // attempt is over by anybody else's doing; what the same worker said before, and says again because the answer was lost, is
 // answered as it was.
 func (c *Client) Settle(ctx context.Context, s Settling) (Settlement, error) {
-	var beat remoteState
-	if s.Verb == VerbHeartbeat {
-		var err error
-		if beat, err = c.beat(ctx, s.Worker); err != nil {
-			return Settlement{}, err
-		}
+	beats, err := c.beats(ctx, s)
+	if err != nil {
+		return Settlement{}, err
 	}
 	out, err := c.settlings.do(ctx, s)
-	return s.answer(out, err, beat)
+	return s.answer(out, err, beats)
 }
 
 // SettleResult is the answer to one of several, with an error of its own.
@@ -79,40 +76,60 @@ type SettleResult struct {
 // SettleMany carries out several verbs in one transaction, and answers each as Settle does. What the database refuses, or has locked,
 // spoils only its own. Of several that end the same attempt the first counts.
 func (c *Client) SettleMany(ctx context.Context, list []Settling) ([]SettleResult, error) {
-	beats := map[WorkerID]remoteState{}
-	for _, s := range list {
-		if _, known := beats[s.Worker]; s.Verb != VerbHeartbeat || known {
-			continue
-		}
-		state, err := c.beat(ctx, s.Worker)
-		if err != nil {
-			return nil, err
-		}
-		beats[s.Worker] = state
+	beats, err := c.beats(ctx, list...)
+	if err != nil {
+		return nil, err
 	}
 	answers := make([]SettleResult, len(list))
 	for i, a := range c.settlings.together(list) {
-		answers[i].Settlement, answers[i].Err = list[i].answer(a.out, a.err, beats[list[i].Worker])
+		answers[i].Settlement, answers[i].Err = list[i].answer(a.out, a.err, beats)
 	}
 	return answers, nil
 }
 
-// beat renews the worker of a lease, if it is remote. Another one, as one that pushes, renews itself: whoever works under one of its
+// beats is what heartbeats bring back.
+type beats struct {
+	workers  map[WorkerID]remoteState
+	accepted map[Lease]acceptance // which need no worker
+}
+
+// beats renews the workers of leases, if they are remote. Another one, as one that pushes, renews itself: whoever works under one of its
 // leases must not keep the others from being given back.
-func (c *Client) beat(ctx context.Context, id WorkerID) (remoteState, error) {
-	began := time.Now()
-	state, err := c.renewals.do(ctx, renewal{id: id})
-	if err == nil {
-		c.dispatch.noteRenewed(id, state, began)
+func (c *Client) beats(ctx context.Context, list ...Settling) (found beats, err error) {
+	var others []Lease
+	for _, s := range list {
+		if s.Verb != VerbHeartbeat {
+			continue
+		}
+		state, known := found.workers[s.Worker]
+		if !known {
+			began := time.Now()
+			if state, err = c.renewals.do(ctx, renewal{id: s.Worker}); err != nil {
+				return found, err
+			}
+			c.dispatch.noteRenewed(s.Worker, state, began)
+			if found.workers == nil {
+				found.workers = map[WorkerID]remoteState{}
+			}
+			found.workers[s.Worker] = state
+		}
+		if !state.Remote {
+			others = append(others, s.Lease)
+		}
 	}
-	return state, err
+	found.accepted, err = c.acceptances(ctx, others)
+	return found, err
 }
 
 // answer puts together what the statements and the heartbeat have brought.
-func (s Settling) answer(out Settlement, err error, beat remoteState) (Settlement, error) {
+func (s Settling) answer(out Settlement, err error, beats beats) (Settlement, error) {
 	if err != nil || s.Verb != VerbHeartbeat {
 		return out, err
 	}
+	if its, ok := beats.accepted[s.Lease]; ok {
+		return Settlement{State: Running, Command: CommandRun, ExpiresAt: its.expiresAt, Cancelled: its.cancelled}, nil
+	}
+	beat := beats.workers[s.Worker]
 	if beat.ID.IsZero() {
 		return Settlement{}, ErrLeaseLost
 	}

@@ -20,6 +20,8 @@ import (
 // feeds tells what the columns of each statement go into: a struct, the names of columns that are scanned into variables or
 // into a struct of their function's own, or nil for a statement without rows.
 var feeds = map[string]any{
+	"accept":             []string{"id"},
+	"accepted":           []string{"place", "expires_at", "cancelled"},
 	"attempts":           Attempt{},
 	"attempts_recent":    EndedAttempt{},
 	"audit":              Audit{},
@@ -57,12 +59,11 @@ var feeds = map[string]any{
 	"deregister":         nil,
 	"doctor":             Health{},
 	"due":                dueSchedule{},
-	"elsewhere":          []string{"place"},
 	"endpoint_delete":    []string{"name"},
 	"endpoint_lock":      []string{"held"},
 	"endpoint_pause":     []string{"paused_at"},
 	"endpoint_resume":    []string{"name"},
-	"endpoint_secrets":   []string{"name", "secrets"},
+	"endpoint_secrets":   []string{"name", "secrets", "updated_at", "clock"},
 	"endpoint_set":       Endpoint{},
 	"endpoint_turn":      Turn{},
 	"endpoints":          Endpoint{},
@@ -97,7 +98,7 @@ var feeds = map[string]any{
 	"renew":              remoteState{},
 	"settled_how":        []string{"place", "outcome", "state"},
 	"sweep":              []string{"queue", "id", "attempt"},
-	"time_out":           []string{"id", "queue", "worker_id", "attempt", "kind", "timeout_ms"},
+	"time_out":           overdue{},
 	"report":             reported{},
 	"report_tx":          []string{"id"},
 	"rescue":             []string{"id", "queue", "kind", "state", "attempt", "worker_id"},

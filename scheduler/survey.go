@@ -76,7 +76,7 @@ func (a *ahead) note(clock, before, after time.Time) {
 }
 
 // Now is the database's time, as far as this process knows without asking: right to about the way to the database and back
-// when it was last asked, by Open or Survey. Good for measuring, never for deciding.
+// when it was last asked, by Open, Survey or EndpointSecrets. Good for measuring, never for deciding.
 func (c *Client) Now() time.Time { return time.Now().Add(time.Duration(c.ahead.ns.Load())) }
 
 // Local is what this process's clock showed at an instant of the database's, as far as Now is right.

@@ -17,33 +17,51 @@ const (
 	timeoutBatch = 20 // lease rows that one look takes
 )
 
-// askTimeOut ends attempts of remote workers whose time is over. Their lease rows say when to look (sql/lease_timeout.sql).
-func (c *Client) askTimeOut(batch *pgx.Batch) func(context.Context) (time.Duration, error) {
-	type row struct {
-		ID        TaskID
-		Queue     Queue
-		WorkerID  WorkerID
-		Attempt   int
-		Kind      string
-		TimeoutMS int64
+// overdue is an attempt that nobody is there to end: of a remote worker, or of an endpoint that accepted it.
+type overdue struct {
+	ID               TaskID
+	Queue            Queue
+	WorkerID         WorkerID
+	Attempt          int
+	Kind             string
+	TimeoutMS        *int64
+	Endpoint         string // "": of a remote worker
+	CompleteWithinMS *int64 // of the endpoint, when that is over
+	Cancelled        bool
+	RanMS            int64
+}
+
+// failure is what the attempt ends with.
+func (o overdue) failure() Failure {
+	switch {
+	case o.Endpoint == "":
+		return Failure{Code: "timeout", Message: fmt.Sprintf("timed out after %s; the worker had not ended it %s later", milli(o.TimeoutMS), timeoutGrace)}
+	case o.Cancelled:
+		return Failure{Code: "cancelled", Message: fmt.Sprintf("cancelled after endpoint %s answered 202", o.Endpoint)}
+	case o.CompleteWithinMS != nil:
+		return Failure{Code: "timeout", Message: fmt.Sprintf("endpoint %s answered 202 and did not end the task within %s", o.Endpoint, milli(o.CompleteWithinMS))}
 	}
-	var list []row
+	return Failure{Code: "timeout", Message: fmt.Sprintf("timed out after %s; endpoint %s answered 202 and did not end the task", milli(o.TimeoutMS), o.Endpoint)}
+}
+
+// askTimeOut ends attempts of remote workers and endpoints whose time is over, or which are to be cancelled and nobody is there to be told.
+// Their lease rows say when to look (sql/lease_timeout.sql, sql/accept.sql).
+func (c *Client) askTimeOut(batch *pgx.Batch) func(context.Context) (time.Duration, error) {
+	var list []overdue
 	batch.Queue(sql.TimeOut, timeoutBatch).Query(func(rows pgx.Rows) (err error) {
-		list, err = pgx.CollectRows(rows, pgx.RowToStructByName[row])
+		list, err = pgx.CollectRows(rows, pgx.RowToStructByName[overdue])
 		return err
 	})
 	return func(ctx context.Context) (time.Duration, error) {
-		for _, r := range list {
-			lease := Lease{Task: r.ID, Queue: r.Queue, Worker: r.WorkerID, Attempt: r.Attempt}
-			took := time.Duration(r.TimeoutMS) * time.Millisecond
-			state, err := c.Fail(ctx, lease, Failure{Code: "timeout", Message: fmt.Sprintf("timed out after %s; the worker had not ended it %s later", took, timeoutGrace)})
+		for _, o := range list {
+			state, err := c.Fail(ctx, Lease{Task: o.ID, Queue: o.Queue, Worker: o.WorkerID, Attempt: o.Attempt}, o.failure())
 			if errors.Is(err, ErrLeaseLost) { // it has ended meanwhile
 				continue
 			}
 			if err != nil {
 				return 0, err
 			}
-			c.Count(Ended{Queue: r.Queue, Kind: r.Kind, State: state, Ran: took + timeoutGrace})
+			c.Count(Ended{Queue: o.Queue, Kind: o.Kind, State: state, Ran: milli(&o.RanMS)})
 		}
 		if len(list) > 0 {
 			return 0, nil // there may be more

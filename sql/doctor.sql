@@ -10,7 +10,7 @@ select current_setting('server_version') as server_version, current_setting('ser
   (select count(*) from scheduler.workers w where w.seen_at + w.ttl_ms * interval '1 ms' < now()) as dead_workers,
   (select count(*) from scheduler.tasks t
     left join scheduler.workers w on w.id = t.worker_id
-    where t.id = any (array(select unnest(l.task_ids) from scheduler.leases l)) and t.state = 'running' -- an array: a join would scan the table
+    where t.id = any (array(select unnest(l.task_ids) from scheduler.leases l where l.endpoint is null)) and t.state = 'running' -- an array: a join would scan the table
       and (w.id is null or w.seen_at + w.ttl_ms * interval '1 ms' < now())) as stuck_leases,
   (select coalesce((extract(epoch from now() - min(t.run_at)) * 1000)::bigint, 0) from scheduler.tasks t
     where t.waiting and t.run_at <= now()) as promotion_late_ms,

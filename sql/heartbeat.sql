@@ -10,7 +10,7 @@ with beat as (
 )
 select b.command,
   array(select c.task_id from scheduler.cancellations c where c.worker_id = b.id) as cancelled,
-  exists (select from scheduler.leases l where l.worker_id = b.id and l.leased_at < now() - interval '20 s'
+  exists (select from scheduler.leases l where l.worker_id = b.id and l.endpoint is null and l.leased_at < now() - interval '20 s'
     and l.id <> all (coalesce($3::bigint[], '{}')) and l.id <> all (coalesce($4::bigint[], '{}'))) as strays,
   array(select q.name from scheduler.queues q where q.paused_at is not null and q.name = any (b.queues)) as paused
 from beat b

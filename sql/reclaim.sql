@@ -4,7 +4,7 @@
 -- Wakes the queues' workers.
 with stray as (
   delete from scheduler.leases l
-  where l.worker_id = @worker and l.id <> all (@held::bigint[]) and l.leased_at <= now() - @older_ms::bigint * interval '1 ms'
+  where l.worker_id = @worker and l.endpoint is null and l.id <> all (@held::bigint[]) and l.leased_at <= now() - @older_ms::bigint * interval '1 ms'
   returning l.queue, l.task_ids, l.leased_at
 ), lost as ( -- started_at tells which lease row a task's present attempt came with: an older one may name it too
   select l.id

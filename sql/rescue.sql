@@ -1,4 +1,4 @@
--- rescue: gives back the tasks of dead workers: those silent for their ttl, and lease rows without a worker.
+-- rescue: gives back the tasks of dead workers: those silent for their ttl, and lease rows without a worker, but not what endpoints accepted.
 -- @max_crashes: a task that lost so many workers is failed. @limit: workers at most.
 -- Rows: one for each task given back, with its state now. Locks: workers, leases, tasks by id, then side rows; it skips those
 -- locked, for a worker that froze in a transaction of its own must not hold up the others' tasks. Those are left for the next rescue.
@@ -13,8 +13,8 @@ with dead as (
   delete from scheduler.leases l
   where l.ctid = any (array(
     select c.ctid from scheduler.leases c
-    where c.worker_id in (select id from dead)
-      or (c.leased_at < now() - interval '1 s' and not exists (select from scheduler.workers w where w.id = c.worker_id))
+    where c.endpoint is null and (c.worker_id in (select id from dead)
+      or c.leased_at < now() - interval '1 s' and not exists (select from scheduler.workers w where w.id = c.worker_id))
     for update skip locked))
   returning l.worker_id, l.queue, l.task_ids
 ), named as (

@@ -13,6 +13,10 @@ package sql
 import _ "embed"
 
 var (
+	//go:embed accept.sql
+	Accept string
+	//go:embed accepted.sql
+	Accepted string
 	//go:embed attempts.sql
 	Attempts string
 	//go:embed attempts_recent.sql
@@ -89,8 +93,6 @@ var (
 	Ended string
 	//go:embed enroll.sql
 	Enroll string
-	//go:embed elsewhere.sql
-	Elsewhere string
 	//go:embed endpoint_delete.sql
 	EndpointDelete string
 	//go:embed endpoint_lock.sql

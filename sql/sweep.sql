@@ -3,7 +3,7 @@
 -- $4 spares what was leased less than so many ms ago. Rows: the strays. Locks: lease rows. Hot: positional.
 with old as materialized (
   select l.id, l.queue, l.task_ids from scheduler.leases l
-  where l.worker_id = $1::uuid and l.leased_at <= now() - $4::bigint * interval '1 ms'
+  where l.worker_id = $1::uuid and l.endpoint is null and l.leased_at <= now() - $4::bigint * interval '1 ms'
 ), runs as materialized (
   select o.id as lease_id, t.id, o.queue, t.attempt, t.started_at
   from old o, unnest(o.task_ids) as u(id),

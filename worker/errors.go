@@ -20,8 +20,8 @@ var (
 )
 
 // ErrEndedElsewhere is returned by a handler that knows from the database that its attempt was ended by another program,
-// through Task.Lease: there is nothing left to write. To return it of an attempt that still runs loses the task until the
-// worker ends.
+// through Task.Lease, or will be (scheduler.Client.Accept): nothing is left to write but what it has reported and logged. To return
+// it of any other attempt loses the task until the worker ends.
 var ErrEndedElsewhere = errors.New("attempt was ended by another program")
 
 // errHandBack ends an attempt that could not run, by no fault of its own: its task is handed back and counts no failure.

@@ -25,8 +25,7 @@ func (w *Worker) run(ctx context.Context, a *attempt) {
 		w.vacate(a.gang)
 		switch {
 		case out.elsewhere:
-			a.counts.end(Elsewhere)
-			w.end(a, true)
+			w.leave(ctx, a)
 		case w.plain(a, out):
 			w.completeLater(ctx, a, out)
 		default:
@@ -49,6 +48,15 @@ func (w *Worker) end(a *attempt, settled bool) {
 	a.cancel(context.Canceled)
 	w.journal.forget(a)
 	w.close()
+}
+
+// leave ends an attempt here that goes on, or has ended, elsewhere.
+func (w *Worker) leave(ctx context.Context, a *attempt) {
+	call, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	_ = w.journal.flush(call, a) // its last lines; the outcome does not wait for them
+	a.counts.end(Elsewhere)
+	w.end(a, true)
 }
 
 // plain reports whether the attempt only has to be completed: most do.
@@ -118,11 +126,11 @@ func (w *Worker) settleAgain(ctx context.Context, a *attempt, out outcome, faile
 		if failed = nil; err == nil {
 			err = w.try(ctx, a, write)
 		}
-		if errors.Is(err, scheduler.ErrLeaseLost) && unsure {
+		if errors.Is(err, scheduler.ErrLeaseLost) {
 			if settled, serr := w.settled(ctx, a); serr != nil {
 				err = serr
 			} else if settled {
-				a.counts.end(out.ending())
+				a.counts.end(out.endingAfter(unsure))
 				return true
 			}
 		}
@@ -204,9 +212,12 @@ func (a *attempt) counted(how Outcome, write func(context.Context) error) func(c
 	}
 }
 
-// ending is how the attempt has ended when all that is known is that its own outcome was written.
-func (o outcome) ending() Outcome {
+// endingAfter is how the attempt has ended when all that is known is that an outcome was written under its lease: its own, or,
+// when no try of that was in doubt, that of another program (Task.Lease).
+func (o outcome) endingAfter(unsure bool) Outcome {
 	switch {
+	case !unsure:
+		return Elsewhere
 	case o.failure == nil:
 		return Completed
 	case o.snooze != nil:

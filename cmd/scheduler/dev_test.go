@@ -257,13 +257,19 @@ func TestDevAsAnOrdinaryUser(t *testing.T) {
 	d.stopClean()
 }
 
-// A start that is interrupted is undone.
+// A start that is interrupted is undone, here in the middle of an initdb that would never end.
 func TestDevInterruptedWhileItStarts(t *testing.T) {
 	t.Parallel()
-	tmp := publicDir(t)
-	c := cli{t: t, env: []string{"TMPDIR=" + tmp}}
+	tmp, programs := publicDir(t), publicDir(t)
+	for name, text := range map[string]string{"postgres": "echo 'postgres (PostgreSQL) 15.1'", "initdb": `echo half >"$2/half"; exec sleep 1000`} {
+		if err := os.WriteFile(filepath.Join(programs, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := cli{t: t, env: []string{"TMPDIR=" + tmp, "SCHEDULER_PG_BINDIR=" + programs}}
 	p := c.start("dev", "--ephemeral", "--listen", "127.0.0.1:0")
 	cluster := p.says(`creating a PostgreSQL \d+ cluster in (\S+)`)
+	eventually(t, "initdb has begun", func() bool { _, err := os.Stat(filepath.Join(cluster, "data.new", "half")); return err == nil })
 	p.signal(os.Interrupt)
 	if code := p.exit(); code != exitInterrupted {
 		t.Errorf("exit %d\n%s", code, p.stderr)

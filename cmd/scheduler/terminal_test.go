@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rivo/uniseg"
 	"golang.org/x/sys/unix"
@@ -42,49 +45,95 @@ func openTerminal(t *testing.T, columns int) (person, program *os.File) {
 	return person, program
 }
 
-// onTerminal runs the program on a terminal, types what is given, and returns what a person saw and the exit code.
-func (c cli) onTerminal(columns int, typed string, args ...string) (string, int) {
+// seat is a program on a terminal.
+type seat struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	seen output        // by the person
+	left chan struct{} // closed when the program has left the terminal
+}
+
+// sitDown starts the program on a terminal, and types what is given.
+func (c cli) sitDown(columns int, typed string, args ...string) *seat {
 	c.t.Helper()
 	person, program := openTerminal(c.t, columns)
-	cmd := c.command(args...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = program, program, program
-	if err := cmd.Start(); err != nil {
+	s := &seat{t: c.t, cmd: c.command(args...), left: make(chan struct{})}
+	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = program, program, program
+	if err := s.cmd.Start(); err != nil {
 		c.t.Fatal(err)
 	}
 	_ = program.Close() // the program has it now
-	var seen output
-	read := make(chan struct{})
-	go func() { // ends with the program, whose end of the terminal is the last
-		defer close(read)
-		_, _ = io.Copy(&seen, person) // a terminal without the other end is an error
+	go func() {         // ends with the program, whose end of the terminal is the last
+		defer close(s.left)
+		_, _ = io.Copy(&s.seen, person) // a terminal without the other end is an error
 	}()
 	if typed != "" {
 		if _, err := io.WriteString(person, typed); err != nil {
 			c.t.Fatal(err)
 		}
 	}
-	eventually(c.t, "the program ends", func() bool {
+	return s
+}
+
+// standUp waits until the program ends, and returns what a person saw and the exit code.
+func (s *seat) standUp() (string, int) {
+	s.t.Helper()
+	eventually(s.t, "the program ends", func() bool {
 		select {
-		case <-read:
+		case <-s.left:
 			return true
 		default:
 			return false
 		}
 	})
-	_ = cmd.Wait() // the exit code is in ProcessState
-	return seen.String(), cmd.ProcessState.ExitCode()
+	_ = s.cmd.Wait() // the exit code is in ProcessState
+	return s.seen.String(), s.cmd.ProcessState.ExitCode()
+}
+
+// onTerminal runs the program on a terminal to its end.
+func (c cli) onTerminal(columns int, typed string, args ...string) (string, int) {
+	c.t.Helper()
+	return c.sitDown(columns, typed, args...).standUp()
 }
 
 var escapes = regexp.MustCompile(`\x1b\[[0-9;]*[A-Za-z]`)
 
+// stepper is a command that reports 22 steps, one after the other, and waits at the 15th and at the last for a file of that name.
+func stepper(t *testing.T) (path string, letGo func(step string)) {
+	t.Helper()
+	dir := t.TempDir()
+	path = script(t, fmt.Sprintf(`
+i=0
+while [ $i -lt 22 ]; do
+	i=$((i+1))
+	echo "{\"op\":\"progress\",\"current\":$i,\"total\":22,\"message\":\"step $i\"}" >&3
+	case $i in 15 | 22) while [ ! -e %s/$i ]; do sleep 0.02; done;; esac
+done
+echo '{"op":"result","result":{"steps":22}}' >&3
+`, dir))
+	return path, func(step string) {
+		if err := os.WriteFile(filepath.Join(dir, step), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestBarOnATerminal(t *testing.T) {
 	t.Parallel()
 	url := pgtest.DB(t)
-	startWorker(t, url, "--demo")
+	path, letGo := stepper(t)
+	startWorker(t, url, "--demo", "--exec", "steps="+path)
 	const columns = 70
 	c := sqlDoor(t, url)
-	seen, code := c.onTerminal(columns, "", "submit", "demo.sleep", `{"seconds": 1.5}`, "--watch")
-	if code != exitOK || !strings.Contains(seen, "[===") || !strings.Contains(seen, "/15  ") || !strings.Contains(seen, `{"slept":1.5}`) || !strings.Contains(seen, "eta ") {
+	person := c.sitDown(columns, "", "submit", "steps", "--watch")
+	eventually(t, "the bar is drawn", func() bool {
+		seen := person.seen.String()
+		return strings.Contains(seen, "[===") && strings.Contains(seen, "15/22  eta ")
+	})
+	letGo("15")
+	letGo("22")
+	seen, code := person.standUp()
+	if code != exitOK {
 		t.Errorf("exit %d: %q", code, seen)
 	}
 	for _, drawn := range strings.FieldsFunc(seen, func(r rune) bool { return r == '\r' || r == '\n' }) {
@@ -92,7 +141,7 @@ func TestBarOnATerminal(t *testing.T) {
 			t.Errorf("%d columns wide, which wraps: %q", width, drawn)
 		}
 	}
-	if !strings.HasSuffix(strings.TrimSpace(escapes.ReplaceAllString(seen, "")), `{"slept":1.5}`) {
+	if !strings.HasSuffix(strings.TrimSpace(escapes.ReplaceAllString(seen, "")), `{"steps":22}`) {
 		t.Errorf("the bar stays: %q", seen)
 	}
 	seen, code = c.onTerminal(columns, "", "submit", "demo.sleep", `{"seconds": 0.3, "fail": true}`, "--watch")
@@ -139,24 +188,11 @@ func TestStatsOnATerminal(t *testing.T) {
 	url := pgtest.DB(t)
 	c := sqlDoor(t, url)
 	c.ok("submit", "nobody", "--queue", "lonely")
-	person, program := openTerminal(t, 100)
-	cmd := c.command("stats", "--watch")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = program, program, program
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	_ = program.Close() // the program has it now
-	var seen output
-	read := make(chan struct{})
-	go func() { // ends with the program
-		defer close(read)
-		_, _ = io.Copy(&seen, person) // a terminal without the other end is an error
-	}()
-	eventually(t, "three frames", func() bool { return strings.Count(seen.String(), "\x1b[H") >= 3 })
-	_ = cmd.Process.Signal(os.Interrupt)
-	<-read
-	_ = cmd.Wait() // it was interrupted
-	frames := strings.Split(seen.String(), "\x1b[H")
+	person := c.sitDown(100, "", "stats", "--watch")
+	eventually(t, "three frames", func() bool { return strings.Count(person.seen.String(), "\x1b[H") >= 3 })
+	_ = person.cmd.Process.Signal(os.Interrupt)
+	seen, _ := person.standUp()
+	frames := strings.Split(seen, "\x1b[H")
 	if !strings.HasSuffix(frames[1], "\x1b[K\r\n\x1b[J") || !strings.Contains(frames[2], "lonely") || !strings.Contains(frames[2], "+0.0/s") {
 		t.Errorf("%q", frames)
 	}
@@ -180,13 +216,20 @@ func TestQuestionOnATerminal(t *testing.T) {
 func TestLinesElsewhere(t *testing.T) {
 	t.Parallel()
 	bothDoors(t, func(t *testing.T, url string, c cli) {
-		startWorker(t, url, "--demo")
-		r := c.run("submit", "demo.sleep", `{"seconds": 2.2}`, "--watch")
-		if r.code != exitOK || r.stdout != "{\"slept\":2.2}\n" || strings.Contains(r.stderr, "\x1b") {
-			t.Errorf("%+v", r)
+		path, letGo := stepper(t)
+		startWorker(t, url, "--demo", "--exec", "steps="+path)
+		began := time.Now()
+		p := c.start("submit", "steps", "--watch")
+		p.says(`running +68%  15/22`)
+		letGo("15")
+		p.says(`running +100%  22/22`)
+		letGo("22")
+		if code := p.exit(); code != exitOK || p.stdout.String() != "{\"steps\":22}\n" || strings.Contains(p.stderr.String(), "\x1b") {
+			t.Errorf("exit %d: %q, %q", code, p.stdout, p.stderr)
 		}
-		lines := strings.Split(strings.TrimSpace(r.stderr), "\n")
-		if len(lines) < 3 || len(lines) > 7 || !strings.Contains(lines[len(lines)-1], "completed  100%  22/22") || !strings.Contains(r.stderr, "running") {
+		lines := strings.Split(strings.TrimSpace(p.stderr.String()), "\n")
+		most := 4 + int(time.Since(began)/time.Second) // one for each state and for each second
+		if len(lines) > most || !strings.Contains(lines[len(lines)-1], "completed  100%  22/22") {
 			t.Errorf("%d lines: %q", len(lines), lines)
 		}
 		one, two := c.ok("submit", "demo.echo"), c.ok("submit", "demo.echo")

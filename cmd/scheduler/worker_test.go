@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pgscheduler/scheduler/internal/example"
 	"github.com/pgscheduler/scheduler/internal/pgtest"
 )
 
@@ -220,6 +221,20 @@ func TestDrainTimeout(t *testing.T) {
 	}
 }
 
+// postmaster is the parent of a backend.
+func postmaster(t *testing.T, backend int) int {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", backend))
+	if err != nil {
+		t.Skip("no /proc to look for processes in")
+	}
+	pid, err := strconv.Atoi(string(parentPattern.FindSubmatch(status)[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
+
 // With the database frozen even handing back hangs; the third signal ends the process all the same.
 func TestThirdSignalEndsAtOnce(t *testing.T) {
 	t.Parallel()
@@ -231,25 +246,19 @@ func TestThirdSignalEndsAtOnce(t *testing.T) {
 	sqlDoor(t, url).ok("submit", "k")
 	pid := pidOf(t, filepath.Join(dir, "pid"))
 	conn := connect(t, url)
-	backends, err := conn.Query(t.Context(), "select pid from pg_stat_activity where pid <> pg_backend_pid() and application_name = 'scheduler'")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var frozen []int
-	for backends.Next() {
-		var backend int
-		if err := backends.Scan(&backend); err != nil {
+	freeze := func(pid int) {
+		t.Helper()
+		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
-		frozen = append(frozen, backend)
+		t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGCONT) }) // it may be gone
 	}
-	for _, backend := range frozen {
-		if err := syscall.Kill(backend, syscall.SIGSTOP); err != nil {
-			t.Fatal(err)
-		}
-		defer syscall.Kill(backend, syscall.SIGCONT) //nolint:errcheck // it may be gone
+	freeze(postmaster(t, value[int](t, conn, "select pg_backend_pid()"))) // or the worker gets another connection
+	backends := value[[]int](t, conn, "select array_agg(pid) from pg_stat_activity where pid <> pg_backend_pid() and application_name = 'scheduler'")
+	for _, backend := range backends {
+		freeze(backend)
 	}
-	if len(frozen) == 0 {
+	if len(backends) == 0 {
 		t.Fatal("the worker has no connection")
 	}
 	w.signal(syscall.SIGTERM)
@@ -272,11 +281,12 @@ func TestKilledWorkerLeavesNoChild(t *testing.T) {
 	c := sqlDoor(t, url)
 	dir := t.TempDir()
 	exec := "k=" + script(t, fmt.Sprintf("echo $$ > %s/pid.$SCHEDULER_ATTEMPT; exec sleep 1000", dir))
-	w := startWorker(t, url, "--heartbeat", "100ms", "--exec", exec)
+	w := startWorker(t, url, "--exec", exec)
 	id := c.ok("submit", "k")
 	pid := pidOf(t, filepath.Join(dir, "pid.1"))
 	w.signal(syscall.SIGKILL)
 	w.exit()
+	execute(t, connect(t, url), "update scheduler.workers set seen_at = seen_at - interval '1 hour'") // as if it had been silent for so long
 	eventually(t, "the child is gone", func() bool { return gone(pid) })
 	startWorker(t, url, "--drain-timeout", "0", "--exec", exec)
 	pidOf(t, filepath.Join(dir, "pid.2"))
@@ -369,8 +379,9 @@ func TestWaitingSurvivesTheServer(t *testing.T) {
 	t.Parallel()
 	url := pgtest.DB(t)
 	c := sqlDoor(t, url)
-	first := c.start("serve", "--listen", "127.0.0.1:0")
-	address := first.says(`msg=serve address=(\S+)`)
+	address := "127.0.0.1:" + example.FreePort(t)
+	first := c.start("serve", "--listen", address)
+	first.says("msg=serve")
 	id := c.ok("submit", "demo.echo", "5")
 	waiting := httpDoor(t, "http://"+address, "").start("tasks", "watch", id)
 	waiting.says("ready")

@@ -209,54 +209,55 @@ func TestNoDatabase(t *testing.T) {
 	}
 }
 
-// Consumers are killed, one before its effect is committed, one between that and its reply: each effect happens once.
+// Consumers are killed, before an effect is committed and between that and its reply: each effect happens once.
 func TestKilledConsumers(t *testing.T) {
-	s := open(t, "WORK_MS=2000")
-	reached := func(a answer, step string) {
-		s.Await("order "+a.ID+" is "+step, func() bool {
-			_, body := s.Get(s.Page + a.Poll)
-			return decode(t, 0, body).Message == step
+	s := open(t, "WORK_MS=1000")
+	ordered, pieces := 0, 0
+	for _, kill := range []struct {
+		step string
+		done int // shipments by then
+	}{{"packing", 0}, {"telling the post office", 1}} {
+		s.Await("a consumer is killed at "+kill.step, func() bool { // an order may be a step ahead of who looks
+			a := s.order("", "ann@example.org", "clock", "2")
+			ordered, pieces = ordered+1, pieces+2
+			var seen answer
+			s.Await("order "+a.ID+" is "+kill.step, func() bool {
+				_, body := s.Get(s.Page + a.Poll)
+				seen = decode(t, 0, body)
+				return seen.Message == kill.step || seen.Done
+			})
+			killed := s.killConsumers()
+			done := s.number(`select count(*) from app.shipments where order_id = $1`, a.ID)
+			reply := s.reply(a.ID)
+			if reply.State != "completed" || reply.Reply == nil {
+				t.Fatalf("the reply is %+v", reply)
+			}
+			if n := s.number(`select count(*) from app.shipments where order_id = $1 and parcel = $2`, a.ID, reply.Reply.Parcel); n != 1 {
+				t.Errorf("%d shipments are what the reply says", n)
+			}
+			s.Await("two others", func() bool {
+				now := s.consumers()
+				return len(now) == 2 && !slices.ContainsFunc(now, func(pid int) bool { return slices.Contains(killed, pid) })
+			})
+			attempts := s.number(`select attempt from scheduler.tasks t join app.orders o on o.task = t.id where o.id = $1`, a.ID)
+			return attempts == 2 && done == kill.done
 		})
 	}
-	after := s.order("", "ann@example.org", "clock", "5")
-	reached(after, "telling the post office")
-	before := s.order("", "bob@example.org", "clock", "7")
-	reached(before, "packing")
-	if n := s.number(shipments); n != 1 {
-		t.Fatalf("%d shipments when the consumers are killed, want that of the first order", n)
-	}
-	killed := s.consumers()
-	for _, pid := range killed {
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-			t.Error(err)
-		}
-	}
-	if len(killed) != 2 {
-		t.Fatalf("consumers: %v, want two", killed)
-	}
-	for _, a := range []answer{after, before} {
-		reply := s.reply(a.ID)
-		if reply.State != "completed" || reply.Reply == nil {
-			t.Errorf("the reply is %+v", reply)
-			continue
-		}
-		if n := s.number(`select count(*) from app.shipments where order_id = $1 and parcel = $2`, a.ID, reply.Reply.Parcel); n != 1 {
-			t.Errorf("%d shipments are what the reply says", n)
-		}
-		if n := s.number(`select attempt from scheduler.tasks t join app.orders o on o.task = t.id where o.id = $1`, a.ID); n != 2 {
-			t.Errorf("order %s took %d attempts, want 2: the kill came at another time", a.ID, n)
-		}
-	}
-	if n, m := s.number(shipments), s.number(shipped, "clock"); n != 2 || m != 12 {
-		t.Errorf("%d shipments of %d pieces, want 2 of 12", n, m)
-	}
-	if now := s.consumers(); len(now) != 2 || slices.ContainsFunc(now, func(pid int) bool { return slices.Contains(killed, pid) }) {
-		t.Errorf("consumers %v after %v were killed, want two others", now, killed)
+	if n, m := s.number(shipments), s.number(shipped, "clock"); n != ordered || m != pieces {
+		t.Errorf("%d shipments of %d pieces, want %d of %d", n, m, ordered, pieces)
 	}
 }
 
-// consumers are the PHP processes, without the worker that keeps them.
-func (s *shop) consumers() []int {
-	keeper := s.Processes("--cmd", "consumer.php")
-	return slices.DeleteFunc(s.Processes("consumer.php"), func(pid int) bool { return slices.Contains(keeper, pid) })
+// killConsumers kills the PHP processes, once they are two.
+func (s *shop) killConsumers() (killed []int) {
+	s.Await("two consumers", func() bool { killed = s.consumers(); return len(killed) == 2 })
+	for _, pid := range killed {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			s.t.Error(err)
+		}
+	}
+	return killed
 }
+
+// consumers are the PHP processes, without the worker that keeps them.
+func (s *shop) consumers() []int { return s.Processes("consumer.php", "!--cmd") }

@@ -3,10 +3,14 @@
 package main
 
 import (
+	"fmt"
 	"net/url"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/pgscheduler/scheduler/internal/browser"
 	"github.com/pgscheduler/scheduler/internal/example"
@@ -26,40 +30,88 @@ const (
 	via    = `document.querySelector('#via').textContent`
 )
 
+// rig is the example, with one export that the test holds up: what a page shows midway stays until the page was looked at.
+type rig struct {
+	*example.Example
+	t  *testing.T
+	db *pgx.Conn
+}
+
+func open(t *testing.T) *rig {
+	t.Helper()
+	e := example.Run(t, []string{"php"})
+	e.AwaitPage()
+	return &rig{e, t, e.Connect()}
+}
+
+// tell sends the worker a signal, once it and its child are there.
+func (r *rig) tell(s syscall.Signal) {
+	r.t.Helper()
+	var workers []int
+	r.Await("the worker is there", func() bool { workers = r.Processes("worker.php", "!--no-worker", "!sh -c"); return len(workers) == 2 })
+	for _, pid := range workers {
+		if err := syscall.Kill(pid, s); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+// advance lets the worker go on for a while, until there are more lines, and stops it again.
+func (r *rig) advance(least int) (rows int) {
+	r.t.Helper()
+	count := func() (n int) {
+		if err := r.db.QueryRow(r.t.Context(), `select count(*) from scheduler.task_logs`).Scan(&n); err != nil {
+			r.t.Fatal(err)
+		}
+		return n
+	}
+	r.tell(syscall.SIGCONT)
+	r.Await("more lines", func() bool { return count() >= least })
+	r.tell(syscall.SIGSTOP)
+	return count()
+}
+
 // The bar and the lines move while the PHP worker runs; a page that is loaded again goes on; one that is opened after the end
 // shows all of it.
 func TestLiveOutput(t *testing.T) {
-	e := example.Run(t, []string{"php"})
-	e.AwaitPage()
-	tab := browser.Open(t, e.Page+"/")
-	tab.Fill(`input[name=rows]`, "40")
+	r := open(t)
+	tab := browser.Open(t, r.Page+"/")
+	tab.Fill(`input[name=rows]`, "60")
 	tab.Fill(`input[name=ms]`, "100")
+	r.tell(syscall.SIGSTOP)
 	tab.Click(`button`)
-	tab.Await(status + ` === 'processing' && ` + value + ` > 0 && ` + value + ` < 100 && ` + lines + ` > 1`)
 	tab.Await(via + ` === '(live)'`)
-	seen := browser.Eval[string](tab, `'' + `+lines)
-	tab.Await(lines + ` > ` + seen)
+	seen := r.advance(3)
+	tab.Await(fmt.Sprintf(`%s === 'processing' && %s > 0 && %s < 100 && %s >= %d`, status, value, value, lines, seen))
+	seen = r.advance(seen + 1)
+	tab.Await(fmt.Sprintf(`%s >= %d`, lines, seen))
 	page := browser.Eval[string](tab, `location.href`)
 	tab.Go(page) // mid-way
-	tab.Await(lines + ` > ` + seen)
-	tab.Go(e.Page + "/") // closed: that stops nothing
+	tab.Await(fmt.Sprintf(`%s === 'processing' && %s >= %d`, status, lines, seen))
+	seen = r.advance(seen + 1)
+	tab.Await(fmt.Sprintf(`%s === '(live)' && %s === 'processing' && %s >= %d`, via, status, lines, seen))
+	tab.Go(r.Page + "/") // closed: that stops nothing
+	r.tell(syscall.SIGCONT)
 	tab.Go(page)
-	tab.Await(status + ` === 'completed' && ` + value + ` === 100 && ` + lines + ` === 40`)
-	tab.Await(`document.querySelector('#result').textContent.startsWith('40 rows in /exports/')`)
+	tab.Await(status + ` === 'completed' && ` + value + ` === 100 && ` + lines + ` === 60`)
+	tab.Await(`document.querySelector('#result').textContent.startsWith('60 rows in /exports/')`)
 	tab.Go(page) // all is over
-	tab.Await(status + ` === 'completed' && ` + lines + ` === 40`)
+	tab.Await(status + ` === 'completed' && ` + lines + ` === 60`)
 }
 
 // Where no stream comes through, the page polls the application.
 func TestPolling(t *testing.T) {
-	e := example.Run(t, []string{"php"})
-	e.AwaitPage()
+	e := open(t)
 	tab := browser.Open(t, e.Page+"/")
 	tab.Block("*://*:*/watch/*/events")
 	tab.Fill(`input[name=rows]`, "30")
-	tab.Fill(`input[name=ms]`, "300")
+	tab.Fill(`input[name=ms]`, "100")
+	e.tell(syscall.SIGSTOP)
 	tab.Click(`button`)
-	tab.Await(via + ` === '(polled)' && ` + status + ` === 'processing' && ` + lines + ` > 1`)
+	tab.Await(via + ` === '(polled)'`)
+	seen := e.advance(2)
+	tab.Await(fmt.Sprintf(`%s === 'processing' && %s >= %d`, status, lines, seen))
+	e.tell(syscall.SIGCONT)
 	tab.Await(status + ` === 'completed' && ` + value + ` === 100 && ` + lines + ` === 30`)
 
 	if code, body := e.Get(e.Page + "/exports?id=01a1fbef-233c-7042-95b8-43300d35ff2a"); code != 404 {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -137,9 +138,28 @@ func (f *farm) lines(id string) (messages []string) {
 	return messages
 }
 
+// held has PHP know a job, before it reads anything else, that waits until there is a file, as long as whoever looks at it likes.
+func held(t *testing.T, file string) (env string) {
+	t.Helper()
+	dir := t.TempDir()
+	job := "<?php class Held_Job { public function perform() { while (!file_exists('" + file + "')) usleep(20_000); } }"
+	for name, text := range map[string]string{"held.php": job, "held.ini": "auto_prepend_file = " + filepath.Join(dir, "held.php")} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return "PHP_INI_SCAN_DIR=:" + dir // besides its own
+}
+
 // Jobs are enqueued and followed by the scripts, workers of default, of a,b and of * are listed, quieted, woken and stopped by the API.
 func TestResque(t *testing.T) {
-	f := &farm{example.Run(t, []string{"php", "php pcntl"}), t}
+	file := filepath.Join(t.TempDir(), "go")
+	letGo := func() {
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := &farm{example.Run(t, []string{"php", "php pcntl"}, held(t, file)), t}
 	f.Await("three workers are listed", func() bool { return len(f.workers()) == 3 })
 	all := f.workers()
 	for _, queues := range []string{"default", "a,b", "*"} {
@@ -152,15 +172,18 @@ func TestResque(t *testing.T) {
 		t.Errorf("told quiet, they are listed as %v", now)
 	}
 
-	b, a, hello := f.queue("Hello_Job", "0", "b"), f.queue("Hello_Job", "0", "a"), f.queue("Hello_Job", "2")
-	code, statuses := f.follow(hello, func(status string) {
-		if status == "1 waiting" { // as long as no worker is woken
+	b, a, hello, first := f.queue("Hello_Job", "0", "b"), f.queue("Hello_Job", "0", "a"), f.queue("Hello_Job", "0"), f.queue("Held_Job")
+	code, statuses := f.follow(first, func(status string) {
+		switch status {
+		case "1 waiting": // as long as no worker is woken
 			f.tell(all["default"], "run")
 			f.tell(all["a,b"], "run")
+		case "2 running":
+			letGo()
 		}
 	})
 	if code != 0 || !slices.Equal(statuses, []string{"1 waiting", "2 running", "4 complete"}) {
-		t.Errorf("hello: %v, exit code %d", statuses, code)
+		t.Errorf("first: %v, exit code %d", statuses, code)
 	}
 	if said := f.lines(hello); !slices.Equal(said, []string{"setUp", "Hello!", "tearDown"}) {
 		t.Errorf("hello said %q", said)
@@ -177,13 +200,17 @@ func TestResque(t *testing.T) {
 		t.Errorf("failing: %+v", found)
 	}
 
-	last := f.queue("Hello_Job", "2", "c") // for the worker of *; it is stopped while it runs
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	last := f.queue("Held_Job", "0", "c") // for the worker of *, which is stopped meanwhile
 	code, statuses = f.follow(last, func(status string) {
 		switch status {
 		case "1 waiting":
 			f.tell(all["*"], "run")
 		case "2 running":
 			f.tell(all["*"], "stop")
+			letGo()
 		}
 	})
 	if found := f.task(last); code != 0 || found.Worker.ID != all["*"].ID {

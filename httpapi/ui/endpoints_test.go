@@ -118,7 +118,7 @@ func TestAnEndpointIsMadeInBrowser(t *testing.T) {
 	if err != nil || got.Rate != nil || got.Concurrency != 4 || len(got.Kinds) != 1 || got.CompleteWithinMS != 900_000 || got.BreakerPauseMS != 30_000 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if after, err := r.client.EndpointSecrets(t.Context()); err != nil || len(after["shop"]) != 1 || after["shop"][0] != secrets["shop"][0] {
+	if after, err := r.client.EndpointSecrets(t.Context()); err != nil || len(after["shop"].Secrets) != 1 || after["shop"].Secrets[0] != secrets["shop"].Secrets[0] {
 		t.Errorf("the secret changed, %v", err)
 	}
 	tab.Click(`tr[data-endpoint=shop] a.button`)

@@ -18,7 +18,7 @@ import (
 )
 
 // within bounds every wait; nothing takes so long unless it never happens.
-const within = 30 * time.Second
+const within = 2 * time.Minute
 
 var errMissing = errors.New("there is no Chromium on this machine: apt-get install chromium, or put chromium, google-chrome or chrome into PATH")
 
@@ -35,7 +35,7 @@ var process = sync.OnceValues(func() (context.Context, error) {
 		return nil, errMissing
 	}
 	options := []chromedp.ExecAllocatorOption{chromedp.ExecPath(program), chromedp.Headless, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
-		chromedp.DisableGPU, chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("hide-scrollbars", true)}
+		chromedp.DisableGPU, chromedp.WSURLReadTimeout(within), chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("hide-scrollbars", true)}
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // root has none; the pages are our own
 	}

@@ -3,6 +3,7 @@
 package crash
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/pgscheduler/scheduler/internal/pgtest"
@@ -14,27 +15,39 @@ func TestBulkOfKilledProcess(t *testing.T) {
 	t.Parallel()
 	const total = 12_000
 	l := openLedger(t, pgtest.DB(t))
-	l.exec(`create function slow() returns trigger language plpgsql as $$ begin perform pg_sleep(0.1); return null; end $$`)
-	l.exec(`create trigger slow before insert on scheduler.audit for each statement execute function slow()`)
+	l.exec(`create table hold (at bigint)`) // a chunk stands still once so many tasks are done, as long as the test has the lock
+	l.exec(`create function hold() returns trigger language plpgsql as $$ begin
+		perform pg_advisory_xact_lock_shared(42) from hold where at <= (select done from scheduler.bulk); return null; end $$`)
+	l.exec(`create trigger hold before insert on scheduler.audit for each statement execute function hold()`)
 	l.exec(`insert into scheduler.tasks (kind, queue, state) select 'k', 'nobody', 'ready' from generate_series(1, $1::integer)`, total)
 	b, err := l.client.BeginBulk(t.Context(), "cancel", scheduler.Filter{Kind: "k"}, "not wanted")
 	if err != nil {
 		t.Fatal(err)
 	}
-	kills := 0
-	for next := int64(1000); next < total/2; next += 2000 {
-		p := start(t, orders{URL: l.url, Name: "victim"})
-		await(t, "the bulk is under way", func() bool { return read[int64](l, `select done from scheduler.bulk`) >= next })
-		await(t, "a chunk is under way", func() bool {
-			return read[int](l, `select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'`) > 0
-		})
-		p.kill()
-		if read[string](l, `select state from scheduler.bulk`) == "running" {
-			kills++
-		}
+	lock, err := l.db.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
-	if kills < 2 {
-		t.Fatalf("%d processes were killed at work", kills)
+	defer lock.Release()
+	held := func() bool {
+		return read[bool](l, `select exists (select from pg_locks where locktype = 'advisory' and objid = 42 and not granted)`)
+	}
+	for _, at := range []int{1000, 3000, 5000} {
+		for _, statement := range []string{`truncate hold`, fmt.Sprintf(`insert into hold values (%d)`, at), `select pg_advisory_lock(42)`} {
+			if _, err := lock.Exec(t.Context(), statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p := start(t, orders{URL: l.url, Name: "victim"})
+		await(t, "a chunk is under way", held)
+		p.kill()
+		if _, err := lock.Exec(t.Context(), `select pg_advisory_unlock(42)`); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "its connection ends", func() bool { return !held() })
+		if done := read[int](l, `select done::integer from scheduler.bulk where state = 'running'`); done < at || done == total {
+			t.Fatalf("%d done when it was killed", done)
+		}
 	}
 	start(t, orders{URL: l.url, Name: "heir"})
 	await(t, "the bulk ends", func() bool { return read[string](l, `select state from scheduler.bulk`) != "running" })

@@ -100,21 +100,25 @@ func (l *ledger) keepSubmitting(ctx context.Context, submitter int, acknowledged
 func TestRollingRestart(t *testing.T) {
 	t.Parallel()
 	l := openLedger(t, pgtest.DB(t))
-	const tasks, crew, restarts = 400, 3, 20
-	batch := make([]scheduler.NewTask, tasks)
+	const crew, slots, restarts = 3, 5, 20
+	batch := make([]scheduler.NewTask, crew*slots)
 	for i := range batch {
-		batch[i] = scheduler.NewTask{Kind: "tx", MaxAttempts: 1, Payload: job{Milliseconds: 400 + i%200}}
+		batch[i] = scheduler.NewTask{Kind: "tx", MaxAttempts: 1, Payload: job{Milliseconds: 400 + 200*i/len(batch)}}
 	}
-	l.submit(batch...)
+	tasks := 0
+	atWork := func(name string) bool { // and there always is more to do
+		if read[int](l, `select count(*) from scheduler.tasks where state = 'ready'`) < len(batch) {
+			tasks += len(l.submit(batch...))
+		}
+		return read[int](l, `select count(*) from scheduler.tasks t join scheduler.workers w on w.id = t.worker_id where w.name = $1 and t.state = 'running'`, name) > 0
+	}
 	var workers []*process
 	for n := range crew {
-		workers = append(workers, start(t, orders{URL: l.url, Name: fmt.Sprintf("rolling-%d", n), Concurrency: 5, Drain: 50 * time.Millisecond}))
+		workers = append(workers, start(t, orders{URL: l.url, Name: fmt.Sprintf("rolling-%d", n), Concurrency: slots, Drain: 50 * time.Millisecond}))
 	}
 	for n := range restarts {
 		old := workers[n%crew]
-		await(t, "a worker at work", func() bool {
-			return read[int](l, `select count(*) from scheduler.tasks t join scheduler.workers w on w.id = t.worker_id where w.name = $1 and t.state = 'running'`, old.orders.Name) > 0
-		})
+		await(t, "a worker at work", func() bool { return atWork(old.orders.Name) })
 		old.signal(syscall.SIGTERM)
 		if code := old.wait(); code != 0 {
 			t.Errorf("a worker ended with code %d on SIGTERM", code)

@@ -8,12 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -112,7 +112,7 @@ func (e *Example) stop(ended <-chan struct{}) {
 	_ = syscall.Kill(-e.cmd.Process.Pid, syscall.SIGINT)
 	select {
 	case <-ended:
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		e.t.Errorf("make run did not end:\n%s", e.output)
 	}
 	for _, pid := range append(started, e.cmd.Process.Pid) {
@@ -150,19 +150,20 @@ func (e *Example) Kill(words ...string) int {
 	return 0
 }
 
-// Processes lists the processes under this one whose command line holds all of the words. Linux only; elsewhere there are none.
+// Processes lists the processes under this one whose command line holds all of the words, and none of those that stand behind a "!".
+// As long as a program that was started has not begun, its command line is that of the one that starts it. The youngest are looked
+// at first: those that end soon are among them, and a look at all takes long on a busy machine. Linux only; elsewhere there are none.
 func (e *Example) Processes(words ...string) (pids []int) {
 	parents, lines := map[int]int{}, map[int]string{}
-	files, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, file := range files {
-		stat, err := os.ReadFile(file)
+	for _, pid := range pidsDown() {
+		dir := filepath.Join("/proc", strconv.Itoa(pid))
+		stat, err := os.ReadFile(filepath.Join(dir, "stat"))
 		if err != nil {
 			continue // it has ended
 		}
-		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
 		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])) // state, parent, …
 		parents[pid], _ = strconv.Atoi(fields[1])
-		line, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "cmdline"))
+		line, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
 		lines[pid] = string(bytes.ReplaceAll(line, []byte{0}, []byte{' '}))
 	}
 	for pid, line := range lines {
@@ -173,9 +174,26 @@ func (e *Example) Processes(words ...string) (pids []int) {
 	return pids
 }
 
+// pidsDown are all processes, from the highest id.
+func pidsDown() (pids []int) {
+	proc, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer proc.Close()
+	names, _ := proc.Readdirnames(-1)
+	for _, name := range names {
+		if pid, err := strconv.Atoi(name); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	slices.SortFunc(pids, func(a, b int) int { return b - a })
+	return pids
+}
+
 func matches(line string, words []string) bool {
 	for _, word := range words {
-		if !strings.Contains(line, word) {
+		if without, not := strings.CutPrefix(word, "!"); strings.Contains(line, without) == not {
 			return false
 		}
 	}
@@ -245,21 +263,6 @@ func (e *Example) answers(url string) bool {
 		return false
 	}
 	return errors.Join(answer.Body.Close()) == nil && answer.StatusCode == http.StatusOK
-}
-
-// FreePort is a port that nobody listens on.
-func FreePort(t testing.TB) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }
 
 // output keeps what the processes write.

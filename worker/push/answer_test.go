@@ -55,6 +55,7 @@ func TestAnswers(t *testing.T) {
 		{"broken json", 200, "Content-Type: application/json", "{", "", "the answer 200 OK cannot be stored as a result: not a JSON value", Refused, true},
 		{"too much", 200, "Content-Type: application/json", `"` + strings.Repeat("x", mostBody) + `"`, "", "the answer 200 OK cannot be stored as a result: larger than", Refused, true},
 		{"nul", 200, "Content-Type: application/json", `"\u0000"`, "", `the answer 200 OK cannot be stored as a result: \u0000`, Refused, true},
+		{"other protocols", 101, "Connection: Upgrade", "", "", "101 Switching Protocols", Failed, false},
 		{"redirect", 302, "Location: http://169.254.169.254/", "", "", "302 Found", Failed, false},
 		{"not modified", 304, "", "", "", "304 Not Modified", Failed, false},
 		{"bad request", 400, "", "no\x00\r\n  name\u202e", "", "400 Bad Request: no name", Failed, true},

@@ -74,7 +74,8 @@ func newClient(allow allowList) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{ // Proxy is not set: none
 			DialContext: allow.dialer(), ForceAttemptHTTP2: true, TLSHandshakeTimeout: 10 * time.Second, MaxResponseHeaderBytes: mostHeader,
-			DisableCompression: true, MaxIdleConnsPerHost: 16, MaxIdleConns: 256, IdleConnTimeout: 4 * time.Second, // shorter than servers keep them: Apache and Node 5 s
+			HTTP2:              &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 10 * time.Second}, // one that is dead must not take all deliveries
+			DisableCompression: true, MaxIdleConnsPerHost: 16, MaxIdleConns: 256, IdleConnTimeout: 4 * time.Second,  // shorter than servers keep them: Apache and Node 5 s
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -102,7 +103,7 @@ func (p *Pusher) deliver(ctx context.Context, to *target, task *worker.Task[json
 		"Webhook-Signature": {sign(to.keys, task.ID.String(), now, body)},
 		"Scheduler-Lease":   {task.Lease().Token()},
 	}
-	if task.TraceParent != "" {
+	if scheduler.ValidTraceParent(task.TraceParent) { // else whoever wrote the row by hand chooses a header
 		request.Header.Set("Traceparent", task.TraceParent)
 	}
 	response, err := p.http.Do(request)
@@ -110,6 +111,9 @@ func (p *Pusher) deliver(ctx context.Context, to *target, task *worker.Task[json
 		return nil, noAnswer(ctx, err)
 	}
 	defer response.Body.Close()
+	if response.StatusCode < 200 { // 101: what follows is no answer, and no context ends the reading of it
+		return &answer{status: response.StatusCode, header: response.Header}, nil
+	}
 	text, err := io.ReadAll(io.LimitReader(response.Body, mostBody+1))
 	if err != nil && (response.StatusCode < 300 || ctx.Err() != nil) { // of an error as much counts as came
 		return nil, noAnswer(ctx, fmt.Errorf("the answer %s broke off: %w", response.Status, err))

@@ -13,6 +13,9 @@ import (
 // giveBackAfter is how long slots are kept that nothing is done with: their worker may ask for more just now.
 const giveBackAfter = 20 * time.Millisecond
 
+// lastWithin is how long the end of a line may take to tell its last outcomes.
+const lastWithin = 2 * time.Second
+
 // gate holds the part of an endpoint's limits that this process was granted. Safe for concurrent use.
 type gate struct {
 	client   *scheduler.Client
@@ -38,6 +41,7 @@ type report struct {
 	succeeded bool
 	failures  int // since then
 	lastError string
+	undecided bool // one says nothing about the endpoint
 }
 
 func newGate(client *scheduler.Client, endpoint string, logger *slog.Logger) *gate {
@@ -70,7 +74,7 @@ func (g *gate) take(ctx context.Context, more int) (scheduler.Turn, error) {
 	told := g.told
 	g.told = report{}
 	d := scheduler.Deliveries{Endpoint: g.endpoint, Worker: g.worker, Busy: g.busy + g.promised, More: more, Unused: g.unused,
-		Generation: g.known.Generation, Succeeded: told.succeeded, Failures: told.failures, LastError: told.lastError}
+		Generation: g.known.Generation, Succeeded: told.succeeded, Failures: told.failures, LastError: told.lastError, Undecided: told.undecided}
 	g.mu.Unlock()
 	turn, err := g.client.TakeTurn(ctx, d)
 	g.mu.Lock()
@@ -104,6 +108,7 @@ func (r report) then(later report) report {
 	if later.lastError == "" {
 		later.lastError = r.lastError
 	}
+	later.undecided = later.undecided || r.undecided
 	return later
 }
 
@@ -159,6 +164,17 @@ func (g *gate) note(generation int64, failure string) {
 	g.stir()
 }
 
+// waive takes in that a delivery that began in a generation has ended and says nothing about the endpoint: if it was the probe, there
+// is to be another.
+func (g *gate) waive(generation int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if generation == g.known.Generation {
+		g.told.undecided = true
+		g.stir()
+	}
+}
+
 // reset forgets that it is of no use to ask: the endpoint has changed.
 func (g *gate) reset() {
 	g.mu.Lock()
@@ -197,8 +213,7 @@ func (g *gate) settle(ctx context.Context) error {
 	g.turn.Lock()
 	defer g.turn.Unlock()
 	g.mu.Lock()
-	something := g.held > g.busy+g.promised || g.unused > 0 || g.told.failures > 0 || g.told.lastError != "" ||
-		g.told.succeeded && g.known.State != scheduler.BreakerClosed
+	something := g.held > g.busy+g.promised || g.unused > 0 || g.untold()
 	nobody := g.worker.IsZero()
 	g.mu.Unlock()
 	if !something || nobody {
@@ -206,4 +221,24 @@ func (g *gate) settle(ctx context.Context) error {
 	}
 	_, err := g.take(ctx, 0)
 	return err
+}
+
+// untold reports whether there are outcomes that the breaker needs; g.mu is held.
+func (g *gate) untold() bool {
+	return g.told.failures > 0 || g.told.lastError != "" || (g.told.succeeded || g.told.undecided) && g.known.State != scheduler.BreakerClosed
+}
+
+// last tells the outcomes that nobody has told yet, once the worker has ended: slots it has none any more.
+func (g *gate) last(ctx context.Context) {
+	g.mu.Lock()
+	untold := g.untold()
+	g.mu.Unlock()
+	if !untold {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, lastWithin)
+	defer cancel()
+	if err := g.settle(ctx); err != nil && !errors.Is(err, scheduler.ErrNotFound) {
+		g.logger.LogAttrs(ctx, slog.LevelWarn, "breaker", slog.String("endpoint", g.endpoint), slog.Any("err", err))
+	}
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,8 +41,11 @@ func (l *line) run(intake, life context.Context) {
 	life, end := context.WithCancel(life)
 	var telling sync.WaitGroup
 	telling.Go(func() { l.gate.run(life) }) // ends with life
-	defer telling.Wait()
-	defer end()
+	defer func() {
+		end()
+		telling.Wait()
+		l.gate.last(context.WithoutCancel(life))
+	}()
 	for {
 		w, err := l.newWorker()
 		if err == nil {
@@ -62,6 +65,7 @@ func (l *line) run(intake, life context.Context) {
 
 const (
 	startAgain = time.Second
+	passWithin = 10 * time.Second
 	unhurried  = 60 * 24 * time.Hour // longer than any task is left to an endpoint; the Pusher decides when to give up
 )
 
@@ -121,6 +125,7 @@ func (l *line) handle(ctx context.Context, task *worker.Task[json.RawMessage]) (
 	answer, err := l.pusher.deliver(ctx, to, task)
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, worker.ErrTimeout) { // says nothing about the endpoint
+			l.gate.waive(generation)
 			return nil, err
 		}
 		l.gate.note(generation, err.Error())
@@ -134,26 +139,33 @@ func (l *line) handle(ctx context.Context, task *worker.Task[json.RawMessage]) (
 	}
 	if answer.accepted() {
 		l.counts.add(Accepted)
-		return nil, l.await(ctx, to, task)
+		return nil, l.pass(ctx, to, task)
 	}
 	result, err := answer.outcome()
 	l.counts.add(outcomeOf(answer, err))
 	return result, err
 }
 
-// await waits for the receiver to end an attempt that it accepted. It never returns nil.
-func (l *line) await(ctx context.Context, to *target, task *worker.Task[json.RawMessage]) error {
-	ended, forget := l.pusher.waits.ended(task.Lease())
-	defer forget()
+// pass leaves an attempt to the endpoint that accepted it. It never returns nil.
+func (l *line) pass(ctx context.Context, to *target, task *worker.Task[json.RawMessage]) error {
+	const first, most = 50 * time.Millisecond, 2 * time.Second
 	task.Log("endpoint %s answered 202: it is to end the task within %s", to.name, to.completeWithin)
-	late := time.NewTimer(to.completeWithin)
-	defer late.Stop()
-	select {
-	case <-ended:
-		return worker.ErrEndedElsewhere
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-late.C:
-		return worker.WithCode("timeout", fmt.Errorf("endpoint %s answered 202 and did not end the task within %s", to.name, to.completeWithin))
+	for pause := first; ; pause = min(2*pause, most) {
+		call, cancel := context.WithTimeout(ctx, passWithin)
+		err := l.pusher.client.Accept(call, task.Lease(), to.name, to.completeWithin)
+		cancel()
+		switch {
+		case err == nil:
+			return worker.ErrEndedElsewhere
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.Is(err, scheduler.ErrLeaseLost), scheduler.Refused(err): // as when it has ended the task already
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(pause/2 + rand.N(pause)):
+		}
 	}
 }

@@ -24,8 +24,8 @@ type Config struct {
 	// Heartbeat, TTL, Poll: as of worker.Config.
 	Heartbeat, TTL, Poll time.Duration
 
-	// DrainTimeout is how long Run waits for deliveries, and for tasks that were accepted by 202, once its context has
-	// ended, before it hands them back. 0: 30 s; negative: not at all.
+	// DrainTimeout is how long Run waits for deliveries, once its context has ended, before it hands them back. What was accepted by
+	// 202 it does not wait for. 0: 30 s; negative: not at all.
 	DrainTimeout time.Duration
 
 	// Name of the process, shown to people. "": host:pid.
@@ -44,7 +44,6 @@ type Pusher struct {
 	config  Config
 	http    *http.Client
 	agent   string
-	waits   waits
 	tallies tallies
 	changed chan struct{}
 	abort   chan struct{}
@@ -94,7 +93,6 @@ func (p *Pusher) Run(ctx context.Context) error {
 	defer end()
 	defer p.http.CloseIdleConnections()
 	duties.Go(func() { _ = p.client.Listen(life, worker.Channels(), p.hear) }) // always nil
-	duties.Go(func() { p.waits.run(life, p.client) })
 
 	p.follow(ctx, life)
 	p.each(func(l *line) { l.stop() })
@@ -194,7 +192,7 @@ func (p *Pusher) follow(ctx, life context.Context) {
 func (p *Pusher) look(ctx, life context.Context, current map[string]*line) error {
 	ctx, cancel := context.WithTimeout(ctx, lookWithin)
 	defer cancel()
-	secrets, err := p.client.EndpointSecrets(ctx) // first: who is in the list has been there, and has changed since at worst
+	secrets, err := p.client.EndpointSecrets(ctx)
 	if err != nil {
 		return err
 	}
@@ -204,9 +202,13 @@ func (p *Pusher) look(ctx, life context.Context, current map[string]*line) error
 	}
 	there := map[string]bool{}
 	for _, e := range endpoints {
-		to, err := newTarget(e, secrets[e.Name])
+		if s, known := secrets[e.Name]; !known || !s.UpdatedAt.Equal(e.UpdatedAt) { // it was made or changed since: the next look has it
+			there[e.Name] = true
+			continue
+		}
+		to, err := newTarget(e, secrets[e.Name].Secrets)
 		if err != nil {
-			p.config.Logger.LogAttrs(ctx, slog.LevelWarn, "read endpoints", slog.Any("err", err)) // or made since; then the next look has them
+			p.config.Logger.LogAttrs(ctx, slog.LevelWarn, "read endpoints", slog.Any("err", err))
 			continue
 		}
 		there[e.Name] = true

@@ -318,7 +318,7 @@ func TestWhatAnswersMakeOfATask(t *testing.T) {
 			fmt.Fprint(w, body)
 		}
 	}
-	r := newRig(t, scheduler.NewEndpoint{BreakerFailures: 1000, Timeout: 500 * time.Millisecond}, func(w http.ResponseWriter, q *http.Request) {
+	r := newRig(t, scheduler.NewEndpoint{BreakerFailures: 1000, Timeout: 5 * time.Second}, func(w http.ResponseWriter, q *http.Request) {
 		var task struct{ Payload string }
 		if err := json.NewDecoder(q.Body).Decode(&task); err != nil {
 			t.Error(err)
@@ -335,6 +335,15 @@ func TestWhatAnswersMakeOfATask(t *testing.T) {
 		text     string
 	}{
 		{"200", say(200, "", "ok"), scheduler.Completed, 0, "", ""},
+		{"101", func(w http.ResponseWriter, _ *http.Request) { // and then nothing for ever
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			t.Cleanup(func() { conn.Close() })
+			fmt.Fprint(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		}, scheduler.Scheduled, 1, "http_101", "101 Switching Protocols"},
 		{"204", say(204, "", ""), scheduler.Completed, 0, "", ""},
 		{"302", say(302, "Location: /elsewhere", ""), scheduler.Scheduled, 1, "http_302", "302 Found"},
 		{"307", say(307, "Location: http://169.254.169.254/", ""), scheduler.Scheduled, 1, "http_307", "307 Temporary Redirect"},
@@ -449,6 +458,70 @@ func TestBreaker(t *testing.T) {
 		e := r.endpoint()
 		return e.State == scheduler.BreakerClosed && e.Failures == 0 && e.InFlight == 0 && e.LastSuccessAt != nil
 	})
+}
+
+// A probe that ends without telling anything, as when its task is cancelled, makes room for another, while an older delivery goes on.
+func TestProbeThatIsCancelled(t *testing.T) {
+	t.Parallel()
+	arrived := make(chan string, 10)
+	r := newRig(t, scheduler.NewEndpoint{BreakerFailures: 1, Concurrency: 3, BreakerPause: time.Hour, Timeout: time.Hour}, nil)
+	hang := func(_ http.ResponseWriter, q *http.Request) {
+		_, _ = io.Copy(io.Discard, q.Body)
+		arrived <- q.Header.Get("Webhook-Id")
+		<-q.Context().Done()
+	}
+	r.answers(hang)
+	p := r.push(push.Config{DrainTimeout: -1})
+	r.submit(scheduler.NewTask{})
+	<-arrived
+	r.answers(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
+	r.submit(scheduler.NewTask{Backoff: []time.Duration{time.Hour}})
+	r.await("open", func() bool { return r.endpoint().State == scheduler.BreakerOpen })
+	r.answers(hang)
+	one, two := r.submit(scheduler.NewTask{Priority: 1}), r.submit(scheduler.NewTask{Priority: 2})
+	if err := r.client.ResumeEndpoint(t.Context(), "shop"); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-arrived; got != one.String() {
+		t.Errorf("%s is the probe", got)
+	}
+	if _, err := r.client.Cancel(t.Context(), one, ""); err != nil {
+		t.Fatal(err)
+	}
+	if task := r.final(one); task.State != scheduler.Cancelled {
+		t.Errorf("%s", task.State)
+	}
+	select {
+	case got := <-arrived:
+		if got != two.String() {
+			t.Errorf("%s is the next probe", got)
+		}
+	case <-time.After(patience):
+		t.Errorf("no other probe: %+v", r.endpoint())
+	}
+	p.Abort()
+}
+
+// What the last delivery before the end tells of the endpoint is told.
+func TestTheLastOutcomeIsTold(t *testing.T) {
+	t.Parallel()
+	arrived, answer := make(chan struct{}), make(chan struct{})
+	r := newRig(t, scheduler.NewEndpoint{BreakerFailures: 1, BreakerPause: time.Hour}, func(w http.ResponseWriter, q *http.Request) {
+		arrived <- struct{}{}
+		<-answer
+		w.WriteHeader(500)
+	})
+	p := r.push(push.Config{})
+	r.submit(scheduler.NewTask{})
+	<-arrived
+	p.cancel()
+	close(answer)
+	if err := p.wait(); err != nil {
+		t.Error(err)
+	}
+	if e := r.endpoint(); e.State != scheduler.BreakerOpen || e.InFlight != 0 || e.Processes != 0 {
+		t.Errorf("%+v", e)
+	}
 }
 
 // By time alone, too.
@@ -576,12 +649,127 @@ func TestAccepted(t *testing.T) {
 
 	r.submit(scheduler.NewTask{})
 	six := <-leases
-	p.cancel() // without patience: handed back
+	r.await("accepted", func() bool { return r.why(six.Task) == "accepted" })
+	p.cancel() // without patience: and yet it is not handed back
 	if err := p.wait(); err != nil {
 		t.Error(err)
 	}
-	if task := r.task(six.Task); task.State != scheduler.Ready || task.Failures != 0 {
-		t.Errorf("%s, %d failures", task.State, task.Failures)
+	if list, err := r.client.Workers(ctx); err != nil || len(list) != 0 {
+		t.Errorf("%d workers are left, %v", len(list), err)
+	}
+	if task := r.task(six.Task); task.State != scheduler.Running || r.endpoint().InFlight != 1 {
+		t.Errorf("%s, %d in flight", task.State, r.endpoint().InFlight)
+	}
+	if err := r.client.Complete(ctx, six, nil); err != nil {
+		t.Error(err)
+	}
+	if lines, err := r.client.Logs(ctx, six.Task, 0, 10); err != nil || len(lines) != 1 || !strings.Contains(lines[0].Message, "answered 202") {
+		t.Errorf("%+v, %v", lines, err)
+	}
+}
+
+// why is the first reason why a task does not run, or that it does.
+func (r *rig) why(id scheduler.TaskID) string {
+	r.t.Helper()
+	why, err := r.client.Explain(r.t.Context(), id)
+	if err != nil || len(why) == 0 {
+		r.t.Fatal(why, err)
+	}
+	return why[0].Code
+}
+
+// Three tasks that are all accepted, two at once: the third is delivered when one of the others has ended, by whichever process.
+func TestAcceptedTasksHoldTheConcurrency(t *testing.T) {
+	t.Parallel()
+	leases := make(chan scheduler.Lease, 10)
+	r := newRig(t, scheduler.NewEndpoint{CompleteWithin: time.Hour, Concurrency: 2}, func(w http.ResponseWriter, q *http.Request) {
+		lease, _ := scheduler.ParseLeaseToken(q.Header.Get("Scheduler-Lease"))
+		w.WriteHeader(202)
+		leases <- lease
+	})
+	r.push(push.Config{})
+	r.pushOn(r.open(), push.Config{})
+	var ids []scheduler.TaskID
+	for range 3 {
+		ids = append(ids, r.submit(scheduler.NewTask{}))
+	}
+	one, two := <-leases, <-leases
+	r.await("both accepted, and told", func() bool {
+		return r.why(one.Task) == "accepted" && r.why(two.Task) == "accepted" && r.endpoint().InFlight == 2
+	})
+	r.await("the third waits", func() bool {
+		for _, id := range ids {
+			if id != one.Task && id != two.Task {
+				return r.why(id) == "endpoint_busy"
+			}
+		}
+		return false
+	})
+	if len(leases) != 0 {
+		t.Fatal("a third was delivered")
+	}
+	if err := r.client.Complete(t.Context(), one, nil); err != nil {
+		t.Fatal(err)
+	}
+	three := <-leases
+	for _, lease := range []scheduler.Lease{two, three} {
+		if err := r.client.Complete(t.Context(), lease, nil); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, id := range ids {
+		if task := r.final(id); task.State != scheduler.Completed || task.Attempt != 1 {
+			t.Errorf("%s, attempt %d", task.State, task.Attempt)
+		}
+	}
+	r.await("slots", func() bool { return r.endpoint().InFlight == 0 })
+}
+
+// Who ends the task by its lease and answers all the same is well, and so is the log.
+func TestEndedByItsLeaseBeforeTheAnswer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, scheduler.NewEndpoint{BreakerFailures: 2}, nil)
+	p := r.push(push.Config{})
+	complete := func(l scheduler.Lease) error {
+		return r.client.Complete(context.Background(), l, json.RawMessage(`"by the lease"`))
+	}
+	fail := func(l scheduler.Lease) error {
+		_, err := r.client.Fail(context.Background(), l, scheduler.Failure{Message: "by the lease", Permanent: true})
+		return err
+	}
+	for i, c := range []struct {
+		status int
+		end    func(scheduler.Lease) error
+		state  scheduler.State
+		what   push.Outcome
+	}{{200, complete, scheduler.Completed, push.Delivered}, {202, complete, scheduler.Completed, push.Accepted}, {200, fail, scheduler.Failed, push.Delivered},
+		{410, fail, scheduler.Failed, push.Refused}} {
+		r.answers(func(w http.ResponseWriter, q *http.Request) {
+			lease, err := scheduler.ParseLeaseToken(q.Header.Get("Scheduler-Lease"))
+			if err == nil {
+				err = c.end(lease)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			w.WriteHeader(c.status)
+		})
+		before := p.Counts()["shop"][c.what]
+		task := r.final(r.submit(scheduler.NewTask{}))
+		if task.State != c.state || task.Attempt != 1 || task.State == scheduler.Failed && task.Failures != 1 {
+			t.Errorf("%d: %s, attempt %d, %d failures: %s", i, task.State, task.Attempt, task.Failures, text(task.Error))
+		}
+		r.await("counted", func() bool { return p.Counts()["shop"][c.what] == before+1 && r.endpoint().InFlight == 0 })
+	}
+	if e := r.endpoint(); e.State != scheduler.BreakerClosed || e.Failures != 0 || e.LastError != nil {
+		t.Errorf("%+v", e)
+	}
+	p.cancel()
+	if err := p.wait(); err != nil { // all is written and logged
+		t.Error(err)
+	}
+	if strings.Contains(r.logs.String(), "lease lost") || strings.Contains(r.logs.String(), "level=WARN") || strings.Contains(r.logs.String(), "level=ERROR") {
+		t.Error("what ended as it should is logged")
 	}
 }
 

@@ -50,10 +50,11 @@ foreach (['Nobody_Job' => 'Could not find job class Nobody_Job.', 'No_Job' => 'J
 check('a payload without a class', ended(submit('default', 'resque', ['x' => 1])->id)->error['code'], 'bad_payload');
 $half = $enqueue('Progress_Job');
 check('progress', [$finished($half), client()->task($half)->progress->message], [4, 'half way']);
-$long = $enqueue('Sleeping_Job', ['seconds' => 6]);
-until('it sleeps', fn () => messages($long) === ['sleeps']);
+$long = $enqueue('Waiting_Job', ['file' => gate('long')]);
+until('it waits', fn () => messages($long) === ['waits']);
 check('running', $status($long), Resque_Job_Status::STATUS_RUNNING);
 $worker->signal(SIGQUIT);
+touch(gate('long'));
 check('QUIT waits for the job', [$worker->exit(), $status($long)], [0, 4]);
 $worker = $resque('default');
 $cancelled = $enqueue('Sleeping_Job', ['seconds' => 600]);
@@ -84,8 +85,9 @@ check('two queues', [$finished($last), $finished($first)], [4, 4]);
 check('in order', client()->task($first)->startedAt < client()->task($last)->startedAt, true);
 unset($worker);
 $worker = $resque('*', ['COUNT' => '2']);
-$ids = array_map(fn (int $i): string => $enqueue('Sleeping_Job', ['seconds' => 3], "any-$i"), [1, 2]);
+$ids = array_map(fn (int $i): string => $enqueue('Waiting_Job', ['file' => gate('any')], "any-$i"), [1, 2]);
 until('both run', fn () => array_map($status, $ids) === [2, 2]);
+touch(gate('any'));
 check('all queues', array_map($finished, $ids), [4, 4]);
 unset($worker);
 

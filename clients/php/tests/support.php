@@ -67,6 +67,13 @@ final class Program
         posix_kill($this->pid, $signal);
     }
 
+    /** Whether a signal has been sent that it has not taken yet; Linux only, elsewhere no. */
+    public function pending(int $signal): bool
+    {
+        return preg_match('/^ShdPnd:\s*([0-9a-f]+)/m', (string) @file_get_contents("/proc/$this->pid/status"), $found) === 1
+            && (hexdec($found[1]) >> ($signal - 1) & 1) === 1;
+    }
+
     /** Waits for the end and returns the exit code; -1: a signal. */
     public function exit(): int
     {
@@ -134,6 +141,12 @@ function messages(string $id): array
     return array_column(client()->logs($id, 0, 1000), 'message');
 }
 
+/** A file that is not there yet: what waits for it goes on when it is touched. */
+function gate(string $name): string
+{
+    return sys_get_temp_dir() . '/scheduler-php-test-' . getmypid() . "-$name";
+}
+
 function pdo(): PDO
 {
     return new PDO(getenv('TEST_DSN'), null, null, [PDO::ATTR_ERRMODE => PDO::ERRMODE_EXCEPTION]);
@@ -146,6 +159,7 @@ function done(int $least): never
     if ($failures > 0 && is_file(Program::log())) {
         echo "what programs said:\n", file_get_contents(Program::log());
     }
+    array_map(unlink(...), glob(gate('*')));
     @unlink(Program::log());
     exit($failures > 0 || $checks < $least ? 1 : 0);
 }

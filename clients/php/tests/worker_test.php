@@ -70,10 +70,11 @@ $slow->signal(SIGTERM);
 check('the slow one drained', $slow->exit(), 0);
 
 // SIGTERM: what runs is finished, nothing more is taken.
-$last = submit('q', 'sleep', ['seconds' => 2]);
-until('it sleeps', fn () => messages($last->id) === ['sleeps']);
+$last = submit('q', 'wait', ['file' => gate('last')]);
+until('it waits', fn () => messages($last->id) === ['waits']);
 $next = submit('q', 'greet', ['name' => 'next']);
 $worker->signal(SIGTERM);
+touch(gate('last'));
 check('drained', [$worker->exit(), client()->task($last->id)->state, client()->task($next->id)->state], [0, 'completed', 'ready']);
 check('it said goodbye', array_filter(client()->workers(), fn ($w) => $w['live']), []);
 
@@ -99,8 +100,9 @@ unset($heir);
 
 // Several at a time.
 $crew = $start('crew', ['PROCESSES' => '3']);
-$ids = array_map(fn ($i) => submit('crew', 'sleep', ['seconds' => 2])->id, range(1, 3));
+$ids = array_map(fn ($i) => submit('crew', 'wait', ['file' => gate('crew')])->id, range(1, 3));
 until('three at a time', fn () => array_map(fn ($id) => client()->status($id), $ids) === ['running', 'running', 'running']);
+touch(gate('crew'));
 check('three processes', count(array_unique(array_map(fn ($id) => ended($id)->result, $ids))), 3);
 unset($crew);
 
@@ -113,7 +115,7 @@ if ($door === 'http') {
     until('they sleep', fn () => [messages($one->id), messages($two->id)] === [['sleeps'], ['sleeps']]);
     $hasty->signal(SIGTERM);
     $hastier->signal(SIGTERM);
-    usleep(100_000);
+    until('the first signal was taken', fn () => !$hastier->pending(SIGTERM)); // two at once may be one
     $hastier->signal(SIGTERM);
     check('handed back', [$hasty->exit(), client()->task($one->id)->state, client()->task($one->id)->failures], [0, 'ready', 0]);
     check('handed back at once', [$hastier->exit(), client()->task($two->id)->state], [0, 'ready']);

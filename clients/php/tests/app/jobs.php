@@ -94,6 +94,17 @@ class Sleeping_Job
     }
 }
 
+class Waiting_Job
+{
+    public function perform()
+    {
+        echo "waits\n";
+        while (!file_exists($this->args['file'])) {
+            usleep(20_000);
+        }
+    }
+}
+
 class Lasting_Job
 {
     public function perform()

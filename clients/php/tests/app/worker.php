@@ -52,6 +52,13 @@ $worker->handle('sleep', function (Task $task): int { // says nothing meanwhile,
     }
     return getmypid();
 });
+$worker->handle('wait', function (Task $task): int { // until there is a file
+    $task->log('waits');
+    while (!file_exists($task->payload['file'])) {
+        usleep(20_000);
+    }
+    return getmypid();
+});
 $worker->handle('deaf', function (Task $task): never { // looks at nothing
     try {
         for ($i = 0;; $i++) {
