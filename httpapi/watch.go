@@ -72,9 +72,9 @@ func (s *server) registerWatch(api huma.API) {
 			Responses: map[string]*huma.Response{"200": {Description: "The stream", Content: map[string]*huma.MediaType{"text/event-stream": task}},
 				"204": {Description: "All was seen, and nothing more will come"}}}, direct: s.watchEvents},
 		{Operation: huma.Operation{OperationID: "watch-script", Path: pathWatchScript, Summary: "ES module that defines the element <task-progress src>",
-			Responses: map[string]*huma.Response{"200": {Description: "The module", Content: text("text/javascript")}}}, direct: watchScript.serve},
+			Responses: map[string]*huma.Response{"200": {Description: "The module", Content: text("text/javascript")}}}, direct: watchScript.Serve},
 		{Operation: huma.Operation{OperationID: "watch-style", Path: pathWatchStyle, Summary: "Style sheet of the page",
-			Responses: map[string]*huma.Response{"200": {Description: "The style sheet", Content: text("text/css")}}}, direct: watchStyle.serve},
+			Responses: map[string]*huma.Response{"200": {Description: "The style sheet", Content: text("text/css")}}}, direct: watchStyle.Serve},
 	} {
 		op.Method, op.Tags, op.Security = http.MethodGet, tags, []map[string][]string{{}}
 		if strings.Contains(op.Path, "{token}") {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pgscheduler/scheduler/httpapi/asset"
 	"github.com/pgscheduler/scheduler/scheduler"
 )
 
@@ -24,8 +25,8 @@ var (
 	watchCSS string
 
 	watchTemplate = template.Must(template.New("page").Parse(watchHTML))
-	watchScript   = newAsset("watch.js", "text/javascript; charset=utf-8", watchJS)
-	watchStyle    = newAsset("watch.css", "text/css; charset=utf-8", watchCSS)
+	watchScript   = asset.New("watch.js", "text/javascript; charset=utf-8", watchJS)
+	watchStyle    = asset.New("watch.css", "text/css; charset=utf-8", watchCSS)
 )
 
 // watchPolicy lets the page load its own script, style and data, and lets every page show it in a frame. There is nothing to
@@ -34,7 +35,7 @@ const watchPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; co
 
 // watchShown is what page.html shows. It says the same as watch.js, which takes over in browsers that run it.
 type watchShown struct {
-	Script, Style asset
+	Script, Style asset.Asset
 	Problem       *Problem // nil: there is a task
 	Sentence      string   // of the problem
 	Token         string

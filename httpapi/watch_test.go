@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pgscheduler/scheduler/httpapi/asset"
 	"github.com/pgscheduler/scheduler/scheduler"
 )
 
@@ -466,7 +467,7 @@ func TestWatchAssets(t *testing.T) {
 	}
 	for header, want := range map[string]bool{"": false, "gzip": true, "br": false, "gzip;q=0": false, "gzip; q=0.000": false, "deflate, gzip;q=1.0": true,
 		"*": false, "gzip;q=x": false, "xgzip": false, "identity;q=1, gzip ; Q=0.1": true} {
-		if takesGzip([]string{header}) != want {
+		if asset.TakesGzip([]string{header}) != want {
 			t.Errorf("Accept-Encoding: %s", header)
 		}
 	}

@@ -73,7 +73,7 @@ func TestAnAcceptedAttemptNeedsNoWorker(t *testing.T) {
 			if health, err := r.client.Doctor(r.ctx); err != nil || health.StuckLeases != 0 {
 				t.Errorf("%d stuck, %v", health.StuckLeases, err)
 			}
-			if why, err := r.client.Explain(r.ctx, lease.Task); err != nil || len(why) != 1 || why[0].Code != "accepted" || !strings.HasPrefix(why[0].Reason, "Endpoint shop accepted attempt 1 and is to end it within 00:59:") {
+			if why, err := r.client.Explain(r.ctx, lease.Task); err != nil || len(why) != 1 || why[0].Code != "accepted" || !strings.HasPrefix(why[0].Reason, "Endpoint shop accepted attempt 1 and is to end it within 59 min") {
 				t.Errorf("%+v, %v", why, err)
 			}
 			if got, err := r.settle(lease, scheduler.VerbHeartbeat); err != nil || got.Cancelled || time.Until(got.ExpiresAt) < 50*time.Minute {

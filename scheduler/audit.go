@@ -40,10 +40,22 @@ type Audit struct {
 	ID     int64           `db:"id"` // grows
 	At     time.Time       `db:"at"`
 	Actor  string          `db:"actor"`
-	Verb   string          `db:"verb"`    // cancel, retry, run, edit, delete, pause_queue, …
+	Verb   string          `db:"verb"`    // submit, cancel, retry, run, edit, delete, pause_queue, …
 	TaskID *TaskID         `db:"task_id"` // nil: it was not about one task
 	Target string          `db:"target"`  // the task's kind, or the name of a queue, schedule or worker
 	Detail json.RawMessage `db:"detail"`  // an object
+}
+
+// SubmitByHand is Submit for a task that a person makes: it leaves an audit row.
+func (c *Client) SubmitByHand(ctx context.Context, task NewTask) (s Submitted, err error) {
+	err = pgx.BeginFunc(ctx, c.pool, func(tx pgx.Tx) (err error) {
+		if s, err = c.SubmitTx(ctx, tx, task); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, sql.AuditAdd, by(ctx, pgx.StrictNamedArgs{"verb": "submit", "task": s.ID, "target": task.Kind}))
+		return err
+	})
+	return s, err
 }
 
 // AuditFilter chooses actions. Zero fields choose all.

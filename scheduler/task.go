@@ -153,13 +153,9 @@ type EndedAttempt struct {
 	Error     *string   `db:"error"`
 }
 
-// RecentAttempts returns up to limit attempts that did not complete their task, the last ended first: of the newest tasks that have
-// any, and up to three of each of tasks. An old task that is not among those may be missing: there is no index by time.
-func (c *Client) RecentAttempts(ctx context.Context, tasks []TaskID, limit int) ([]EndedAttempt, error) {
-	if tasks == nil {
-		tasks = []TaskID{}
-	}
-	return all[EndedAttempt](ctx, c.reads, "list recent attempts", sql.AttemptsRecent, pgx.StrictNamedArgs{"tasks": tasks, "limit": limit})
+// RecentAttempts returns up to limit attempts that did not complete their task, the last ended first.
+func (c *Client) RecentAttempts(ctx context.Context, limit int) ([]EndedAttempt, error) {
+	return all[EndedAttempt](ctx, c.reads, "list recent attempts", sql.AttemptsRecent, pgx.StrictNamedArgs{"limit": limit})
 }
 
 // LogLine is one line that a handler wrote.
@@ -178,6 +174,15 @@ func (c *Client) Logs(ctx context.Context, id TaskID, after int64, limit int) ([
 	}
 	list, err := all[LogLine](ctx, c.reads, "list logs", sql.Logs, pgx.StrictNamedArgs{"id": id, "after": after, "limit": limit})
 	return list, c.orUnknown(ctx, id, len(list), err)
+}
+
+// LastLogs returns the last lines of a task, up to limit (1 to 1000) of those whose id is greater than after, in order. Of a task
+// that is not there it returns none.
+func (c *Client) LastLogs(ctx context.Context, id TaskID, after int64, limit int) ([]LogLine, error) {
+	if limit < 1 || limit > 1000 {
+		return nil, invalid("limit", "1 to 1000")
+	}
+	return all[LogLine](ctx, c.reads, "list last logs", sql.LogsTail, pgx.StrictNamedArgs{"id": id, "after": after, "limit": limit})
 }
 
 // Reason is why a task does not run, or that it does.

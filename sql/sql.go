@@ -23,6 +23,8 @@ var (
 	AttemptsRecent string
 	//go:embed audit.sql
 	Audit string
+	//go:embed audit_add.sql
+	AuditAdd string
 	//go:embed audit_prune.sql
 	AuditPrune string
 	//go:embed audit_task.sql
@@ -133,6 +135,8 @@ var (
 	Log string
 	//go:embed logs.sql
 	Logs string
+	//go:embed logs_tail.sql
+	LogsTail string
 	//go:embed messages.sql
 	Messages string
 	//go:embed messages_bounds.sql

@@ -51,14 +51,14 @@ var (
 		with    string
 	}{
 		{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "<time>"},
-		{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?\+00`), "<time>"},
+		{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?(\+00| UTC)`), "<time>"},
 		{regexp.MustCompile(`\d\d:\d\d:\d\d(\.\d+)?`), "<clock>"},
 		{regexp.MustCompile(`"(revision|pid|running|duration_ms|oldest_ready_ms|memory_bytes)":\d+`), `"$1":<n>`},
 		{regexp.MustCompile(`"next_cursor":"[^"]+"`), `"next_cursor":"<cursor>"`},
 		{regexp.MustCompile(`--cursor \S+,`), "--cursor <cursor>,"},
 		{regexp.MustCompile(`"(host|version)":"[^"]*"`), `"$1":"<$1>"`},
 		{regexp.MustCompile(`\b\d+/10  `), "<n>/10  "},
-		{regexp.MustCompile(`\b\d+(\.\d+)?(ms|s)\b`), "<span>"},
+		{regexp.MustCompile(`\b\d+(\.\d+)? ?(ms|s|min)\b`), "<span>"},
 		{regexp.MustCompile(`  +`), "  "},
 	}
 )

@@ -195,7 +195,7 @@ func TestWhereIsItStuck(t *testing.T) {
 	s.Await("the sibling is done", over(sibling))
 	why(sibling, "completed", "It completed")
 	s.Await("the order in francs is done", over(francs))
-	why(francs, "failed", "It gave up after 1 failed attempts: bad_currency")
+	why(francs, "failed", "It gave up after 1 failed attempt: bad_currency")
 	s.Await("the poison is done", over(poison))
 	why(poison, "failed", "It gave up after 5 failed attempts: worker_crashed")
 	if dead := s.scheduler("tasks", "list", "--state", "failed", "--queue", "invoices"); !strings.Contains(dead, poison) || !strings.Contains(dead, francs) || strings.Contains(dead, sibling) {
@@ -215,7 +215,7 @@ func TestWhereIsItStuck(t *testing.T) {
 		held = append(held, s.order(fmt.Sprintf("request-held-%d", i), `{"customer":"Eve","cents":3}`))
 	}
 	for _, id := range held {
-		why(id, "running", "It runs on ")
+		why(id, "running", "It has run on ")
 	}
 	behind := s.order("behind-1", `{"customer":"Fay","cents":4}`)
 	why(behind, "workers_busy", "All 4 slots that could run it are busy")

@@ -42,6 +42,10 @@ func details(raw json.RawMessage, but ...string) string {
 		}
 		switch value := object[name].(type) {
 		case nil:
+		case bool: // what was not so is not worth a word
+			if value {
+				list = append(list, name)
+			}
 		case []any, map[string]any:
 			encoded, _ := json.Marshal(value) // it came from JSON
 			list = append(list, name+": "+string(encoded))

@@ -285,5 +285,5 @@ func TestEventsAndSettingsInBrowser(t *testing.T) {
 	tab.Keys("go")
 	tab.Await(`location.pathname === "/"`)
 	tab.Go(r.one + "/settings")
-	tab.Await(`document.body.textContent.includes("as this program needs") && document.body.textContent.includes("arrive after")`)
+	tab.Await(`document.body.textContent.includes("as this program needs") && document.querySelector(".checks").textContent.includes("round trip in")`)
 }

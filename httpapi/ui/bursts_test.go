@@ -60,30 +60,6 @@ func TestBursts(t *testing.T) {
 	}
 }
 
-// TestSpoken: intervals and times read as everywhere else; what a handler said stays as it is.
-func TestSpoken(t *testing.T) {
-	t.Parallel()
-	for _, c := range [][3]string{
-		{"completed", "It completed 00:00:11 ago.", "It completed 11 s ago."},
-		{"completed", "It completed 3 days 04:05:06 ago.", "It completed 3 d 4 h ago."},
-		{"completed", "It completed 1 day ago.", "It completed 1 d ago."},
-		{"running", "It runs on web since 00:00:01 since 00:01:10 (attempt 1).", "It runs on web since 00:00:01 for 1 min 10 s (attempt 1)."},
-		{"retry_backoff", "Attempt 3 failed (error: The next attempt is due in 00:00:01.); failure 2 of 10. The next attempt is due in 00:01:26.749.",
-			"Attempt 3 failed (error: The next attempt is due in 00:00:01.); failure 2 of 10. The next attempt is due in 1 min 26 s."},
-		{"retry_backoff", "Attempt 3 failed (error: two\nlines); failure 2 of 10. The next attempt is due in 00:00:01.5.", "Attempt 3 failed (error: two\nlines); failure 2 of 10. The next attempt is due in 1 s."},
-		{"not_due", "It is due in 25:59:28.396, at 2026-11-22 12:57:57.893671+00.", "It is due in 1 d 1 h, at 2026-11-22 12:57:57 UTC."},
-		{"not_due", "It is due in 00:00:03, at 2026-11-22 14:57:57+02.", "It is due in 3 s, at 2026-11-22 12:57:57 UTC."},
-		{"queue_paused", "Queue mail is paused since 2026-11-21 10:00:00.1+00.", "Queue mail is paused since 2026-11-21 10:00:00 UTC."},
-		{"worker_stale", "Worker web-7 was last heard of 00:00:09 ago; the task is given back within 15000 ms of silence.", "Worker web-7 was last heard of 9 s ago; the task is given back within 15000 ms of silence."},
-		{"worker_stale", "Worker web-7 was last heard of an unknown time ago; the task is given back within 0 ms of silence.", "Worker web-7 was last heard of an unknown time ago; the task is given back within 0 ms of silence."},
-		{"failed", "It gave up after 3 failed attempts: error: due in 00:00:01.", "It gave up after 3 failed attempts: error: due in 00:00:01."},
-	} {
-		if got := spoken(scheduler.Reason{Code: c[0], Reason: c[1]}); got != c[2] {
-			t.Errorf("%s\n got %s\nwant %s", c[1], got, c[2])
-		}
-	}
-}
-
 // TestMistakes: the same error again and again is shown once.
 func TestMistakes(t *testing.T) {
 	t.Parallel()

@@ -22,6 +22,7 @@ type step struct {
 const (
 	chartWidth  = 720 // of the drawing, which is stretched
 	chartHeight = 120
+	chartTicks  = 5 // times below
 )
 
 // chart draws bars, failed ones on top of completed ones, and says below from when to when.
@@ -35,7 +36,11 @@ func (s series) chart() template.HTML {
 	}
 	scale := ceiling(most)
 	var b strings.Builder
-	fmt.Fprintf(&b, `<figure class="chart"><div class="axis num dim"><span>%s</span><span>0</span></div>`, number(scale))
+	half := "" // of the scale, if it is whole
+	if scale%2 == 0 {
+		half = number(scale / 2)
+	}
+	fmt.Fprintf(&b, `<figure class="chart"><div class="axis num dim"><span>%s</span><span>%s</span><span>0</span></div>`, number(scale), half)
 	fmt.Fprintf(&b, `<svg viewBox="0 0 %d %d" preserveAspectRatio="none" role="img" aria-label="%s completed and %s failed">`,
 		chartWidth, chartHeight, number(completed), number(failed))
 	fmt.Fprintf(&b, `<line class="grid" x1="0" x2="%d" y1="0.5" y2="0.5"/><line class="grid" x1="0" x2="%[1]d" y1="%d" y2="%[2]d"/>`, chartWidth, chartHeight/2)
@@ -43,7 +48,7 @@ func (s series) chart() template.HTML {
 	for i, p := range s.steps {
 		height := func(n int64) float64 { return float64(n) / float64(scale) * chartHeight }
 		x, good, bad := float64(i)*width, height(p.Completed), height(p.Failed)
-		fmt.Fprintf(&b, `<g><title>%s: %s completed, %s failed</title><rect class="hit" x="%.2f" y="0" width="%.2f" height="%d"/>`,
+		fmt.Fprintf(&b, `<g><title>%s UTC: %s completed, %s failed</title><rect class="hit" x="%.2f" y="0" width="%.2f" height="%d"/>`,
 			p.At.UTC().Format("15:04"), number(p.Completed), number(p.Failed), x, width, chartHeight)
 		if p.Completed > 0 {
 			fmt.Fprintf(&b, `<rect class="completed" x="%.2f" y="%.2f" width="%.2f" height="%.2f"/>`, x+width*0.1, chartHeight-good, width*0.8, good)
@@ -54,8 +59,12 @@ func (s series) chart() template.HTML {
 		b.WriteString("</g>")
 	}
 	first, last := s.steps[0].At.UTC(), s.steps[len(s.steps)-1].At.UTC().Add(s.step)
-	fmt.Fprintf(&b, `</svg><figcaption><span class="dim num">%s</span><span class="dim">%s completed, %s failed, in steps of %s</span><span class="dim num">%s UTC</span></figcaption></figure>`,
-		first.Format("15:04"), number(completed), number(failed), lasted(s.step), last.Format("15:04"))
+	b.WriteString(`</svg><div class="ticks num dim" aria-hidden="true">`)
+	for i := range chartTicks {
+		fmt.Fprintf(&b, "<span>%s</span>", first.Add(last.Sub(first)*time.Duration(i)/(chartTicks-1)).Format("15:04"))
+	}
+	fmt.Fprintf(&b, `</div><figcaption class="dim"><span class="mark completed"></span> %s completed <span class="mark failed"></span> %s failed · each bar %s · times in UTC</figcaption></figure>`,
+		number(completed), number(failed), lasted(s.step))
 	return template.HTML(b.String()) // figures and times only
 }
 
@@ -105,15 +114,16 @@ func (s series) wire() []map[string]any {
 
 // spark draws the series as small bars without words; those read perMinute beside it.
 func (s series) spark() template.HTML {
-	var most int64
+	var most, completed, failed int64
 	for _, p := range s.steps {
-		most = max(most, p.Completed+p.Failed)
+		most, completed, failed = max(most, p.Completed+p.Failed), completed+p.Completed, failed+p.Failed
 	}
 	if most == 0 {
 		return ""
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg class="spark" viewBox="0 0 %d 22" preserveAspectRatio="none" aria-hidden="true">`, 2*len(s.steps))
+	fmt.Fprintf(&b, `<svg class="spark" viewBox="0 0 %d 22" preserveAspectRatio="none" aria-hidden="true"><title>In the last %s %s completed and %s failed</title>`,
+		2*len(s.steps), lasted(s.step*time.Duration(len(s.steps))), number(completed), number(failed))
 	for i, p := range s.steps {
 		height := func(n int64) float64 { return 22 * float64(n) / float64(most) }
 		good, bad := height(p.Completed), height(p.Failed)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +16,9 @@ import (
 // editData is the form that edits a task, as it is filled in.
 type editData struct {
 	Payload, Priority, MaxAttempts, Tags, RunAt string
+
+	Long bool // the payload is too long to be in every page; it is in one that was asked for
+	Open bool
 }
 
 const formTime = "2006-01-02T15:04:05"
@@ -57,9 +61,9 @@ func editOf(r *http.Request, t scheduler.Task) (e scheduler.Edit, changed bool, 
 		return given
 	}
 	whole := func(name string) *int {
-		n, bad := strconv.Atoi(strings.TrimSpace(form.Get(name)))
+		n, bad := wholeNumber(form, name)
 		if bad != nil && err == nil {
-			err = &scheduler.InvalidError{Fields: []scheduler.FieldError{{Field: name, Rule: "a whole number"}}}
+			err = bad
 		}
 		return &n
 	}
@@ -86,4 +90,13 @@ func editOf(r *http.Request, t scheduler.Task) (e scheduler.Edit, changed bool, 
 		e.Revision = t.Revision
 	}
 	return e, changed, err
+}
+
+// wholeNumber is what a field of a form says.
+func wholeNumber(form url.Values, name string) (int, error) {
+	n, err := strconv.Atoi(strings.TrimSpace(form.Get(name)))
+	if err != nil {
+		return 0, &scheduler.InvalidError{Fields: []scheduler.FieldError{{Field: name, Rule: "a whole number"}}}
+	}
+	return n, nil
 }

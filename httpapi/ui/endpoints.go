@@ -15,7 +15,8 @@ import (
 // endpointsData is what the page of endpoints shows.
 type endpointsData struct {
 	Rows []endpointRow
-	New  scheduler.Endpoint // an empty form
+	Edit *scheduler.Endpoint // the one whose form is open; nil: none
+	New  scheduler.Endpoint  // an empty form
 }
 
 // endpointRow is an endpoint as its page shows it.
@@ -31,12 +32,14 @@ func (u *UI) endpoints(r *http.Request) (*screen, error) {
 	if err != nil {
 		return nil, err
 	}
-	var rows []endpointRow
-	for _, e := range endpoints {
-		rows = append(rows, newEndpointRow(e))
-	}
-	data := endpointsData{Rows: rows, New: scheduler.Endpoint{Queues: []scheduler.Queue{scheduler.DefaultQueue}, Concurrency: 10, TimeoutMS: 30_000,
+	data := endpointsData{New: scheduler.Endpoint{Queues: []scheduler.Queue{scheduler.DefaultQueue}, Concurrency: 10, TimeoutMS: 30_000,
 		CompleteWithinMS: 900_000, BreakerFailures: 5, BreakerPauseMS: 30_000}}
+	for _, e := range endpoints {
+		data.Rows = append(data.Rows, newEndpointRow(e))
+		if e.Name == r.URL.Query().Get("edit") {
+			data.Edit = &e
+		}
+	}
 	return &screen{Name: "endpoints", Title: "Endpoints", Data: data, Wire: map[string]any{"items": list(endpoints, u.config.Wire.Endpoint)},
 		SQL: []Statement{statement(sql.Endpoints, map[string]any{"name": ""})}}, nil
 }

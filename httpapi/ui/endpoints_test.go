@@ -97,21 +97,21 @@ func TestAnEndpointIsMadeInBrowser(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, "")
 	tab := browser.Open(t, r.one+"/endpoints")
-	tab.Click(`#new-endpoint summary`)
+	tab.Click(`.new summary`)
 	for name, value := range map[string]string{"name": "shop", "url": "https://shop.example/tasks", "kinds": "mail.send, report.generate", "rate": "2.5", "concurrency": "4"} {
-		tab.Fill(`#new-endpoint [name=`+name+`]`, value)
+		tab.Fill(`.new [name=`+name+`]`, value)
 	}
-	tab.Click(`#new-endpoint button`)
+	tab.Click(`.new button`)
 	said(tab, "it is shown this once: whsec_")
 	tab.Await(`document.querySelector("tr[data-endpoint=shop]").textContent.includes("2.5 a second")`)
 	secrets, err := r.client.EndpointSecrets(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	tab.Click(`.edit summary`)
-	tab.Fill(`.edit [name=kinds]`, "mail.send")
-	tab.Fill(`.edit [name=rate]`, "")
-	tab.Click(`.edit button`)
+	tab.Click(`tr[data-endpoint=shop] a.button`)
+	tab.Fill(`#edit [name=kinds]`, "mail.send")
+	tab.Fill(`#edit [name=rate]`, "")
+	tab.Click(`#edit button`)
 	said(tab, "Endpoint shop is stored.")
 	live(tab)
 	got, err := r.client.Endpoint(t.Context(), "shop")
@@ -121,8 +121,8 @@ func TestAnEndpointIsMadeInBrowser(t *testing.T) {
 	if after, err := r.client.EndpointSecrets(t.Context()); err != nil || len(after["shop"].Secrets) != 1 || after["shop"].Secrets[0] != secrets["shop"].Secrets[0] {
 		t.Errorf("the secret changed, %v", err)
 	}
-	tab.Click(`.edit summary`)
-	tab.Fill(`.edit [name=url]`, "https://user:secret@shop.example/")
-	tab.Click(`.edit button`)
+	tab.Click(`tr[data-endpoint=shop] a.button`)
+	tab.Fill(`#edit [name=url]`, "https://user:secret@shop.example/")
+	tab.Click(`#edit button`)
 	tab.Await(`document.body.textContent.includes("neither user nor fragment")`)
 }

@@ -73,7 +73,7 @@ func TestEverythingIsText(t *testing.T) {
 		pages = append(pages, "/tasks/"+id.String(), "/tasks?"+url.Values{"kind": {attack}, "queue": {attack}, "tag": {attack}}.Encode(),
 			"/tasks?"+url.Values{"text": {attack}, "state": {attack}}.Encode(), "/tasks?"+url.Values{"since": {attack}}.Encode(), "/dead?"+url.Values{"before": {attack}}.Encode(),
 			"/login?"+url.Values{"next": {attack}}.Encode(), "/tasks?"+url.Values{"before": {attack}}.Encode(), "/tasks?"+url.Values{"group": {attack}}.Encode(),
-			"/tasks?"+url.Values{"until": {attack}, attack: {attack}}.Encode(), "/tasks/"+url.PathEscape(attack), "/settings/"+url.PathEscape(attack), "/tasks/"+id.String()+"?"+url.Values{attack: {attack}}.Encode())
+			"/tasks?"+url.Values{"until": {attack}, attack: {attack}}.Encode(), "/tasks/"+url.PathEscape(attack), "/settings/"+url.PathEscape(attack), "/tasks/"+id.String()+"?"+url.Values{attack: {attack}}.Encode(), "/tasks/new?from="+id.String(), "/topics?"+url.Values{"edit": {attack}}.Encode())
 		if i%10 == 0 { // long pages
 			pages = append(pages, "/schedules?"+url.Values{"edit": {attack + fmt.Sprint(i)}}.Encode(), "/?"+url.Values{"span": {attack}}.Encode())
 		}
@@ -83,7 +83,7 @@ func TestEverythingIsText(t *testing.T) {
 	}
 	benign, known := map[string]bool{}, map[string][]string{}
 	harmless := r.plant(3, "harmless")
-	for _, path := range append([]string{"/tasks/" + harmless.String(), "/tasks?kind=harmless&queue=harmless&tag=harmless", "/tasks?state=harmless", "/login", "/schedules?edit=harmless3", "/tasks?group=harmless", "/tasks?since=harmless"}, paths...) {
+	for _, path := range append([]string{"/tasks/" + harmless.String(), "/tasks?kind=harmless&queue=harmless&tag=harmless", "/tasks?state=harmless", "/login", "/schedules?edit=harmless3", "/tasks/new?from=" + harmless.String(), "/tasks?group=harmless", "/tasks?since=harmless"}, paths...) {
 		for _, name := range names(r.get(path).body, known) {
 			benign[name] = true
 		}
@@ -97,7 +97,8 @@ func TestEverythingIsText(t *testing.T) {
 			"/login": {"token": {attack}, "name": {attack}, "next": {attack}}, "/queues/act": {"do": {"pause"}, "queue": {attack}, "back": {attack}},
 			"/schedules/act": {"do": {"set"}, "name": {"x"}, "expression": {attack}, "zone": {attack}, "kind": {attack}, "payload": {attack}, "back": {attack}},
 			"/tasks/act":     {"do": {attack}, "id": {attack}, "back": {attack}}, "/tasks/edit": {"id": {attack}, "payload": {attack}, "back": {attack}},
-			"/tasks/bulk": {"do": {attack}, "filter": {"state=" + url.QueryEscape(attack)}}, "/workers/act": {"do": {attack}, "id": {attack}},
+			"/tasks/submit": {"kind": {attack}, "queue": {attack}, "payload": {attack}, "tags": {attack}, "priority": {attack}, "back": {attack}},
+			"/tasks/bulk":   {"do": {attack}, "filter": {"state=" + url.QueryEscape(attack)}}, "/workers/act": {"do": {attack}, "id": {attack}},
 		} {
 			name := fmt.Sprintf("POST %s %d", path, i)
 			of[name], of[name+" next"] = attack, attack

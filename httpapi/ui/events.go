@@ -1,10 +1,8 @@
 package ui
 
 import (
-	"context"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -39,6 +37,8 @@ func (u *UI) events(r *http.Request) (*screen, error) {
 	for i, filter := range filters {
 		group.Go(func() (err error) { found[i], _, err = u.client.Tasks(ctx, filter); return err })
 	}
+	var attempts []scheduler.EndedAttempt
+	group.Go(func() (err error) { attempts, err = u.client.RecentAttempts(ctx, tailRows); return err })
 	var audit []scheduler.Audit
 	group.Go(func() (err error) {
 		audit, _, err = u.client.Audit(ctx, scheduler.AuditFilter{Limit: tailRows})
@@ -47,10 +47,7 @@ func (u *UI) events(r *http.Request) (*screen, error) {
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	tail, ids, err := u.tail(r.Context(), slices.Concat(found...))
-	if err != nil {
-		return nil, err
-	}
+	tail := happened(slices.Concat(found...), attempts)
 	for _, d := range deeds(audit, time.Now()) {
 		tail = append(tail, d.happening())
 	}
@@ -64,35 +61,30 @@ func (u *UI) events(r *http.Request) (*screen, error) {
 		}
 		wire = append(wire, event)
 	}
-	statements := []Statement{statement(sql.AttemptsRecent, map[string]any{"tasks": "{" + strings.Join(ids, ",") + "}", "limit": tailRows})}
+	statements := []Statement{statement(sql.AttemptsRecent, map[string]any{"limit": tailRows})}
 	for _, filter := range filters {
 		statements = append(statements, listStatement(filter))
 	}
 	return &screen{Name: "events", Title: "Events", Reread: true, Data: tail, Wire: map[string]any{"items": wire}, SQL: statements}, nil
 }
 
-// tail is what happened to tasks, and attempts that failed; ids are those of the tasks whose attempts were asked for.
-func (u *UI) tail(ctx context.Context, tasks []scheduler.Task) (tail []happening, ids []string, err error) {
+// happened is what happened to tasks, and attempts that did not complete theirs.
+func happened(tasks []scheduler.Task, attempts []scheduler.EndedAttempt) (tail []happening) {
 	seen, now := map[scheduler.TaskID]scheduler.Task{}, time.Now()
-	var tried []scheduler.TaskID
 	for _, t := range tasks {
 		if _, ok := seen[t.ID]; ok {
 			continue
 		}
 		seen[t.ID] = t
 		tail = append(tail, happenings(t, now)...)
-		if t.Attempt > 1 || t.Attempt > 0 && t.State == scheduler.Scheduled {
-			tried, ids = append(tried, t.ID), append(ids, t.ID.String())
-		}
 	}
-	attempts, err := u.client.RecentAttempts(ctx, tried, tailRows)
 	for _, a := range attempts {
 		if t, ok := seen[a.TaskID]; ok && t.State.Done() && t.Attempt == a.Attempt {
 			continue // its end is that of the task
 		}
 		tail = append(tail, tries(a, now)...)
 	}
-	return tail, ids, err
+	return tail
 }
 
 // outcomes are the words for how an attempt ended.

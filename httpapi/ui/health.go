@@ -42,7 +42,7 @@ const (
 
 // health judges what was read. For the queues that wait longest it asks why.
 func (u *UI) health(ctx context.Context, g glance) health {
-	findings := slices.Concat(u.waiting(ctx, g.queues), bursts(g.hour, time.Now()), silent(g.workers), broken(g.schedules))
+	findings := slices.Concat(u.waiting(ctx, g.queues), bursts(g.hour, time.Now()), silent(g.workers), broken(g.schedules), refused(g.endpoints))
 	if len(findings) == 0 {
 		return health{finding: finding{Level: "good", Sentence: "All is well.", Detail: calm(g)}}
 	}
@@ -93,7 +93,7 @@ func (u *UI) waiting(ctx context.Context, queues []scheduler.QueueStatus) (found
 			f.Detail = fmt.Sprintf("%s ready, the oldest for %s.", areTasks(q.Ready), lasted(age))
 		case i < mostAsked:
 			reason := u.reason(ctx, q.Name)
-			f.Detail = spoken(reason)
+			f.Detail = reason.Reason
 			if reason.Code == "no_worker_for_kind" || reason.Code == "workers_quiet" {
 				f.Level, f.rank = "bad", 90+f.rank
 			}
@@ -155,6 +155,18 @@ func broken(schedules []scheduler.Schedule) (found []finding) {
 			found = append(found, finding{Level: "bad", rank: 85, Path: "/schedules", Detail: "Any worker or server fires schedules; is one running?",
 				Sentence: fmt.Sprintf("Schedule %s should have fired %s ago.", s.Name, lasted(time.Since(*s.NextRunAt)))})
 		}
+	}
+	return found
+}
+
+// refused finds endpoints whose breaker is not closed. Those on request are no surprise.
+func refused(endpoints []scheduler.Endpoint) (found []finding) {
+	for _, e := range endpoints {
+		if e.PausedAt != nil || e.State == scheduler.BreakerClosed || e.OpenedAt == nil {
+			continue
+		}
+		found = append(found, finding{Level: "bad", rank: 75, Path: "/endpoints", Detail: sentence(scheduler.Truncate(text(e.LastError), 200)),
+			Sentence: fmt.Sprintf("Endpoint %s has failed for %s.", e.Name, lasted(time.Since(*e.OpenedAt)))})
 	}
 	return found
 }

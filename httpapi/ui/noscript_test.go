@@ -47,6 +47,20 @@ func TestEachActionWithoutScript(t *testing.T) {
 		t.Errorf("the task is %s", got)
 	}
 
+	tab.Go(r.two + "/tasks")
+	tab.Click(`a.new`)
+	tab.Await(`location.pathname === "/tasks/new" && document.querySelector("#kinds option").value === "k"`)
+	tab.Fill(`input[name=kind]`, "by.hand")
+	tab.Fill(`textarea`, `{"a": 3}`)
+	tab.Click(`.form button`)
+	done("is submitted")
+	tab.Await(`location.pathname.startsWith("/tasks/0") && document.querySelector("#live-audit").textContent.includes("Ada: submit")`)
+	tab.Click(`.actions a.button`)
+	tab.Await(`document.querySelector("textarea")?.value.includes('"a": 3')`)
+	tab.Fill(`textarea`, `{"a":`)
+	tab.Click(`.form button`)
+	tab.Await(`document.querySelector("h1").textContent.includes("breaks a rule")`)
+
 	// several tasks: picked, and all that match
 	for range 3 {
 		r.submit(scheduler.NewTask{Kind: "mail.send", Queue: "mail"})

@@ -33,6 +33,7 @@ type glance struct {
 	queues    []scheduler.QueueStatus
 	workers   []scheduler.Worker
 	schedules []scheduler.Schedule
+	endpoints []scheduler.Endpoint
 	running   []scheduler.Task
 	dead      []scheduler.Task
 	series    series
@@ -48,6 +49,7 @@ func (u *UI) glance(ctx context.Context, span string) (g glance, err error) {
 	group.Go(func() (err error) { g.queues, err = u.client.Queues(ctx); return err })
 	group.Go(func() (err error) { g.workers, err = u.client.Workers(ctx); return err })
 	group.Go(func() (err error) { g.schedules, err = u.client.Schedules(ctx); return err })
+	group.Go(func() (err error) { g.endpoints, err = u.client.Endpoints(ctx); return err })
 	group.Go(func() (err error) {
 		g.running, _, err = u.client.Tasks(ctx, scheduler.Filter{State: scheduler.Running, Limit: glanceRows})
 		return err
@@ -82,7 +84,11 @@ func (u *UI) overview(r *http.Request) (*screen, error) {
 		Running: newTable(g.running, scheduler.Running), Dead: newTable(g.dead, scheduler.Failed)}
 	wire := map[string]any{"health": data.Health.wire(), "counts": wireCounts(g.counts), "throughput": g.series.wire(),
 		"running": list(g.running, u.config.Wire.Task), "dead": list(g.dead, u.config.Wire.Task)}
-	return &screen{Name: "overview", Title: "Overview", Reread: true, Data: data, Wire: wire, SQL: []Statement{
+	title := "Overview"
+	if data.Health.Level != "good" {
+		title = "⚠ " + strings.TrimSuffix(data.Health.Sentence, ".")
+	}
+	return &screen{Name: "overview", Title: title, Reread: true, Data: data, Wire: wire, SQL: []Statement{
 		statement(sql.Counts, map[string]any{"cap": scheduler.CountCap}), statement(sql.Queues, map[string]any{"cap": scheduler.CountCap}),
 		statement(sql.Workers, nil)}}, nil
 }

@@ -120,7 +120,7 @@ func (r *rig) away() {
 var looks = map[string]struct {
 	width int
 	dark  bool
-}{"light": {1280, false}, "dark": {1280, true}, "phone": {375, false}, "phone-dark": {375, true}}
+}{"light": {1280, false}, "dark": {1280, true}, "phone": {375, false}, "phone-dark": {375, true}, "wide": {1920, false}}
 
 // TestPictures writes pictures of all pages, in all states, into the folder that SCREENSHOTS names, for people to look at.
 func TestPictures(t *testing.T) {
@@ -135,7 +135,7 @@ func TestPictures(t *testing.T) {
 	busy, sick, all, empty, guest, lost := newRig(t, ""), newRig(t, ""), newRig(t, ""), newRig(t, ""), newRig(t, token), newRig(t, "")
 	pages := map[string]string{"login": guest.one + "/login", "tasks-failed": busy.one + "/tasks?state=failed&queue=mail", "tasks-none": busy.one + "/tasks?kind=nothing.such",
 		"missing-task": busy.one + "/tasks/" + scheduler.NewTaskID().String(), "missing-page": busy.one + "/tasks/x/y", "bad-filter": busy.one + "/tasks?since=yesterday",
-		"schedules-edit": busy.one + "/schedules?edit=digest", "database-away": lost.one + "/", "watch-gone": all.one + "/watch/nonsense",
+		"schedules-edit": busy.one + "/schedules?edit=digest", "topics-edit": busy.one + "/topics?edit=mailer", "endpoints-edit": busy.one + "/endpoints?edit=shop", "new-task": busy.one + "/tasks/new", "database-away": lost.one + "/", "watch-gone": all.one + "/watch/nonsense",
 		"sick-matching": sick.one + "/tasks?state=failed&kind=mail.send"}
 	busy.scene()
 	sick.unwell()

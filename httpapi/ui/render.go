@@ -62,8 +62,9 @@ type frame struct {
 	SignedIn bool // there is a session to end
 	Version  string
 	Now      time.Time
-	Reread   bool // the page reads itself again without JavaScript: nothing can be typed or selected on it
-	Again    bool // the page is about a failure that passes, and asks again
+	Build    string // of the style and the module
+	Reread   bool   // the page reads itself again without JavaScript: nothing can be typed or selected on it
+	Again    bool   // the page is about a failure that passes, and asks again
 }
 
 type navItem struct {
@@ -81,31 +82,27 @@ var navigation = []struct{ path, label, name string }{
 // render sends a page, whole or not at all.
 func (u *UI) render(w http.ResponseWriter, r *http.Request, status int, s *screen) {
 	if wantsJSON(r) {
-		u.sendJSON(w, status, s.Wire)
+		sendJSON(w, r, status, s.Wire)
 		return
 	}
 	f := frame{screen: s, Path: r.URL.RequestURI(), JSON: jsonPath(r), Said: said(w, r), Actor: actor(r), SignedIn: u.SignedIn(r),
-		Version: u.config.Version, Now: time.Now().UTC(), Reread: s.Reread, Again: status == http.StatusServiceUnavailable && r.Method == http.MethodGet}
+		Version: u.config.Version, Now: time.Now().UTC(), Build: build, Reread: s.Reread, Again: status == http.StatusServiceUnavailable && r.Method == http.MethodGet}
 	for _, item := range navigation {
-		f.Nav = append(f.Nav, navItem{item.path, item.label, item.name == s.Name || item.name == "tasks" && s.Name == "task"})
+		f.Nav = append(f.Nav, navItem{item.path, item.label, item.name == s.Name || item.name == "tasks" && (s.Name == "task" || s.Name == "new")})
 	}
 	var page bytes.Buffer
 	if err := u.pages[s.Name].ExecuteTemplate(&page, "layout.html", f); err != nil {
 		panic(err) // a template does not fit its data: a bug, which the server logs
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.WriteHeader(status)
-	_, _ = w.Write(page.Bytes()) // the browser may be gone
+	send(w, r, status, "text/html; charset=utf-8", page.Bytes())
 }
 
-func (u *UI) sendJSON(w http.ResponseWriter, status int, value any) {
+func sendJSON(w http.ResponseWriter, r *http.Request, status int, value any) {
 	body, err := json.MarshalIndent(value, "", "  ")
 	if err != nil {
 		panic(err)
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n'))
+	send(w, r, status, "application/json", append(body, '\n'))
 }
 
 // jsonPath is where a page is JSON.

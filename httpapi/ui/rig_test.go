@@ -126,11 +126,15 @@ func (r *rig) do(request *http.Request) answer {
 	return answer{response, string(body)}
 }
 
-func (r *rig) get(path string) answer {
+// get reads a page; headers come as name, value.
+func (r *rig) get(path string, headers ...string) answer {
 	r.t.Helper()
 	request, err := http.NewRequestWithContext(r.t.Context(), "GET", r.one+path, nil)
 	if err != nil {
 		r.t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
 	}
 	return r.do(request)
 }

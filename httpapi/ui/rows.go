@@ -29,13 +29,22 @@ type row struct {
 	Known    bool   // Percent is
 	Note     string // the last message, or error
 	At       moment
+	What     string // happened then
 }
 
 // moment is a time, and when it is looked at.
 type moment struct{ T, Now time.Time }
 
 func newRow(t scheduler.Task, now time.Time) row {
-	r := row{ID: t.ID, Short: t.ID.String()[24:], Kind: t.Kind, Queue: string(t.Queue), State: t.State, Revision: t.Revision, At: moment{when(t), now}}
+	r := row{ID: t.ID, Short: t.ID.String()[24:], Kind: t.Kind, Queue: string(t.Queue), State: t.State, Revision: t.Revision, At: moment{when(t), now}, What: "created"}
+	switch {
+	case t.FinishedAt != nil && t.State.Done():
+		r.What = string(t.State)
+	case t.StartedAt != nil && t.State == scheduler.Running:
+		r.What = "started"
+	case t.State == scheduler.Scheduled:
+		r.What = "due"
+	}
 	r.Percent, r.Known = percent(t)
 	if t.Attempt > 0 {
 		r.Attempt = fmt.Sprint(t.Attempt)

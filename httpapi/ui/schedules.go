@@ -29,12 +29,14 @@ type scheduleRow struct {
 	Next  []time.Time
 	Local string // the next tick in its own zone
 	Dots  []dot  // its last ticks, oldest first
-	Late  bool   // the next tick should have been
+	Last  *moment
+	Late  bool // the next tick should have been
 }
 
 // dot is a tick that made a task.
 type dot struct {
 	TaskID scheduler.TaskID
+	At     time.Time
 	State  string
 	Title  string
 }
@@ -55,7 +57,7 @@ func (u *UI) schedules(r *http.Request) (*screen, error) {
 	}
 	fired := map[string][]dot{}
 	for i := len(ticks) - 1; i >= 0; i-- { // oldest first
-		d := dot{TaskID: ticks[i].TaskID, State: "gone"}
+		d := dot{TaskID: ticks[i].TaskID, At: ticks[i].TickAt, State: "gone"}
 		if ticks[i].State != nil {
 			d.State = string(*ticks[i].State)
 		}
@@ -66,6 +68,9 @@ func (u *UI) schedules(r *http.Request) (*screen, error) {
 	for _, s := range schedules {
 		row := newScheduleRow(s)
 		row.Dots = fired[s.Name]
+		if n := len(row.Dots); n > 0 {
+			row.Last = &moment{row.Dots[n-1].At, row.Now}
+		}
 		data.Rows = append(data.Rows, row)
 		if s.Name == r.URL.Query().Get("edit") {
 			data.Edit = &row

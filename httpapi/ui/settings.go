@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +19,15 @@ import (
 type settingsData struct {
 	Facts    []fact
 	Findings []finding
+	Checks   []check // the worst first
+}
+
+// check is what scheduler doctor looked at.
+type check struct{ Status, Name, Detail, Fix string }
+
+// Mark is the class of its badge.
+func (c check) Mark() string {
+	return map[string]string{"ok": "completed", "warn": "paused", "fail": "failed"}[c.Status]
 }
 
 // roundTrip is how long the page waits for a notification.
@@ -49,19 +59,38 @@ func (u *UI) settings(r *http.Request) (*screen, error) {
 	if !u.sessions.open {
 		access = "by token"
 	}
-	notifications := "arrive after " + fmt.Sprintf("%.1f ms", float64(trip.Microseconds())/1000)
-	if deaf != nil {
-		notifications = "do not arrive"
-	}
-	data := settingsData{Facts: []fact{
+	all := append(health.Findings(asked, answered), scheduler.RoundTripFinding(trip, deaf))
+	data := settingsData{Checks: checks(all), Facts: []fact{
 		{Label: "scheduler", Text: u.config.Version}, {Label: "Go", Text: runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH},
 		{Label: "Schema", Text: fmt.Sprintf("%d, as this program needs", scheduler.SchemaVersion)},
 		{Label: "PostgreSQL", Text: version}, {Label: "Database", Text: health.Database + " as " + health.Username},
-		{Label: "Clock difference", Text: lasted(time.Since(health.Clock).Abs())}, {Label: "Notifications", Text: notifications},
-		{Label: "Dead rows of tasks", Text: number(health.DeadRows)}, {Label: "Access", Text: access}, {Label: "You", Text: actor(r)},
-	}, Findings: amiss(append(health.Findings(asked, answered), scheduler.RoundTripFinding(trip, deaf)))}
+		{Label: "Access", Text: access}, {Label: "You", Text: actor(r)},
+	}, Findings: amiss(all)}
 	return &screen{Name: "settings", Title: "Settings", Data: data, Wire: map[string]any{"version": u.config.Version, "schema": scheduler.SchemaVersion,
-		"postgresql": health.ServerVersion, "findings": wireFindings(data.Findings)}, SQL: []Statement{statement(sql.Doctor, nil)}}, nil
+		"postgresql": health.ServerVersion, "findings": wireFindings(data.Findings), "checks": wireChecks(data.Checks)}, SQL: []Statement{statement(sql.Doctor, nil)}}, nil
+}
+
+// checks are the findings of scheduler doctor, the worst first.
+func checks(all []scheduler.Finding) (list []check) {
+	rank := map[scheduler.Status]int{scheduler.Fail: 0, scheduler.Warn: 1, scheduler.OK: 2}
+	all = slices.Clone(all)
+	slices.SortStableFunc(all, func(a, b scheduler.Finding) int { return rank[a.Status] - rank[b.Status] })
+	for _, f := range all {
+		c := check{Status: string(f.Status), Name: f.Check, Detail: f.Detail}
+		if f.Status != scheduler.OK {
+			c.Fix = sentence(f.Fix)
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+func wireChecks(checks []check) []map[string]any {
+	wire := []map[string]any{}
+	for _, c := range checks {
+		wire = append(wire, map[string]any{"check": c.Name, "status": c.Status, "detail": c.Detail, "fix": c.Fix})
+	}
+	return wire
 }
 
 // amiss are the findings of scheduler doctor that are not all right.

@@ -22,4 +22,9 @@ func TestFindings(t *testing.T) {
 		Detail: "Connect to the primary, for example with target_session_attrs=read-write."}) || found[1].Level != "warn" {
 		t.Errorf("%+v", found)
 	}
+	list := checks(ill.Findings(now, now))
+	if len(list) != len(ill.Findings(now, now)) || list[0] != (check{"fail", "primary", "it is a standby, which takes no writes", "Connect to the primary, for example with target_session_attrs=read-write."}) ||
+		list[1].Status != "warn" || list[2].Status != "ok" || list[2].Fix != "" {
+		t.Errorf("%+v", list)
+	}
 }

@@ -1,11 +1,11 @@
 package ui
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,9 +21,14 @@ type taskData struct {
 	Row     row
 	Reasons []scheduler.Reason
 	Lanes   []lane
+	Scale   scale
 	Errors  []mistake // newest first
 	Lines   []scheduler.LogLine
+	Before  bool // there are lines before those in Lines
 	Earlier bool // there are attempts before those in Lanes
+	Payload excerpt
+	Result  excerpt
+	Reports excerpt // data that was reported
 	Cursor  int64
 	Facts   []fact
 	Curl    string
@@ -38,23 +43,22 @@ type can struct{ Retry, Cancel, Run, Edit, Delete bool }
 // fact is a line of the table of details.
 type fact struct {
 	Label, Text, Path string
-	At                *moment // shown in the place of Text
+	At                *moment  // shown in the place of Text
+	Tags              []string // the same
 }
-
-const logRows = 1000 // lines that the page shows
 
 func (u *UI) task(r *http.Request) (*screen, error) {
 	id, err := scheduler.ParseTaskID(r.PathValue("id"))
 	if err != nil {
 		return nil, scheduler.ErrNotFound
 	}
-	var d taskData
+	d := taskData{Cursor: heard(r)}
 	var attempts []scheduler.Attempt
 	var audit []scheduler.Audit
 	group, ctx := errgroup.WithContext(r.Context())
 	group.Go(func() (err error) {
 		if d.Task, err = u.client.Task(ctx, id); err == nil {
-			d.Lines, err = u.client.Logs(ctx, id, 0, logRows) // after the task: nobody follows one that is done, so no line may lack
+			d.Lines, err = u.client.LastLogs(ctx, id, d.Cursor, logRows) // after the task: nobody follows one that is done, so no line may lack
 		}
 		return err
 	})
@@ -69,7 +73,9 @@ func (u *UI) task(r *http.Request) (*screen, error) {
 	}
 	now := time.Now()
 	d.Row, d.Facts, d.Curl = newRow(d.Task, now), facts(d.Task, now), curl(r, d.Task)
-	d.Lanes = lanes(d.Task, attempts, now)
+	d.Payload, d.Result, d.Reports = newExcerpt(id, "payload", d.Task.Payload), newExcerpt(id, "result", d.Task.Result), newExcerpt(id, "data", d.Task.ProgressData)
+	d.Lines, d.Before = lastLines(d.Lines, logBytes)
+	d.Lanes, d.Scale = lanes(d.Task, attempts, now)
 	reasons := d.Reasons
 	d.Earlier, d.Errors = len(attempts) > mostLanes, mistakes(attempts)
 	if d.Task.State == scheduler.Completed || d.Task.State == scheduler.Running && len(d.Reasons) == 1 {
@@ -82,13 +88,30 @@ func (u *UI) task(r *http.Request) (*screen, error) {
 	d.Can = can{Retry: d.Task.State == scheduler.Failed || d.Task.State == scheduler.Cancelled, Cancel: !final && d.Task.CancelRequestedAt == nil,
 		Run: d.Task.State == scheduler.Scheduled, Edit: d.Task.State != scheduler.Running && d.Task.State != scheduler.Completed, Delete: final}
 	d.Edit, d.Audit = newEdit(d.Task), deeds(audit, now)
+	d.Edit.Open = r.URL.Query().Has("edit")
+	d.Edit.Long = d.Payload.Whole != "" && !d.Edit.Open
 	wire := map[string]any{"task": u.config.Wire.Task(d.Task), "attempts": list(attempts, u.config.Wire.Attempt),
 		"logs": list(d.Lines, u.config.Wire.LogLine), "why": list(reasons, u.config.Wire.Reason),
 		"audit": list(audit, u.config.Wire.Audit)}
-	args := map[string]any{"id": id, "after": 0, "limit": logRows}
-	return &screen{Name: "task", Reread: d.Task.State == scheduler.Running, Title: d.Task.Kind + " " + d.Row.Short, Data: d, Wire: wire, SQL: []Statement{statement(sql.Task, args),
-		statement(sql.Attempts, args), statement(sql.Logs, args), statement(sql.Explain, args),
+	args := map[string]any{"id": id, "after": d.Cursor, "limit": logRows}
+	return &screen{Name: "task", Reread: d.Task.State == scheduler.Running, Title: d.Row.title(), Data: d, Wire: wire, SQL: []Statement{statement(sql.Task, args),
+		statement(sql.Attempts, args), statement(sql.LogsTail, args), statement(sql.Explain, args),
 		statement(sql.AuditTask, map[string]any{"task": id, "before": int64(math.MaxInt64), "limit": 100})}}, nil
+}
+
+// heard is the last log line that a page which reads itself again has.
+func heard(r *http.Request) int64 {
+	line, _ := strconv.ParseInt(r.Header.Get("X-Refresh"), 10, 64) // else 0
+	return max(0, line)
+}
+
+// title is that of the window: how the task is comes first, for a tab shows no more.
+func (r row) title() string {
+	state := string(r.State)
+	if r.State == scheduler.Running && r.Known {
+		state = fmt.Sprint(r.Percent, " %")
+	}
+	return state + " · " + r.Kind + " " + r.Short
 }
 
 // mistake is what attempts in a row failed with.
@@ -106,11 +129,15 @@ func mistakes(attempts []scheduler.Attempt) (list []mistake) {
 		if a.Error == nil && a.Stack == nil {
 			continue
 		}
-		if n := len(list) - 1; n >= 0 && list[n].Code == text(a.ErrorCode) && list[n].Error == text(a.Error) {
+		said := scheduler.Truncate(text(a.Error), shownError)
+		if n := len(list) - 1; n >= 0 && list[n].Code == text(a.ErrorCode) && list[n].Error == said {
 			list[n].Label = fmt.Sprintf("Attempts %d to %d", a.Attempt, list[n].first)
 			continue
 		}
-		list = append(list, mistake{Label: fmt.Sprintf("Attempt %d", a.Attempt), Code: text(a.ErrorCode), Error: text(a.Error), Stack: text(a.Stack), first: a.Attempt})
+		if len(list) == shownErrors {
+			break
+		}
+		list = append(list, mistake{Label: fmt.Sprintf("Attempt %d", a.Attempt), Code: text(a.ErrorCode), Error: said, Stack: scheduler.Truncate(text(a.Stack), shownStack), first: a.Attempt})
 	}
 	return list
 }
@@ -130,7 +157,9 @@ func facts(t scheduler.Task, now time.Time) []fact {
 	}
 	say("Queue", string(t.Queue), "/tasks?queue="+query(string(t.Queue)))
 	say("Kind", t.Kind, "/tasks?kind="+query(t.Kind))
-	say("Tags", strings.Join(t.Tags, ", "), "")
+	if len(t.Tags) > 0 {
+		list = append(list, fact{Label: "Tags", Tags: t.Tags})
+	}
 	say("Priority", number(int64(t.Priority)), "")
 	at("Created", &t.CreatedAt)
 	if !t.State.Done() && t.State != scheduler.Running {
@@ -153,7 +182,7 @@ func facts(t scheduler.Task, now time.Time) []fact {
 	say("Idempotency key", text(t.IdempotencyKey), "")
 	say("Schedule", text(t.Schedule), "/schedules")
 	at("Tick", t.TickAt)
-	say("Topic", text(t.Topic), "/topics")
+	say("Topic", text(t.Topic), "/topics?topic="+query(text(t.Topic)))
 	return list
 }
 
@@ -163,23 +192,6 @@ func attemptsOf(t scheduler.Task) string {
 		said += ", " + plural(t.Crashes, "lost worker")
 	}
 	return said
-}
-
-// curl is a command that submits the same task again.
-func curl(r *http.Request, t scheduler.Task) string {
-	body := map[string]any{"kind": t.Kind, "queue": t.Queue, "payload": t.Payload}
-	if t.Priority != 0 {
-		body["priority"] = t.Priority
-	}
-	encoded, err := json.Marshal(body)
-	if err != nil {
-		return ""
-	}
-	scheme := "http"
-	if secure(r) {
-		scheme = "https"
-	}
-	return "curl " + shell(scheme+"://"+r.Host+"/v1/tasks") + ` -H "Authorization: Bearer $SCHEDULER_TOKEN" -H 'Content-Type: application/json' -d ` + shell(string(encoded))
 }
 
 // shell quotes a word for a POSIX shell.

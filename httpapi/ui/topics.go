@@ -19,7 +19,8 @@ type topicsData struct {
 	Rows     []scheduler.Subscription
 	Next     string // the next page; "": there is none
 	Messages []messageRow
-	New      scheduler.Subscription // an empty form
+	Edit     *scheduler.Subscription // the one whose form is open; nil: none
+	New      scheduler.Subscription  // an empty form
 }
 
 // messageRow is a message as the page shows it.
@@ -42,6 +43,16 @@ func (u *UI) topics(r *http.Request) (*screen, error) {
 		data.Rows, err = u.client.Subscriptions(ctx, scheduler.SubscriptionFilter{Topic: topic, After: after, Limit: shownSubscriptions})
 		return err
 	})
+	if edit := r.URL.Query().Get("edit"); edit != "" {
+		group.Go(func() error {
+			s, err := u.client.Subscription(ctx, edit)
+			if errors.Is(err, scheduler.ErrNotFound) { // deleted meanwhile: the page shows what there is
+				return nil
+			}
+			data.Edit = &s
+			return err
+		})
+	}
 	group.Go(func() (err error) { messages, err = u.client.Messages(ctx, shownMessages); return err })
 	if err := group.Wait(); err != nil {
 		return nil, err

@@ -2,7 +2,6 @@ package ui
 
 import (
 	"context"
-	"embed"
 	"fmt"
 	"net/http"
 	"strings"
@@ -47,9 +46,6 @@ type UI struct {
 	mux      http.ServeMux
 }
 
-//go:embed static
-var static embed.FS
-
 // patience is how long a page waits for the database.
 const patience = 10 * time.Second
 
@@ -63,6 +59,7 @@ func New(config Config) (*UI, error) {
 	u.show("/{$}", u.overview)
 	u.show("/tasks", u.tasks)
 	u.show("/tasks/{id}", u.task)
+	u.show("/tasks/new", u.newTask)
 	u.show("/dead", u.dead)
 	u.show("/queues", u.queues)
 	u.show("/schedules", u.schedules)
@@ -73,6 +70,7 @@ func New(config Config) (*UI, error) {
 	u.show("/settings", u.settings)
 	u.act("/tasks/act", u.actTasks)
 	u.act("/tasks/edit", u.editTask)
+	u.act("/tasks/submit", u.submitTask)
 	u.act("/tasks/bulk", u.actBulk)
 	u.act("/queues/act", u.actQueue)
 	u.act("/schedules/act", u.actSchedule)
@@ -82,7 +80,10 @@ func New(config Config) (*UI, error) {
 	u.mux.HandleFunc("GET /login", u.loginPage)
 	u.mux.HandleFunc("POST /login", u.login)
 	u.mux.HandleFunc("POST /logout", u.logout)
-	u.mux.Handle("GET /static/", http.FileServerFS(static))
+	u.mux.HandleFunc("GET /tasks/{id}/{part}", u.taskPart)
+	for name, file := range files {
+		u.mux.HandleFunc("GET /static/"+name, file.Serve)
+	}
 	u.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		u.fail(w, r, http.StatusNotFound, "There is no such page", "The links above lead to all that there is.")
 	})

@@ -15,7 +15,7 @@ import (
 
 // words are what templates call.
 var words = template.FuncMap{
-	"ago": ago, "lasted": lasted, "stamp": stamp, "iso": iso, "pretty": pretty, "text": text, "number": number, "spoken": spoken,
+	"ago": ago, "lasted": lasted, "stamp": stamp, "iso": iso, "pretty": pretty, "text": text, "number": number,
 	"clock":  func(t time.Time) string { return t.UTC().Format("15:04:05") },
 	"moment": func(t, now time.Time) moment { return moment{t, now} },
 	"short":  func(id fmt.Stringer) string { s := id.String(); return s[len(s)-12:] },
@@ -31,10 +31,12 @@ var words = template.FuncMap{
 	"matching": func(path, filter, label string, verbs []string) map[string]any {
 		return map[string]any{"Path": path, "Filter": filter, "Label": label, "Verbs": verbs}
 	},
-	"verbs": func(verbs ...string) []string { return verbs },
-	"bytes": func(n *int64) string { return size(*n) },
-	"int64": func(n int) int64 { return int64(n) },
-	"cut":   scheduler.Truncate,
+	"address": address,
+	"millis":  func(t time.Time) int64 { return t.UnixMilli() },
+	"verbs":   func(verbs ...string) []string { return verbs },
+	"bytes":   func(n *int64) string { return size(*n) },
+	"int64":   func(n int) int64 { return int64(n) },
+	"cut":     scheduler.Truncate,
 }
 
 // ago is a time as seen from now: 3 min ago, in 2 h.

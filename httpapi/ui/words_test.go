@@ -123,7 +123,7 @@ func TestLanes(t *testing.T) {
 	now := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
 	ended := now.Add(-50 * time.Second)
 	why := "<b>"
-	list := lanes(scheduler.Task{State: scheduler.Scheduled, CreatedAt: now.Add(-100 * time.Second), RunAt: now.Add(100 * time.Second)},
+	list, scale := lanes(scheduler.Task{State: scheduler.Scheduled, CreatedAt: now.Add(-100 * time.Second), RunAt: now.Add(100 * time.Second)},
 		[]scheduler.Attempt{{Attempt: 1, Outcome: "failed", StartedAt: now.Add(-80 * time.Second), EndedAt: &ended, Error: &why}}, now)
 	if len(list) != 2 || list[0].Waited != "20 s" || list[0].Ran != "30 s" || list[1].Label != "Next" || list[1].Due != "due in 1 min 40 s" {
 		t.Fatalf("%+v", list)
@@ -133,7 +133,10 @@ func TestLanes(t *testing.T) {
 			t.Errorf("%s is not in %s", part, list[0].Bar)
 		}
 	}
-	if got := lanes(scheduler.Task{State: scheduler.Completed, CreatedAt: now, FinishedAt: &now}, nil, now); len(got) != 0 {
+	if !strings.Contains(string(list[0].Bar), "<title>ran 30 s, 08:58:40 to 08:59:10 UTC</title>") || scale.String() != "2026-11-21 08:58:20 to 09:01:40 UTC" {
+		t.Errorf("%s on %s", list[0].Bar, scale)
+	}
+	if got, _ := lanes(scheduler.Task{State: scheduler.Completed, CreatedAt: now, FinishedAt: &now}, nil, now); len(got) != 0 {
 		t.Errorf("%+v", got)
 	}
 }

@@ -28,7 +28,8 @@ var rooms = map[string][]string{
 	"cmd/scheduler":      {"cmd/scheduler", "httpapi", "metrics", "worker", "scheduler", "migrations", "internal/privatepg", "internal/load"},
 	"httpapi":            {"httpapi", "scheduler"},
 	"metrics":            {"worker", "scheduler"},
-	"httpapi/ui":         {"scheduler", "sql"}, // sql: to show it
+	"httpapi/asset":      {},
+	"httpapi/ui":         {"httpapi/asset", "scheduler", "sql"}, // sql: to show it
 	"worker":             {"scheduler"},
 	"worker/push":        {"worker", "scheduler"},
 	"scheduler":          {"scheduler", "sql"},

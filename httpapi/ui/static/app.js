@@ -19,8 +19,10 @@ function lasted(ms) {
   if (s < 86400) return two(Math.floor(s / 3600), "h", Math.floor((s % 3600) / 60), "min");
   return two(Math.floor(s / 86400), "d", Math.floor((s % 86400) / 3600), "h");
 }
+let skew = 0; // of the server's clock: times are as it sees them
+function clock(from) { skew = Number(from.body.dataset.now || Date.now()) - Date.now(); }
 function ago(t) {
-  const ms = Date.now() - t;
+  const ms = Date.now() + skew - t;
   const whole = (t) => (t < 10000 ? `${Math.floor(t / 1000)} s` : lasted(t)); // no tenths of what changes while one looks
   if (ms <= -1000) return "in " + whole(-ms);
   return ms < 1000 ? "now" : whole(ms) + " ago";
@@ -83,17 +85,24 @@ function say(text) {
   live.className = text === "live" ? "dim live" : "dim lost";
 }
 
-// follow opens a stream for the tasks of the page that are not done, again when those change.
-let stream = null, followed = "";
-let last = Number($(".taskhead")?.dataset.line ?? 0); // id of the last log line that is shown
-function follow() {
-  const ids = [...new Set(all("[data-task-id]").filter((p) => !final.has(p.dataset.state)).map((p) => p.dataset.taskId))].slice(0, most);
-  const head = $(".taskhead"), key = ids.join();
-  if (key === followed && stream?.readyState !== EventSource.CLOSED) return;
+// follow opens a stream for the tasks of the page that are not done, again when those change. One that breaks is opened again after
+// a while that differs from page to page: a server that starts again is not run over. A page that nobody looks at has none, for a
+// browser has few connections to spend.
+let stream = null, followed = "", again = null, breaks = 0, gone = false; // gone: there is nothing any more that the page is about
+function unfollow() {
   stream?.close();
   stream = null;
-  followed = key;
+  followed = "";
+}
+let last = Number($(".taskhead")?.dataset.line ?? 0); // id of the last log line that is shown
+function follow() {
+  if (document.hidden || again || gone) return;
+  const ids = [...new Set(all("[data-task-id]").filter((p) => !final.has(p.dataset.state)).map((p) => p.dataset.taskId))].slice(0, most);
+  const head = $(".taskhead"), key = ids.join();
+  if (key === followed) return;
+  unfollow();
   if (!ids.length) return;
+  followed = key;
   const single = head && head.dataset.taskId;
   const from = single ? (last ? `?after=0.${last}` : "") : "?logs=false&" + ids.map((id) => "task=" + id).join("&");
   stream = new EventSource((single ? `/v1/tasks/${single}/events` : "/v1/events") + from);
@@ -104,10 +113,16 @@ function follow() {
   });
   stream.addEventListener("log", (e) => line(JSON.parse(e.data)));
   stream.addEventListener("gone", () => soon());
-  stream.addEventListener("end", () => { stream.close(); soon(); });
-  stream.onopen = () => say("live");
-  stream.onerror = () => say("reconnecting");
+  stream.addEventListener("end", () => { stream?.close(); soon(); });
+  stream.onopen = () => { breaks = 0; say("live"); };
+  stream.onerror = () => {
+    unfollow();
+    say("reconnecting");
+    again = setTimeout(() => { again = null; follow(); }, backoff(breaks++));
+  };
 }
+// backoff is 1 to 3 s after the first failure, twice that after each other, up to a minute.
+function backoff(failures) { return Math.min(20000, 1000 * 2 ** failures) * (1 + 2 * Math.random()); }
 function line(l) {
   const log = $("#log");
   if (!log || l.id <= last) return;
@@ -140,33 +155,58 @@ function catchUp(fresh) {
 }
 
 // refresh reads the page again and puts its regions in the place of those shown. What is selected, focused or being typed stays.
-let waiting = null, reading = false;
+let waiting = null, reading = false, failures = 0;
 function soon(ms = 150) { clearTimeout(waiting); waiting = setTimeout(refresh, ms); }
 async function refresh() {
   clearTimeout(waiting);
   if (document.hidden || reading || !$("[data-live]")) return;
   reading = true;
   const began = performance.now();
+  let next = every;
   try {
-    const answer = await fetch(location.href, { headers: { "X-Refresh": "1" } });
-    if (answer.redirected) return location.reload(); // the session has ended
-    if (!answer.ok) return say(answer.status === 404 ? "gone" : "waiting for the server");
+    const answer = await fetch(location.href, { headers: { "X-Refresh": String(last) } });
+    if (answer.redirected) return ended();
+    if (answer.status >= 500) throw answer;
+    failures = 0;
+    gone = answer.status === 404;
+    if (gone) unfollow();
+    if (!answer.ok) return say(gone ? "gone" : "not to be read any more");
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const region of all("[data-live]")) {
       const other = fresh.getElementById(region.id);
-      if (other && !region.contains(typing())) swap(region, other);
+      if (other && !region.contains(typing()) && !region.contains(marked())) swap(region, other);
     }
     catchUp(fresh);
-    say("live");
+    clock(fresh);
+    $("#said a")?.parentElement.replaceChildren(); // signed in again
+    document.title = fresh.title;
+    if (!again) say(fresh.body.dataset.build === document.body.dataset.build ? "live" : "a new version: load the page again");
   } catch {
     say("waiting for the server");
+    next = backoff(failures++);
   } finally {
     reading = false;
     tick();
     follow();
     chosen();
-    waiting = setTimeout(refresh, Math.max(every, 20 * (performance.now() - began)));
+    waiting = setTimeout(refresh, Math.max(next * (0.9 + 0.2 * Math.random()), 20 * (performance.now() - began))); // pages do not keep step
   }
+}
+// ended leads to the login, unless something was typed that would be lost.
+function ended() {
+  const typed = all("input:not([type=checkbox]):not([type=hidden]), textarea").some((field) => field.value !== field.defaultValue);
+  if (!typed) return location.reload();
+  say("signed out");
+  if ($("#said a")) return;
+  const link = Object.assign(document.createElement("a"), { textContent: "Sign in again", href: "/login", target: "_blank" });
+  $("#said").replaceChildren("The session has ended. What you typed is still here. ", link, " in another tab, then go on.");
+}
+// marked is where text is selected: whoever is about to copy it keeps it.
+let markedAt = 0;
+document.addEventListener("selectionchange", () => { markedAt = performance.now(); });
+function marked() {
+  const selection = getSelection();
+  return selection && !selection.isCollapsed && performance.now() - markedAt < 30000 ? selection.anchorNode : null;
 }
 function typing() {
   const at = document.activeElement;
@@ -177,7 +217,7 @@ function swap(region, other) {
   for (const box of all("input[name=id]", other)) box.checked = picked.has(box.value);
   for (const d of all("details[open]", region)) { const same = all("details", other)[all("details", region).indexOf(d)]; if (same) same.open = true; }
   for (const box of all(".all", other)) box.hidden = false;
-  const row = row_(document.activeElement)?.dataset.taskId, inside = region.contains(document.activeElement), label = document.activeElement?.getAttribute("aria-label");
+  const at = document.activeElement, inside = region.contains(at), before = same(at, region);
   for (const place of all("[data-task-id]", other)) { // the stream may know more than the page that was read
     const now = $(`[data-task-id="${place.dataset.taskId}"]`, region);
     if (now && Number(now.dataset.revision) > Number(place.dataset.revision)) place.replaceWith(now.cloneNode(true));
@@ -186,9 +226,14 @@ function swap(region, other) {
   for (const name of other.getAttributeNames()) region.setAttribute(name, other.getAttribute(name));
   region.replaceChildren(...other.childNodes);
   unveil(region);
-  if (!inside) return;
-  if (row) $(`tr[data-task-id="${row}"] td.main a`, region)?.focus({ preventScroll: true });
-  else if (label) $(`[aria-label="${CSS.escape(label)}"]`, region)?.focus({ preventScroll: true });
+  if (inside && before) $(before, region)?.focus({ preventScroll: true });
+}
+// same is a selector that finds an element again in a region that was read again.
+function same(element, region) {
+  const row = row_(element)?.dataset.taskId, quoted = (name) => `[${name}="${CSS.escape(element?.getAttribute(name) ?? "")}"]`;
+  if (row) return `tr[data-task-id="${row}"] ` + (element.matches("input") ? "input" : "td.main a");
+  for (const name of ["aria-label", "href", "value"]) if (element?.hasAttribute(name)) return element.localName + quoted(name);
+  return element?.matches("summary") && region.contains(element) ? "summary" : "";
 }
 const row_ = (element) => element?.closest?.("tr[data-task-id], tr");
 
@@ -213,20 +258,28 @@ document.addEventListener("submit", (e) => {
   if (e.target.matches("form[method=get]")) for (const field of e.target.elements) if (!field.value) field.disabled = true; // a short URL
 });
 document.addEventListener("click", async (e) => {
-  if (!e.target.matches(".copy")) return;
-  const text = $("pre", e.target.parentElement);
-  try { await navigator.clipboard.writeText(text.textContent); } catch { // plain HTTP has no clipboard
-    getSelection().selectAllChildren(text);
-    document.execCommand("copy");
-  }
-  e.target.textContent = "Copied";
-  setTimeout(() => { e.target.textContent = "Copy"; }, 1500);
+  const button = e.target;
+  if (!button.matches(".copy")) return;
+  const { copy, from } = button.dataset, label = button.textContent;
+  await copyText(copy ?? $(from ?? "pre", from ? document : button.parentElement).textContent);
+  button.textContent = "Copied";
+  setTimeout(() => { button.textContent = label === "Copied" ? "Copy" : label; }, 1500);
 });
+async function copyText(text) {
+  try { await navigator.clipboard.writeText(text); } catch { // plain HTTP has no clipboard
+    const field = Object.assign(document.createElement("textarea"), { value: text });
+    document.body.append(field);
+    field.select();
+    document.execCommand("copy");
+    field.remove();
+  }
+}
 
 // keys: one hand, no mouse.
-const places = { o: "/", t: "/tasks", d: "/dead", q: "/queues", s: "/schedules", w: "/workers", e: "/events" };
+const places = { o: "/", t: "/tasks", d: "/dead", q: "/queues", s: "/schedules", p: "/topics", n: "/endpoints", w: "/workers", e: "/events", i: "/settings" };
 let going = false;
 document.addEventListener("keydown", (e) => {
+  if (e.key === "Escape") typing()?.blur();
   if (e.ctrlKey || e.metaKey || e.altKey || typing() || $("dialog[open]")) return;
   if (going) { going = false; if (places[e.key]) location.assign(places[e.key]); return; }
   const does = { "/": () => ($("[data-filter]") ? $("[data-filter]").focus() : location.assign("/tasks")), j: () => move(1), k: () => move(-1),
@@ -253,11 +306,21 @@ for (const here of all("[aria-current=page]")) { // on a phone the lists of link
   strip.scrollLeft = here.offsetLeft - strip.offsetLeft - (strip.clientWidth - here.offsetWidth) / 2;
 }
 unveil(document);
+clock(document);
 tick();
 chosen();
 follow();
 const log = $("#log");
 if (log) log.scrollTop = log.scrollHeight;
 setInterval(tick, 1000);
-document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(0); });
-if (page !== "login" && page !== "failure") waiting = setTimeout(refresh, every);
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) return soon(0);
+  clearTimeout(again);
+  again = null;
+  unfollow();
+  say("paused");
+});
+if (page !== "login" && page !== "failure") {
+  if (!stream) say("live");
+  waiting = setTimeout(refresh, every);
+}

@@ -1,4 +1,5 @@
-package httpapi
+// Package asset serves files that are part of the program: by gzip, with a tag of their content, to be kept by browsers.
+package asset
 
 import (
 	"bytes"
@@ -13,14 +14,15 @@ import (
 	"time"
 )
 
-// asset is a file that is part of the program.
-type asset struct {
+// Asset is a file that is part of the program. Safe for concurrent use.
+type Asset struct {
 	name, media, body string
 	zipped            string // body by gzip
 	Version           string // of its content
 }
 
-func newAsset(name, media, body string) asset {
+// New returns a file of a name, media type and content.
+func New(name, media, body string) Asset {
 	sum := sha256.Sum256([]byte(body))
 	var zipped bytes.Buffer
 	z, _ := gzip.NewWriterLevel(&zipped, gzip.BestCompression)
@@ -28,25 +30,28 @@ func newAsset(name, media, body string) asset {
 	if err := errors.Join(err, z.Close()); err != nil {
 		panic(err) // a buffer takes everything
 	}
-	return asset{name, media, body, zipped.String(), hex.EncodeToString(sum[:8])}
+	return Asset{name, media, body, zipped.String(), hex.EncodeToString(sum[:8])}
 }
 
-// serve answers with the file, by gzip for those who take it, to be kept for a day.
-func (a asset) serve(w http.ResponseWriter, r *http.Request) {
+// Serve answers with the file, by gzip for those who take it, to be kept for a day; for good at an address with ?v= of its Version.
+func (a Asset) Serve(w http.ResponseWriter, r *http.Request) {
 	header, tag, body := w.Header(), a.Version, a.body
-	if takesGzip(r.Header.Values("Accept-Encoding")) {
+	if TakesGzip(r.Header.Values("Accept-Encoding")) {
 		header.Set("Content-Encoding", "gzip")
 		tag, body = tag+"-gzip", a.zipped
 	}
 	header.Set("Content-Type", a.media)
 	header.Set("Cache-Control", "public, max-age=86400")
+	if r.URL.Query().Get("v") == a.Version {
+		header.Set("Cache-Control", "public, max-age=31536000, immutable")
+	}
 	header.Set("Vary", "Accept-Encoding")
 	header.Set("Etag", `"`+tag+`"`)
 	http.ServeContent(w, r, a.name, time.Time{}, strings.NewReader(body))
 }
 
-// takesGzip reports whether a client that sent Accept-Encoding takes gzip, as browsers do.
-func takesGzip(accept []string) bool {
+// TakesGzip reports whether a client that sent Accept-Encoding takes gzip, as browsers do.
+func TakesGzip(accept []string) bool {
 	for part := range strings.SplitSeq(strings.Join(accept, ","), ",") {
 		coding, weight, _ := strings.Cut(part, ";")
 		if !strings.EqualFold(strings.TrimSpace(coding), "gzip") {
