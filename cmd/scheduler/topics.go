@@ -47,7 +47,7 @@ without one it is {}.`,
 				request.IdempotencyKey = &key
 			}
 			return a.withDoor(cmd, func(ctx context.Context, d door.Door) error {
-				p, err := d.Publish(ctx, args[0], request)
+				p, err := d.Publish(a.traced(ctx), args[0], request)
 				if err != nil {
 					return doing(err, "publish to %s", args[0])
 				}
