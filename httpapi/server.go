@@ -63,6 +63,7 @@ type server struct {
 	completes  decoder[CompleteRequest]
 	fails      decoder[FailRequest]
 	releases   decoder[ReleaseRequest]
+	asks       decoder[SocketRequest]
 	keys       watchKeys
 	clock      func() time.Time // of watch URLs
 	document   []byte           // OpenAPI
