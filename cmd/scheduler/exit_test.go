@@ -367,8 +367,8 @@ func TestServerAtAnotherPath(t *testing.T) {
 	t.Parallel()
 	server := serve(t, pgtest.DB(t), "secret")
 	for _, command := range []string{"tasks list", "queues list", "submit k"} {
-		c := httpDoor(t, server+"/v1", "secret")
-		if stderr := c.fails(exitUnreachable, strings.Fields(command)...); !strings.Contains(stderr, "has nothing at /v1/v1/") || !strings.Contains(stderr, "the URL is not the one before /v1") {
+		c := httpDoor(t, server+"/elsewhere", "secret")
+		if stderr := c.fails(exitUnreachable, strings.Fields(command)...); !strings.Contains(stderr, "has nothing at /elsewhere/v1/") || !strings.Contains(stderr, "the URL is not the one before /v1") {
 			t.Errorf("%s: %s", command, stderr)
 		}
 	}
