@@ -32,7 +32,7 @@ func (g gate) refuse(r *http.Request) *Problem {
 			"start it with a token to serve other names", Detail{Header: "Host", Detail: "localhost or a loopback address"})
 	}
 	if err := g.origin.Check(r); err != nil {
-		return newProblem(CodeForbidden, err.Error())
+		return newProblem(CodeForbidden, "a page of another origin sent this; send it from a page of this server, or from a program, which sends no Origin ("+err.Error()+")")
 	}
 	if g.open || r.URL.Path == pathHealth || r.URL.Path == pathReady || forStrangers(r.URL.Path) || ui.Takes(r.URL.Path) { // the dashboard has a login
 		return nil

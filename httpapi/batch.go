@@ -38,6 +38,7 @@ func NewSubmitted(t scheduler.Submitted) Submitted {
 
 type batchInput struct {
 	IdempotencyKey string `header:"Idempotency-Key" hidden:"true"`
+	TraceParent    string `header:"traceparent" doc:"The trace that the tasks belong to (W3C Trace Context); one that is none is ignored."`
 	RawBody        []byte
 }
 

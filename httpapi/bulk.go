@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"encoding/json"
 	"time"
 
@@ -106,6 +107,10 @@ func (s *server) beginBulk(ctx context.Context, in *bulkInput) (*bulkOutput, err
 		return nil, err
 	}
 	b, err := s.client.BeginBulk(ctx, request.Verb, request.Filter.NewFilter(), request.Reason)
+	var field *scheduler.InvalidError
+	if errors.As(err, &field) && field.Fields[0].Field != "verb" {
+		return nil, invalid(filterFaults(field, func(name string) Detail { return Detail{Pointer: "/filter/" + name} })...)
+	}
 	if err != nil {
 		return nil, err
 	}

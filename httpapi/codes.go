@@ -23,6 +23,7 @@ const (
 	CodePayloadTooLarge      Code = "payload_too_large"      // the body is too large
 	CodeUnsupportedMediaType Code = "unsupported_media_type" // the body is no JSON by its own account
 	CodeMisdirected          Code = "misdirected"            // the Host is not this server
+	CodeUpgradeRequired      Code = "upgrade_required"       // the path speaks WebSocket
 	CodeValidationFailed     Code = "validation_failed"      // a field or parameter breaks its rule
 	CodeKeyReused            Code = "idempotency_key_reused" // the key came before with another request
 	CodeBadCron              Code = "bad_cron"               // the cron expression or its zone can't be used
@@ -52,6 +53,7 @@ var codes = map[Code]struct {
 	CodePayloadTooLarge:      {http.StatusRequestEntityTooLarge, "The body is too large"},
 	CodeUnsupportedMediaType: {http.StatusUnsupportedMediaType, "The body must be JSON"},
 	CodeMisdirected:          {http.StatusMisdirectedRequest, "The host is not this server"},
+	CodeUpgradeRequired:      {http.StatusUpgradeRequired, "The path speaks WebSocket"},
 	CodeValidationFailed:     {http.StatusUnprocessableEntity, "The request breaks a rule"},
 	CodeKeyReused:            {http.StatusUnprocessableEntity, "The idempotency key was used for another request"},
 	CodeBadCron:              {http.StatusUnprocessableEntity, "The cron expression can't be used"},

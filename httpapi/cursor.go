@@ -21,7 +21,7 @@ func parseCursor(cursor string) (before scheduler.TaskID, err error) {
 		return before, nil
 	}
 	raw, err := cursorText.DecodeString(cursor)
-	if err != nil || len(raw) != 1+len(before) || raw[0] != cursorBefore {
+	if err != nil || len(raw) != 1+len(before) || raw[0] != cursorBefore || scheduler.TaskID(raw[1:]).IsZero() {
 		return before, newProblem(CodeBadCursor, "give the next_cursor of the page before as it was, or none for the first page",
 			Detail{Parameter: "cursor", Detail: "not a cursor of this list"})
 	}

@@ -189,6 +189,9 @@ func checkJSON(raw []byte, at string) error {
 	if json.Valid(raw) {
 		return nil
 	}
+	if bytes.HasPrefix(raw, []byte("\xef\xbb\xbf")) {
+		return problem("a byte order mark stands before the JSON; send it without")
+	}
 	var syntax *json.SyntaxError
 	if err := json.Unmarshal(raw, new(json.RawMessage)); errors.As(err, &syntax) {
 		return problem(fmt.Sprintf("%s (byte %d)", syntax.Error(), syntax.Offset))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"reflect"
 	"slices"
 	"strconv"
@@ -89,11 +90,11 @@ func (s *server) registerEvents(api huma.API) {
 	for _, op := range []operation{
 		{Operation: huma.Operation{OperationID: "follow-task", Method: "GET", Path: "/v1/tasks/{id}/events", Summary: "One task, live (server-sent events)",
 			Parameters: []*huma.Param{{Name: "id", In: "path", Required: true, Schema: id}, after, logs}},
-			direct: func(w http.ResponseWriter, r *http.Request) { s.events(w, r, []string{r.PathValue("id")}) }},
+			direct: s.taskEvents},
 		{Operation: huma.Operation{OperationID: "follow-tasks", Method: "GET", Path: "/v1/events", Summary: "Several tasks, live (server-sent events)",
 			Parameters: []*huma.Param{{Name: "task", In: "query", Required: true, Description: "Once for each task.",
 				Schema: &huma.Schema{Type: huma.TypeArray, Items: id, MinItems: &least, MaxItems: &most}}, after, logs}},
-			direct: func(w http.ResponseWriter, r *http.Request) { s.events(w, r, r.URL.Query()["task"]) }},
+			direct: s.tasksEvents},
 	} {
 		op.Tags, op.codes = []string{"tasks"}, []Code{CodeNotFound, CodeValidationFailed}
 		op.Description = "event: task, the whole task as it is, first of all and after each change; event: log, a line; event: gap, lines that are " +
@@ -106,35 +107,48 @@ func (s *server) registerEvents(api huma.API) {
 	}
 }
 
-// events answers with the stream of some tasks.
-func (s *server) events(w http.ResponseWriter, r *http.Request, names []string) {
-	ids, from, logs, problem := eventsOf(r, names)
+// taskEvents answers with the stream of the task of the path.
+func (s *server) taskEvents(w http.ResponseWriter, r *http.Request) {
+	query, problem := strictly(r, []string{"after", "logs"}, nil)
+	s.events(w, r, query, []string{r.PathValue("id")}, problem)
+}
+
+// tasksEvents answers with the stream of the tasks of the query.
+func (s *server) tasksEvents(w http.ResponseWriter, r *http.Request) {
+	query, problem := strictly(r, []string{"after", "logs"}, []string{"task"})
+	s.events(w, r, query, query["task"], problem)
+}
+
+func (s *server) events(w http.ResponseWriter, r *http.Request, query url.Values, names []string, problem *Problem) {
+	var ids []scheduler.TaskID
+	var from []cursor
+	if problem == nil {
+		ids, from, problem = eventsOf(r, query, names)
+	}
 	if problem != nil {
 		problem.write(w, r)
 		return
 	}
-	s.stream(w, r, ids, from, taskView{}, logs)
+	s.stream(w, r, ids, from, taskView{}, query.Get("logs") != "false")
 }
 
 // eventsOf reads what a request for a stream asks for.
-func eventsOf(r *http.Request, names []string) (ids []scheduler.TaskID, from []cursor, logs bool, problem *Problem) {
+func eventsOf(r *http.Request, query url.Values, names []string) (ids []scheduler.TaskID, from []cursor, problem *Problem) {
 	if len(names) == 0 || len(names) > mostFollowed {
-		return nil, nil, false, invalid(Detail{Parameter: "task", Detail: fmt.Sprintf("1 to %d ids of tasks, each as task=…", mostFollowed)})
+		return nil, nil, invalid(Detail{Parameter: "task", Detail: fmt.Sprintf("1 to %d ids of tasks, each as task=…", mostFollowed)})
 	}
-	for name := range r.URL.Query() {
-		if !slices.Contains([]string{"task", "after", "logs"}, name) {
-			return nil, nil, false, invalid(Detail{Parameter: name, Detail: "unknown"})
-		}
+	if !slices.Contains([]string{"", "true", "false"}, query.Get("logs")) {
+		return nil, nil, invalid(Detail{Parameter: "logs", Detail: "true or false"})
 	}
 	for _, name := range names {
 		id, err := scheduler.ParseTaskID(name)
 		if err != nil || slices.Contains(ids, id) {
-			return nil, nil, false, invalid(Detail{Parameter: "task", Detail: "ids of tasks, each once"})
+			return nil, nil, invalid(Detail{Parameter: "task", Detail: "ids of tasks, each once"})
 		}
 		ids = append(ids, id)
 	}
 	from, problem = seen(r, len(ids))
-	return ids, from, r.URL.Query().Get("logs") != "false", problem
+	return ids, from, problem
 }
 
 // stream sends events about tasks until all are done, the client goes or stops reading, or the server stops.

@@ -70,7 +70,7 @@ func (s *server) serveLease(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	in := leaseInput{Prefer: r.Header.Get("Prefer"), RawBody: raw}
-	ctx, cancel := s.limited(r.Context(), in.Prefer)
+	ctx, cancel := context.WithTimeout(r.Context(), s.patience+seconds(parseWait(in.Prefer))) // nothing is leased for who may be gone
 	defer cancel()
 	out, err := s.lease(ctx, &in)
 	if err != nil {

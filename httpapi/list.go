@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"strconv"
 	"time"
@@ -44,6 +45,10 @@ func (s *server) tasks(ctx context.Context, in *listInput) (*listOutput, error) 
 	filter := in.filter()
 	filter.Before, filter.Limit = before, in.Limit
 	list, next, err := s.client.Tasks(ctx, filter)
+	var field *scheduler.InvalidError
+	if errors.As(err, &field) {
+		return nil, invalid(filterFaults(field, func(name string) Detail { return Detail{Parameter: name} })...)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +64,20 @@ func (s *server) tasks(ctx context.Context, in *listInput) (*listOutput, error) 
 func (in *listInput) filter() scheduler.Filter {
 	return scheduler.Filter{Queue: scheduler.Queue(in.Queue), Kind: string(in.Kind), State: scheduler.State(in.State), Tag: string(in.Tag),
 		Text: in.Text, ErrorGroup: in.ErrorGroup, CreatedAfter: in.CreatedAfter, CreatedBefore: in.CreatedBefore}
+}
+
+// filterFaults are the faults of a filter, by the names that its fields have here.
+func filterFaults(err *scheduler.InvalidError, at func(name string) Detail) (faults []Detail) {
+	for _, f := range err.Fields {
+		name := f.Field
+		if name == "text" {
+			name = "q"
+		}
+		fault := at(name)
+		fault.Detail = f.Rule
+		faults = append(faults, fault)
+	}
+	return faults
 }
 
 // query is the list's own query with another cursor.

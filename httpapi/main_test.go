@@ -121,7 +121,9 @@ func (r *rig) do(method, path, body string, headers ...string) answer {
 	if err != nil {
 		r.t.Fatalf("%s %s: %v", method, path, err)
 	}
-	return received(r.t, response)
+	a := received(r.t, response)
+	documented(r, request, a)
+	return a
 }
 
 func received(t *testing.T, response *http.Response) answer {

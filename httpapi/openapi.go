@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"net/url"
 	"reflect"
 	"slices"
 	"strconv"
@@ -26,7 +25,9 @@ func (s *server) register() (err error) {
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
 			Info: &huma.Info{Title: "scheduler", Version: s.version, Description: "A durable task scheduler on PostgreSQL. " +
-				"Ids are UUIDs of version 7, times RFC 3339 in UTC, durations milliseconds. Errors are problems (RFC 9457) with a closed list of codes."},
+				"Ids are UUIDs of version 7, times RFC 3339 in UTC, durations milliseconds. Errors are problems (RFC 9457) with a closed list of codes.",
+				License: &huma.License{Name: "MIT", Identifier: "MIT"}},
+			Servers: []*huma.Server{{URL: "/"}},
 			Components: &huma.Components{
 				Schemas:         huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
 				SecuritySchemes: map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}},
@@ -47,6 +48,8 @@ func (s *server) register() (err error) {
 	s.leaseBody, s.beatBody = newDecoder[LeaseRequest](registry), newDecoder[BeatRequest](registry)
 	s.heartbeats, s.completes = newDecoder[LeaseHeartbeatRequest](registry), newDecoder[CompleteRequest](registry)
 	s.fails, s.releases = newDecoder[FailRequest](registry), newDecoder[ReleaseRequest](registry)
+	s.asks = newDecoder[SocketRequest](registry)
+	registry.Schema(reflect.TypeFor[SocketMessage](), true, "")
 	s.edits, s.bulkBody = newDecoder[EditRequest](registry), newDecoder[BulkRequest](registry)
 	s.registerTasks(api)
 	s.registerQueues(api)
@@ -64,8 +67,36 @@ func (s *server) register() (err error) {
 	s.registerWatch(api)
 	s.registerSocket(api)
 	finish(registry)
-	s.document, err = json.Marshal(api.OpenAPI())
+	s.document, err = documentOf(api.OpenAPI())
 	return err
+}
+
+// documentOf writes the document without huma's own words, which are no part of the standard.
+func documentOf(api *huma.OpenAPI) ([]byte, error) {
+	raw, err := json.Marshal(api)
+	if err != nil {
+		return nil, err
+	}
+	var document any
+	if err := json.Unmarshal(raw, &document); err != nil {
+		return nil, err
+	}
+	strip(document)
+	return json.Marshal(document)
+}
+
+func strip(value any) {
+	switch value := value.(type) {
+	case map[string]any:
+		delete(value, "patternDescription")
+		for _, member := range value {
+			strip(member)
+		}
+	case []any:
+		for _, element := range value {
+			strip(element)
+		}
+	}
 }
 
 // operation is a route and what its types don't say.
@@ -134,8 +165,6 @@ func (op operation) instead(ctx huma.Context, next func(huma.Context)) {
 	op.direct(w, r)
 }
 
-func hasQuery(r *http.Request) bool { return r.URL.RawQuery != "" && len(r.URL.Query()) > 0 }
-
 func (op operation) success() int {
 	if op.DefaultStatus != 0 {
 		return op.DefaultStatus
@@ -183,46 +212,6 @@ func (s *server) problem(ctx context.Context, err error) *Problem {
 	return p
 }
 
-// limit ends an operation that waits for the database for too long.
-func (s *server) limit(ctx huma.Context, next func(huma.Context)) {
-	limited, cancel := s.limited(ctx.Context(), ctx.Header("Prefer"))
-	defer cancel()
-	next(huma.WithContext(ctx, limited))
-}
-
-func (s *server) limited(ctx context.Context, prefer string) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, s.patience+seconds(parseWait(prefer)))
-}
-
-// checkQuery refuses a query that can't be read, or gives a parameter twice; huma refuses unknown ones. It joins the lines
-// of headers that are lists.
-func checkQuery(ctx huma.Context, next func(huma.Context)) {
-	r, w := humago.Unwrap(ctx)
-	for _, name := range []string{"Prefer", "If-None-Match"} {
-		if lines := r.Header.Values(name); len(lines) > 1 {
-			r.Header.Set(name, strings.Join(lines, ", "))
-		}
-	}
-	var faults []Detail
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		faults = append(faults, Detail{Detail: "the query can't be read: " + err.Error()})
-	}
-	for _, name := range slices.Sorted(maps.Keys(query)) {
-		if len(query[name]) > 1 {
-			faults = append(faults, Detail{Parameter: name, Detail: "given twice"})
-		}
-	}
-	if lines := r.Header.Values("Idempotency-Key"); len(lines) > 1 {
-		faults = append(faults, Detail{Header: "Idempotency-Key", Detail: "given twice"})
-	}
-	if faults != nil {
-		invalid(faults...).write(w, r)
-		return
-	}
-	next(ctx)
-}
-
 // asProblem turns errors that huma found by itself, about parameters, into problems. (Its global NewError stays as it is:
 // the program around may use huma too.)
 func asProblem(ctx huma.Context, _ string, v any) (any, error) {
@@ -233,6 +222,9 @@ func asProblem(ctx huma.Context, _ string, v any) (any, error) {
 	var faults []Detail
 	for _, e := range model.Errors {
 		fault := Detail{Detail: strings.TrimPrefix(strings.TrimPrefix(e.Message, "invalid value: "), "invalid id: ")}
+		if strings.HasPrefix(e.Message, "invalid date/time") {
+			fault.Detail = "a time as 2026-01-02T15:04:05Z or 2026-01-02T15:04:05%2B01:00: a + in a query is written %2B"
+		}
 		switch where, name, _ := strings.Cut(e.Location, "."); where {
 		case "path", "query":
 			fault.Parameter = name
@@ -258,7 +250,7 @@ func finish(registry huma.Registry) {
 	schemas := registry.Map()
 	for _, name := range []string{"SubmitRequest", "CancelRequest", "EditRequest", "BulkRequest", "TaskFilter", "ScheduleRequest", "WatchRequest",
 		"PublishRequest", "SubscriptionRequest", "LeaseRequest", "RemoteWorker", "BeatRequest", "LeaseHeartbeatRequest", "CompleteRequest", "FailRequest",
-		"ReleaseRequest", "ProgressReport", "LeaseError", "LeaseBatchRequest", "LeaseItem", "EndpointRequest"} {
+		"ReleaseRequest", "ProgressReport", "LeaseError", "LeaseBatchRequest", "LeaseItem", "EndpointRequest", "SocketRequest"} {
 		body := schemas[name]
 		body.AdditionalProperties = false
 		for field, rule := range map[string]*huma.Schema{"kind": kindName("").Schema(nil), "queue": queueName("").Schema(nil), "pattern": patternName("").Schema(nil)} {

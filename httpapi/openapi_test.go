@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -129,6 +130,36 @@ func conforms(t *testing.T, s *server, method, path string, a answer) {
 		return
 	}
 	validate(t, s, content.Schema.Ref, a.body)
+}
+
+var whatIsDocumented = sync.OnceValue(func() (d document) {
+	s, err := newServer(nil, Config{})
+	if err == nil {
+		err = json.Unmarshal(s.document, &d)
+	}
+	if err != nil {
+		panic(err)
+	}
+	return d
+})
+
+// documented fails a test whose request was answered by a status, or as something, that the document has not for the operation.
+func documented(r *rig, request *http.Request, a answer) {
+	r.t.Helper()
+	_, pattern := r.server.mux.Handler(request)
+	method, path, _ := strings.Cut(pattern, " ")
+	operation, ok := whatIsDocumented().Paths[path][strings.ToLower(method)]
+	if !ok || a.status == http.StatusRequestHeaderFieldsTooLarge { // which net/http answers
+		return
+	}
+	response, ok := operation.Responses[strconv.Itoa(a.status)]
+	if !ok && a.status >= http.StatusBadRequest {
+		response, ok = operation.Responses["default"]
+	}
+	media, _, _ := strings.Cut(a.header.Get("Content-Type"), ";")
+	if _, known := response.Content[media]; !ok || media != "" && !known {
+		r.t.Errorf("%s is answered by %d, %q, which is not documented", pattern, a.status, media)
+	}
 }
 
 // validate holds a body to a schema of the document, by the document's own registry.

@@ -38,6 +38,9 @@ type Detail struct {
 
 const maxDetails = 20
 
+// NoSuchPath begins the detail of a not_found that is about the path, and not about what it names.
+const NoSuchPath = "there is nothing at "
+
 // problemDocs is where the codes are explained, each under its own name.
 const problemDocs = "https://github.com/pgscheduler/scheduler/blob/main/docs/problems.md#"
 
@@ -137,6 +140,8 @@ func problemOf(ctx context.Context, err error) *Problem {
 		return newProblem(CodeNotFound, "there is none of that name")
 	case errors.As(err, &schema):
 		return newProblem(CodeSchemaMismatch, schema.Error())
+	case errors.Is(ctx.Err(), context.Canceled):
+		return newProblem(CodeTimeout, "the client closed its side of the connection while it waited; what was asked for may or may not be done")
 	case ctx.Err() != nil:
 		return newProblem(CodeTimeout, "no answer from the database in time; what was asked for may or may not be done")
 	case scheduler.Unavailable(err):

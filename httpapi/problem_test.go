@@ -24,6 +24,7 @@ var everyCode = map[Code]func(t *testing.T) answer{
 	CodeUnauthorized:     func(t *testing.T) answer { return newRig(t, Config{Token: secret}).get("/version") },
 	CodeForbidden:        func(t *testing.T) answer { return newRig(t, Config{}).post("/v1/tasks", "{}", "Origin", "null") },
 	CodeNotFound:         func(t *testing.T) answer { return newRig(t, Config{}).get("/v2") },
+	CodeUpgradeRequired:  func(t *testing.T) answer { return newRig(t, Config{}).get("/v1/ws") },
 	CodeMethodNotAllowed: func(t *testing.T) answer { return newRig(t, Config{}).do("PUT", "/v1/tasks", "{}") },
 	CodePayloadTooLarge: func(t *testing.T) answer {
 		return newRig(t, Config{}).post("/v1/tasks", strings.Repeat(" ", maxBody+1))

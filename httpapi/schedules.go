@@ -9,6 +9,11 @@ import (
 	"github.com/pgscheduler/scheduler/scheduler"
 )
 
+type triggerInput struct {
+	Name        scheduleName `path:"name"`
+	TraceParent string       `header:"traceparent" doc:"The trace that the task belongs to (W3C Trace Context); one that is none is ignored."`
+}
+
 type scheduleInput struct {
 	Name scheduleName `path:"name"`
 }
@@ -105,7 +110,7 @@ func (s *server) resumeSchedule(ctx context.Context, in *scheduleInput) (*schedu
 	return s.schedule(ctx, in)
 }
 
-func (s *server) triggerSchedule(ctx context.Context, in *scheduleInput) (*triggerOutput, error) {
+func (s *server) triggerSchedule(ctx context.Context, in *triggerInput) (*triggerOutput, error) {
 	id, err := s.client.TriggerSchedule(ctx, string(in.Name))
 	if err != nil {
 		return nil, noSuch(err, "schedule "+string(in.Name))

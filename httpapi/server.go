@@ -63,6 +63,7 @@ type server struct {
 	completes  decoder[CompleteRequest]
 	fails      decoder[FailRequest]
 	releases   decoder[ReleaseRequest]
+	asks       decoder[SocketRequest]
 	keys       watchKeys
 	clock      func() time.Time // of watch URLs
 	document   []byte           // OpenAPI
@@ -169,7 +170,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // misrouted returns the problem of a request that no route takes.
 func (s *server) misrouted(r *http.Request) *Problem {
 	if !clean(r.URL.EscapedPath()) {
-		return newProblem(CodeNotFound, "there is nothing at a path with empty segments, . or ..; /openapi.json lists what there is")
+		return newProblem(CodeNotFound, NoSuchPath+"a path with empty segments, . or ..; /openapi.json lists what there is")
 	}
 	if s.mux.takes(r) {
 		return nil
@@ -183,7 +184,7 @@ func (s *server) misrouted(r *http.Request) *Problem {
 		}
 	}
 	if allowed == nil {
-		return newProblem(CodeNotFound, "there is nothing at this path; /openapi.json lists what there is")
+		return newProblem(CodeNotFound, NoSuchPath+"this path; /openapi.json lists what there is")
 	}
 	problem := newProblem(CodeMethodNotAllowed, "the path knows only "+strings.Join(allowed, ", "))
 	problem.header = http.Header{"Allow": {strings.Join(allowed, ", ")}}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/coder/websocket"
 	"github.com/danielgtaylor/huma/v2"
@@ -22,30 +23,30 @@ const (
 
 // SocketRequest is what a client sends on a socket.
 type SocketRequest struct {
-	Op    string          `json:"op"`    // subscribe, unsubscribe, ping
-	ID    json.RawMessage `json:"id"`    // of the subscription: a number or string of the client's, sent back with all that is about it
-	Task  string          `json:"task"`  // subscribe to a task
-	Topic string          `json:"topic"` // subscribe to the messages of all topics that this pattern matches
-	After string          `json:"after"` // subscribe: the cursor of the last event that was seen
-	Logs  *bool           `json:"logs"`  // subscribe: false: without log lines
+	Op    string          `json:"op" enum:"subscribe,unsubscribe,ping"`
+	ID    json.RawMessage `json:"id,omitempty" doc:"Of the subscription: a number or string of the client's, of at most 64 bytes, sent back with all that is about it"`
+	Task  string          `json:"task,omitempty" doc:"subscribe to a task"`
+	Topic string          `json:"topic,omitempty" doc:"subscribe to the messages of all topics that this pattern matches"`
+	After string          `json:"after,omitempty" doc:"subscribe: the cursor of the last event that was seen"`
+	Logs  *bool           `json:"logs,omitempty" doc:"subscribe: false: without log lines"`
 }
 
 // SocketMessage is what the server sends on a socket.
 type SocketMessage struct {
-	Op      string          `json:"op"` // event, end, error, pong, cursor
-	ID      json.RawMessage `json:"id,omitempty"`
-	Event   string          `json:"event,omitempty"`  // event: task, log, gap, gone; message, cursor_expired
-	Cursor  string          `json:"cursor,omitempty"` // event, end, cursor
-	Data    json.RawMessage `json:"data,omitempty"`   // event
-	Problem *Problem        `json:"problem,omitempty"`
+	Op      string          `json:"op" enum:"event,end,error,pong,cursor"`
+	ID      json.RawMessage `json:"id,omitempty" doc:"Of the subscription that it is about, or of the ping"`
+	Event   string          `json:"event,omitempty" enum:"task,log,gap,gone,message,cursor_expired"`
+	Cursor  string          `json:"cursor,omitempty" doc:"event, end, cursor: what to come back with"`
+	Data    json.RawMessage `json:"data,omitempty" doc:"event: as that of the stream's event"`
+	Problem *Problem        `json:"problem,omitempty" doc:"error"`
 }
 
 // registerSocket puts the socket on the mux and into the document.
 func (s *server) registerSocket(api huma.API) {
 	op := operation{Operation: huma.Operation{OperationID: "socket", Method: "GET", Path: "/v1/ws", Tags: []string{"tasks"}, Summary: "Tasks and topics, live (WebSocket)",
-		Description: "Subscribe to tasks and topic patterns, and unsubscribe from them, as you go; docs/guides/live.md has the messages."}, codes: []Code{CodeForbidden}}
+		Description: "Subscribe to tasks and topic patterns, and unsubscribe from them, as you go; docs/guides/live.md has the messages."}, codes: []Code{CodeForbidden, CodeUpgradeRequired, CodeValidationFailed}}
 	op.Responses = op.problems(api.OpenAPI().Components.Schemas)
-	op.Responses["101"] = &huma.Response{Description: "Messages of JSON text follow"}
+	op.Responses["101"] = &huma.Response{Description: "Messages of JSON text follow: SocketRequest to the server, SocketMessage from it"}
 	api.OpenAPI().AddOperation(&op.Operation)
 	s.mux.HandleFunc("GET /v1/ws", s.socket)
 }
@@ -55,8 +56,9 @@ func (s *server) socket(w http.ResponseWriter, r *http.Request) {
 	if conn, ok := r.Context().Value(connKey{}).(*net.TCPConn); ok {
 		_ = conn.SetWriteBuffer(streamBuffer) // a hint
 	}
-	conn, err := websocket.Accept(w, r, nil) // answers by itself when it refuses: pages of other origins, above all
-	if err != nil {
+	conn, problem := accept(w, r)
+	if problem != nil {
+		problem.write(w, r)
 		return
 	}
 	conn.SetReadLimit(maxMessage)
@@ -68,7 +70,7 @@ func (s *server) socket(w http.ResponseWriter, r *http.Request) {
 			cancel()
 		})()
 	}
-	t := &conversation{server: s, conn: conn, watcher: s.client.Watcher(), byTask: map[scheduler.TaskID]*subscription{}, byID: map[string]*subscription{}}
+	t := &conversation{server: s, requestID: requestID(r.Context()), conn: conn, watcher: s.client.Watcher(), byTask: map[scheduler.TaskID]*subscription{}, byID: map[string]*subscription{}}
 	defer t.watcher.Close()
 	var writing sync.WaitGroup
 	writing.Go(func() { // ends with ctx; Wait waits for it
@@ -82,11 +84,47 @@ func (s *server) socket(w http.ResponseWriter, r *http.Request) {
 	_ = conn.CloseNow() // it is closed by now, or broken
 }
 
+// accept makes a socket of a request, or says why not: pages of other origins are refused, above all.
+func accept(w http.ResponseWriter, r *http.Request) (*websocket.Conn, *Problem) {
+	if _, problem := strictly(r, nil, nil); problem != nil {
+		return nil, problem
+	}
+	refused := &refusal{ResponseWriter: w}
+	conn, err := websocket.Accept(refused, r, nil)
+	switch {
+	case err == nil:
+		return conn, nil
+	case refused.status == http.StatusForbidden:
+		return nil, newProblem(CodeForbidden, err.Error()+"; connect from a page of this server, or from a program, which sends no Origin")
+	}
+	problem := newProblem(CodeUpgradeRequired, err.Error())
+	problem.header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}}
+	return nil, problem
+}
+
+// refusal keeps the library's answer to a request that it refuses, which is plain text.
+type refusal struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *refusal) WriteHeader(status int) {
+	if w.status = status; status == http.StatusSwitchingProtocols {
+		w.ResponseWriter.WriteHeader(status)
+	}
+}
+
+func (w *refusal) Write(b []byte) (int, error) { return len(b), nil }
+
+// Unwrap is for http.ResponseController, and for the library, which takes the connection over.
+func (w *refusal) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
 // conversation is a socket at work: one goroutine reads and one writes.
 type conversation struct {
-	server  *server
-	conn    *websocket.Conn
-	watcher *scheduler.Watcher
+	server    *server
+	requestID string
+	conn      *websocket.Conn
+	watcher   *scheduler.Watcher
 
 	mu     sync.Mutex
 	byTask map[scheduler.TaskID]*subscription
@@ -108,36 +146,55 @@ type subscription struct {
 func (t *conversation) read(ctx context.Context) {
 	for {
 		kind, message, err := t.conn.Read(ctx)
-		if err != nil {
+		switch {
+		case err != nil:
 			return
-		}
-		var request SocketRequest
-		if kind != websocket.MessageText || json.Unmarshal(message, &request) != nil {
+		case kind != websocket.MessageText:
 			_ = t.conn.Close(websocket.StatusUnsupportedData, "messages are JSON objects in text") // broken either way
 			return
+		case !utf8.Valid(message):
+			_ = t.conn.Close(websocket.StatusInvalidFramePayloadData, "messages are UTF-8")
+			return
+		}
+		request, err := t.server.asks.one(message)
+		if err == nil && len(message) == 0 {
+			err = newProblem(CodeMalformedJSON, "the message is empty")
+		}
+		if err == nil {
+			err = t.heed(ctx, request)
 		}
 		var problem *Problem
-		switch request.Op {
-		case "subscribe":
-			if request.Topic != "" {
-				problem = t.subscribeTopic(ctx, request)
-			} else {
-				problem = t.subscribe(request)
-			}
-		case "unsubscribe":
-			t.unsubscribe(request.ID)
-		case "ping":
-			err = t.send(ctx, SocketMessage{Op: "pong", ID: request.ID})
-		default:
-			problem = invalid(Detail{Pointer: "/op", Detail: "subscribe, unsubscribe or ping"})
-		}
-		if problem != nil {
+		if errors.As(err, &problem) {
 			err = t.send(ctx, SocketMessage{Op: "error", ID: request.ID, Problem: problem})
 		}
 		if err != nil {
 			return
 		}
 	}
+}
+
+// heed does what a message asks for. A *Problem is for the client, other errors are the socket's.
+func (t *conversation) heed(ctx context.Context, request SocketRequest) error {
+	if n := len(request.ID); n > 64 || n > 0 && request.ID[0] != '"' && request.ID[0] != '-' && (request.ID[0] < '0' || request.ID[0] > '9') || n == 0 && request.Op != "ping" {
+		return invalid(Detail{Pointer: "/id", Detail: "a number or a string of at most 64 bytes"})
+	}
+	var problem *Problem
+	switch request.Op {
+	case "subscribe":
+		if request.Topic != "" {
+			problem = t.subscribeTopic(ctx, request)
+		} else {
+			problem = t.subscribe(request)
+		}
+	case "unsubscribe":
+		t.unsubscribe(request.ID)
+	case "ping":
+		return t.send(ctx, SocketMessage{Op: "pong", ID: request.ID})
+	}
+	if problem != nil {
+		return problem
+	}
+	return nil
 }
 
 func (t *conversation) subscribe(request SocketRequest) *Problem {
@@ -170,9 +227,6 @@ func (t *conversation) subscribe(request SocketRequest) *Problem {
 
 // fits says why a subscription can't have the id. t.mu is held.
 func (t *conversation) fits(id json.RawMessage) *Problem {
-	if n := len(id); n == 0 || n > 64 || id[0] == '{' || id[0] == '[' {
-		return invalid(Detail{Pointer: "/id", Detail: "a number or a string of at most 64 bytes"})
-	}
 	if t.byID[string(id)] != nil {
 		return invalid(Detail{Pointer: "/id", Detail: "taken by another subscription of this socket"})
 	}
@@ -281,6 +335,9 @@ func (s *subscription) messages(c scheduler.Change, gone bool) (list []SocketMes
 
 // send writes a message. A client that does not take it in time is cut off.
 func (t *conversation) send(ctx context.Context, message SocketMessage) error {
+	if message.Problem != nil {
+		message.Problem.RequestID = t.requestID
+	}
 	ctx, cancel := context.WithTimeout(ctx, t.server.takeWait)
 	defer cancel()
 	return t.conn.Write(ctx, websocket.MessageText, encodeLine(message))

@@ -84,28 +84,86 @@ func TestSocket(t *testing.T) {
 	hear("event 4 gone 1")
 	hear("end 4 1")
 	say(`not JSON`)
-	if _, _, err := conn.Read(ctx); websocket.CloseStatus(err) != websocket.StatusUnsupportedData {
-		t.Errorf("closed with %v", err)
-	}
+	hear("error malformed_json")
 }
 
 func freshID() string { return scheduler.NewTaskID().String() }
 
-// Pages of other origins open no socket; one that says too much at once is closed.
+// Pages of other origins open no socket, and what asks for none is told so; both are problems.
+func TestSocketIsRefused(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Config{})
+	upgrade := []string{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13", "Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA=="}
+	r.get("/v1/ws").want(426).problem(CodeUpgradeRequired)
+	r.get("/v1/ws", upgrade[:4]...).problem(CodeUpgradeRequired)
+	r.get("/v1/ws", append(upgrade[:4:4], "Sec-WebSocket-Version", "8")...).problem(CodeUpgradeRequired)
+	r.get("/v1/ws?token=x", upgrade...).problem(CodeValidationFailed)
+	for _, origin := range []string{"https://elsewhere.example", "null", "http://127.0.0.1:1", "file://"} {
+		if p := r.get("/v1/ws", append(upgrade, "Origin", origin)...).want(403).problem(CodeForbidden); !strings.Contains(p.Detail, "connect from a page of this server") {
+			t.Errorf("%s: %s", origin, p.Detail)
+		}
+	}
+}
+
+// What is no request is answered by a problem, with the socket's request_id, and the socket goes on; what is no text closes it.
 func TestSocketRefuses(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Config{})
-	_, answer, err := websocket.Dial(t.Context(), strings.Replace(r.url, "http", "ws", 1)+"/v1/ws",
-		&websocket.DialOptions{HTTPHeader: map[string][]string{"Origin": {"https://elsewhere.example"}}})
-	if err == nil || answer == nil || answer.StatusCode != 403 {
-		t.Errorf("from elsewhere: %v", err)
-	}
-	r.get("/v1/ws").want(426)
 	conn, ctx := r.dial(nil)
-	if err := conn.Write(ctx, websocket.MessageText, []byte(`{"op":"`+strings.Repeat("x", maxMessage)+`"}`)); err != nil {
-		t.Fatal(err)
+	task := r.submit(`{"kind":"k"}`).ID
+	for request, want := range map[string]string{
+		`{"op":"x","id":1}`:                                  `"/op`,
+		`{"id":1}`:                                           `"/op`,
+		`{"op":1}`:                                           `"/op`,
+		`{"op":"ping","op":"ping"}`:                          `"/op: given twice`,
+		`{"OP":"ping"}`:                                      `"/OP: unknown`,
+		`{"op":"subscribe","id":1,"tsak":"x"}`:               `"/tsak: unknown`,
+		`{"op":"subscribe","id":1}`:                          `"/task`,
+		`{"op":"subscribe","id":1,"task":"x"}`:               `"/task`,
+		`{"op":"subscribe","task":"` + task + `"}`:           `"/id`,
+		`{"op":"subscribe","id":null,"task":"` + task + `"}`: `"/id`,
+		`{"op":"subscribe","id":true,"task":"` + task + `"}`: `"/id`,
+		`{"op":"subscribe","id":{},"task":"` + task + `"}`:   `"/id`,
+		`{"op":"subscribe","id":"` + strings.Repeat("x", 63) + `","task":"` + task + `"}`: `"/id`,
+		`{"op":"unsubscribe"}`: `"/id`,
+		`{"op":"subscribe","id":1,"task":"` + task + `","after":"-1"}`: `"/after`,
+		`{"op":"subscribe","id":1,"topic":"a..b"}`:                     `"/topic`,
+		`{"op":"subscribe","id":1,"topic":"a","logs":true}`:            `"/topic`,
+		`{"op":"subscribe","id":1,"topic":"a","after":"x"}`:            `"/after`,
+		``:       `"the message is empty`,
+		`[]`:     `"expected an object`,
+		`null`:   `"expected an object`,
+		`hello`:  `"code":"malformed_json"`,
+		`{}{}`:   `"code":"malformed_json"`,
+		`{"op":`: `"code":"malformed_json"`,
+	} {
+		if err := conn.Write(ctx, websocket.MessageText, []byte(request)); err != nil {
+			t.Fatal(err)
+		}
+		_, answer, err := conn.Read(ctx)
+		if err != nil {
+			t.Fatalf("%s: %v", request, err)
+		}
+		var m SocketMessage
+		if err := json.Unmarshal(answer, &m); err != nil || m.Op != "error" || m.Problem == nil || m.Problem.RequestID == "" || !strings.Contains(string(answer), want) {
+			t.Errorf("%s is answered by %s", request, answer)
+		}
 	}
-	if _, _, err := conn.Read(ctx); websocket.CloseStatus(err) != websocket.StatusMessageTooBig {
-		t.Errorf("closed with %v", err)
+	for _, c := range []struct {
+		kind  websocket.MessageType
+		said  string
+		close websocket.StatusCode
+	}{
+		{websocket.MessageText, `{"op":"` + strings.Repeat("x", maxMessage) + `"}`, websocket.StatusMessageTooBig},
+		{websocket.MessageText, "{\"op\":\"ping\",\"id\":\"\xff\"}", websocket.StatusInvalidFramePayloadData},
+		{websocket.MessageBinary, `{"op":"ping"}`, websocket.StatusUnsupportedData},
+	} {
+		conn, ctx := r.dial(nil)
+		if err := conn.Write(ctx, c.kind, []byte(c.said)); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := conn.Read(ctx); websocket.CloseStatus(err) != c.close {
+			t.Errorf("%.20q is closed with %v", c.said, err)
+		}
 	}
 }

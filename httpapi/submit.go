@@ -182,8 +182,10 @@ func freshTask(request SubmitRequest, submitted scheduler.Submitted) Task {
 func (s *server) wait(ctx context.Context, id scheduler.TaskID, n int, have string) (scheduler.Task, error) {
 	waiting, cancel := context.WithTimeout(ctx, seconds(n))
 	defer cancel()
-	if stopping, ok := ctx.Value(stopKey{}).(context.Context); ok {
-		defer context.AfterFunc(stopping, cancel)()
+	for _, key := range []any{stopKey{}, goneKey{}} {
+		if over, ok := ctx.Value(key).(context.Context); ok {
+			defer context.AfterFunc(over, cancel)()
+		}
 	}
 	return s.client.WaitUntil(waiting, id, func(t scheduler.Task) bool {
 		return t.State.Done() || have != "" && !matches(have, etag(t.Revision))

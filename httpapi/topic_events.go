@@ -69,14 +69,13 @@ func (s *server) registerTopicEvents(api huma.API) {
 
 // topicAfter is where a client says that it wants to go on; nil: from now on.
 func topicAfter(r *http.Request) (*scheduler.Position, *Problem) {
-	for name, values := range r.URL.Query() {
-		if name != "after" || len(values) > 1 {
-			return nil, invalid(Detail{Parameter: name, Detail: "unknown, or given twice"})
-		}
+	query, problem := strictly(r, []string{"after"}, nil)
+	if problem != nil {
+		return nil, problem
 	}
 	text, detail := r.Header.Get("Last-Event-ID"), Detail{Header: "Last-Event-ID"}
 	if text == "" {
-		text, detail = r.URL.Query().Get("after"), Detail{Parameter: "after"}
+		text, detail = query.Get("after"), Detail{Parameter: "after"}
 	}
 	if text == "" {
 		return nil, nil

@@ -38,4 +38,11 @@ func TestTraceParent(t *testing.T) {
 	if err := conn.QueryRow(t.Context(), "select count(*) from scheduler.tasks where kind = 'b' and trace = $1", parent).Scan(&n); err != nil || n != 2 {
 		t.Errorf("%d of 2, %v", n, err)
 	}
+	r.do("PUT", "/v1/schedules/s", `{"expression":"@yearly","kind":"s"}`).want(201)
+	if task := r.post("/v1/schedules/s/trigger", "", "Traceparent", parent).want(202).task(); task.TraceParent == nil || *task.TraceParent != parent {
+		t.Errorf("a trigger makes a task of %v", task.TraceParent)
+	}
+	if task := r.post("/v1/schedules/s/trigger", "").want(202).task(); task.TraceParent != nil {
+		t.Errorf("a trace out of nothing: %s", *task.TraceParent)
+	}
 }

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"path"
 	"reflect"
@@ -72,9 +73,9 @@ func (s *server) registerWatch(api huma.API) {
 			Responses: map[string]*huma.Response{"200": {Description: "The stream", Content: map[string]*huma.MediaType{"text/event-stream": task}},
 				"204": {Description: "All was seen, and nothing more will come"}}}, direct: s.watchEvents},
 		{Operation: huma.Operation{OperationID: "watch-script", Path: pathWatchScript, Summary: "ES module that defines the element <task-progress src>",
-			Responses: map[string]*huma.Response{"200": {Description: "The module", Content: text("text/javascript")}}}, direct: watchScript.Serve},
+			Responses: assetResponses("The module", text("text/javascript"))}, direct: watchScript.Serve},
 		{Operation: huma.Operation{OperationID: "watch-style", Path: pathWatchStyle, Summary: "Style sheet of the page",
-			Responses: map[string]*huma.Response{"200": {Description: "The style sheet", Content: text("text/css")}}}, direct: watchStyle.Serve},
+			Responses: assetResponses("The style sheet", text("text/css"))}, direct: watchStyle.Serve},
 	} {
 		op.Method, op.Tags, op.Security = http.MethodGet, tags, []map[string][]string{{}}
 		if strings.Contains(op.Path, "{token}") {
@@ -83,9 +84,20 @@ func (s *server) registerWatch(api huma.API) {
 		for status, problem := range op.problems(registry) {
 			op.Responses[status] = problem
 		}
+		if op.OperationID == "watch" { // people are told on a page
+			for _, status := range []string{"404", "default"} {
+				both := map[string]*huma.MediaType{"text/html": text("text/html")["text/html"]}
+				maps.Copy(both, op.Responses[status].Content)
+				op.Responses[status].Content = both
+			}
+		}
 		api.OpenAPI().AddOperation(&op.Operation)
 		s.mux.HandleFunc(op.Method+" "+op.Path, op.direct)
 	}
+}
+
+func assetResponses(what string, content map[string]*huma.MediaType) map[string]*huma.Response {
+	return map[string]*huma.Response{"200": {Description: what, Content: content}, "304": {Description: "It is still what If-None-Match says"}}
 }
 
 // forStrangers reports whether a path is open to whoever has it, without the API's token.
@@ -232,13 +244,11 @@ func (s *server) watchEvents(w http.ResponseWriter, r *http.Request) {
 		noWatch().write(w, r)
 		return
 	}
-	for name := range r.URL.Query() {
-		if name != "after" {
-			invalid(Detail{Parameter: name, Detail: "unknown"}).write(w, r)
-			return
-		}
+	var from []cursor
+	_, problem := strictly(r, []string{"after"}, nil)
+	if problem == nil {
+		from, problem = seen(r, 1)
 	}
-	from, problem := seen(r, 1)
 	if problem != nil {
 		problem.write(w, r)
 		return

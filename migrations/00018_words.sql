@@ -27,7 +27,7 @@ $$;
 comment on function scheduler.spell(timestamptz) is 'A time for people: 2026-11-21 09:30:00 UTC.';
 
 -- +goose StatementBegin
--- Why a task does not run (or that it does): the reasons in order, the one to mend first on top. As before, in words that need no rewording.
+-- Why a task does not run (or that it does): the reasons in order, the one to mend first on top. As before, in words that need no rewording, and with what endpoints accepted.
 create or replace function scheduler.explain(id uuid) returns table (rank integer, code text, reason text, fix text)
 language sql stable as $$
   with t as (
@@ -141,30 +141,30 @@ $$;
 
 -- +goose Down
 -- +goose StatementBegin
+-- Why a task does not run (or that it does): the reasons in order, the one to mend first on top. As before, and with endpoints.
 create or replace function scheduler.explain(id uuid) returns table (rank integer, code text, reason text, fix text)
 language sql stable as $$
   with t as (
-    select t.*, w.name as worker, w.seen_at, w.ttl_ms, a.endpoint, a.accepted_at, a.complete_within_ms from scheduler.tasks t
+    select t.*, w.name as worker, w.seen_at, w.ttl_ms from scheduler.tasks t
     left join scheduler.workers w on w.id = t.worker_id
-    left join lateral (select l.* from scheduler.leases l where t.state = 'running' and l.worker_id = t.worker_id and l.endpoint is not null
-      and t.id = any (l.task_ids) and l.leased_at = t.started_at) a on true
     where t.id = explain.id
   ), live as (
     select w.*, exists (
         select from scheduler.endpoint_slots s join scheduler.endpoints e on e.name = s.endpoint
-        where s.worker_id = w.id and (e.paused_at is not null or e.state <> 'closed' or e.concurrency <= scheduler.in_flight(e.name))) as held_up
+        where s.worker_id = w.id and (e.paused_at is not null or e.state <> 'closed' or e.concurrency <= (
+          select sum(o.slots) from scheduler.endpoint_slots o join scheduler.workers ow on ow.id = o.worker_id where o.endpoint = e.name))) as held_up
     from scheduler.workers w where w.seen_at + w.ttl_ms * interval '1 ms' >= now()
   ), crew as (
     select count(*) filter (where takes_queue) as queue_workers,
       count(*) filter (where takes_queue and takes_kind) as fit,
       count(*) filter (where takes_queue and takes_kind and command = 'run') as willing,
       count(*) filter (where takes_queue and takes_kind and command = 'run' and not held_up) as able,
-      coalesce(sum(slots - scheduler.running(c.id)) filter (where takes_queue and takes_kind and command = 'run' and not held_up), 0) as free,
+      coalesce(sum(slots - running) filter (where takes_queue and takes_kind and command = 'run' and not held_up), 0) as free,
       coalesce(sum(slots) filter (where takes_queue and takes_kind and command = 'run' and not held_up), 0) as slots
     from (select l.*, t.queue = any (l.queues) as takes_queue, t.kind = any (l.kinds) as takes_kind from live l, t) c
   ), endpoint as (
     select e.*, (select count(*) from scheduler.endpoint_slots s join live l on l.id = s.worker_id where s.endpoint = e.name) as processes,
-      scheduler.in_flight(e.name) as in_flight
+      (select sum(s.slots) from scheduler.endpoint_slots s join scheduler.workers w on w.id = s.worker_id where s.endpoint = e.name) as in_flight
     from scheduler.endpoints e, t
     where t.state in ('blocked', 'scheduled', 'ready') and t.queue = any (e.queues) and t.kind = any (e.kinds)
   ), reasons as (
@@ -176,22 +176,18 @@ language sql stable as $$
       case when t.state in ('failed', 'cancelled') then 'scheduler tasks retry ' || t.id end as fix
     from t where t.state in ('completed', 'failed', 'cancelled')
     union all
-    select 20, 'cancel_requested', format(case when t.endpoint is null then 'Cancelling was asked for %s ago; its worker is stopping it.'
-        else 'Cancelling was asked for %s ago; its lease is about to end.' end, date_trunc('second', now() - t.cancel_requested_at)), null
+    select 20, 'cancel_requested', format('Cancelling was asked for %s ago; its worker is stopping it.',
+      date_trunc('second', now() - t.cancel_requested_at)), null
     from t where t.state = 'running' and t.cancel_requested_at is not null
     union all
     select 21, 'worker_stale', format('Worker %s was last heard of %s ago; the task is given back within %s ms of silence.',
       coalesce(t.worker, t.worker_id::text), coalesce(date_trunc('second', now() - t.seen_at)::text, 'an unknown time'),
       coalesce(t.ttl_ms, 0)), null
-    from t where t.state = 'running' and t.endpoint is null and (t.seen_at is null or t.seen_at + t.ttl_ms * interval '1 ms' < now())
+    from t where t.state = 'running' and (t.seen_at is null or t.seen_at + t.ttl_ms * interval '1 ms' < now())
     union all
     select 22, 'running', format('It runs on %s since %s (attempt %s).', t.worker,
       date_trunc('second', now() - t.started_at), t.attempt), null
-    from t where t.state = 'running' and t.endpoint is null and t.seen_at + t.ttl_ms * interval '1 ms' >= now()
-    union all
-    select 23, 'accepted', format('Endpoint %s accepted attempt %s and is to end it within %s.', t.endpoint, t.attempt, date_trunc('second', greatest(interval '0',
-      least(t.accepted_at + t.complete_within_ms * interval '1 ms', t.started_at + t.timeout_ms * interval '1 ms') - now()))), null
-    from t where t.endpoint is not null
+    from t where t.state = 'running' and t.seen_at + t.ttl_ms * interval '1 ms' >= now()
     union all
     select 30, 'expired', format('Its expires_at passed %s ago; it is about to be cancelled.', date_trunc('second', now() - t.expires_at)), null
     from t where t.state in ('scheduled', 'ready') and t.expires_at <= now()
@@ -250,6 +246,7 @@ language sql stable as $$
   select row_number() over (order by r.rank)::integer, r.code, r.reason, r.fix from reasons r order by r.rank
 $$;
 -- +goose StatementEnd
+
 drop function scheduler.spell(interval);
 drop function scheduler.spell(timestamptz);
 drop index scheduler.attempts_ended;

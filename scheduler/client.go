@@ -16,7 +16,7 @@ import (
 )
 
 // SchemaVersion is the migration that this build works with; a test holds it to the newest file in migrations.
-const SchemaVersion = 18
+const SchemaVersion = 19
 
 // Config of a Client. The zero value connects as the PG* variables of the environment say.
 type Config struct {

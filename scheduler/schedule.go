@@ -154,11 +154,11 @@ func (c *Client) DeleteSchedule(ctx context.Context, name string) error {
 	return err
 }
 
-// TriggerSchedule makes a task of a schedule now, beside its ticks, and returns its id. ErrNotFound: there is none of that
-// name.
+// TriggerSchedule makes a task of a schedule now, beside its ticks, and returns its id. The task belongs to the trace of the
+// OpenTelemetry span in ctx, if any. ErrNotFound: there is none of that name.
 func (c *Client) TriggerSchedule(ctx context.Context, name string) (TaskID, error) {
 	type row struct{ ID TaskID }
-	r, err := named[row](ctx, c.pool, "trigger schedule", sql.Trigger, name, by(ctx, pgx.StrictNamedArgs{}))
+	r, err := named[row](ctx, c.pool, "trigger schedule", sql.Trigger, name, by(ctx, pgx.StrictNamedArgs{"trace": null(TraceParent(ctx))}))
 	return r.ID, err
 }
 

@@ -1,8 +1,9 @@
--- trigger: makes a task of a schedule now, beside its ticks. @name. @actor, NULL: the database's role. Rows: 1: the task's id. 0: no such schedule. Locks: none.
+-- trigger: makes a task of a schedule now, beside its ticks. @name; @trace, NULL: none; @actor, NULL: the database's role.
+-- Rows: 1: the task's id. 0: no such schedule. Locks: none.
 -- Leaves an audit row.
 with made as (
-  insert into scheduler.tasks (queue, kind, state, payload, priority, max_attempts, timeout_ms, backoff_ms, schedule)
-  select s.queue, s.kind, 'ready', s.payload, s.priority, s.max_attempts, s.timeout_ms, s.backoff_ms, s.name
+  insert into scheduler.tasks (queue, kind, state, payload, priority, max_attempts, timeout_ms, backoff_ms, schedule, trace)
+  select s.queue, s.kind, 'ready', s.payload, s.priority, s.max_attempts, s.timeout_ms, s.backoff_ms, s.name, @trace::text
   from scheduler.schedules s where s.name = @name
   returning id, queue
 ), audit as (

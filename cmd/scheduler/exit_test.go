@@ -29,6 +29,9 @@ func TestWrongUsage(t *testing.T) {
 	for _, test := range []struct{ line, says string }{
 		{`frobnicate`, `unknown command "frobnicate"`},
 		{`tasks frobnicate`, `unknown command "frobnicate"`},
+		{`help frobnicate`, `no help about "frobnicate"`},
+		{`help tasks frobnicate`, `no help about "tasks frobnicate"`},
+		{`completion tcsh`, `unknown command "tcsh"`},
 		{`tasks list extra`, `it takes at most 0`},
 		{`tasks get`, `it takes at least 1`},
 		{`tasks get 123`, `bad id "123"`},
@@ -350,6 +353,18 @@ func TestExplain(t *testing.T) {
 		p := explain(doing(test.err, "do it"))
 		if p.code != test.code || p.run != test.run || p.what != "cannot do it" || p.why == "" || strings.Contains(p.why, "\n") {
 			t.Errorf("%v: %+v", test.err, p)
+		}
+	}
+}
+
+// A URL that is not the one before /v1 is no missing task.
+func TestServerAtAnotherPath(t *testing.T) {
+	t.Parallel()
+	server := serve(t, pgtest.DB(t), "secret")
+	for _, command := range []string{"tasks list", "queues list", "submit k"} {
+		c := httpDoor(t, server+"/elsewhere", "secret")
+		if stderr := c.fails(exitUnreachable, strings.Fields(command)...); !strings.Contains(stderr, "has nothing at /elsewhere/v1/") || !strings.Contains(stderr, "the URL is not the one before /v1") {
+			t.Errorf("%s: %s", command, stderr)
 		}
 	}
 }

@@ -41,6 +41,6 @@ Others:
   SCHEDULER_PG_BINDIR           directory of initdb and postgres for "scheduler dev"
   SCHEDULER_PG_USER             account that runs PostgreSQL when "scheduler dev" is run by root
   SCHEDULER_MESSAGE_RETENTION   how long messages are kept for those who follow topics, as 24h; the same for all processes (1h)
-  TRACEPARENT                   W3C trace context that submitted tasks belong to
+  TRACEPARENT                   W3C trace context that tasks made by submit, topics publish and schedules trigger belong to
   OTEL_EXPORTER_OTLP_ENDPOINT   where spans are sent by OTLP over HTTP; OpenTelemetry's other variables count as well
   NO_COLOR                      not empty: no colour`

@@ -53,6 +53,14 @@ func (a *app) showQueues(queues []httpapi.Queue) error {
 	return table.Flush()
 }
 
+// some is a number of things.
+func some[N int | int64](n N, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
 // count shows a count that ends at CountCap.
 func count(n int) string {
 	if n >= scheduler.CountCap {

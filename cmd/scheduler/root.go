@@ -55,7 +55,26 @@ language do it, watch it live, lose nothing when something dies.`,
 	root.SetHelpCommandGroupID("care")
 	root.SetCompletionCommandGroupID("care")
 	root.AddCommand(helpTopics()...)
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "help":
+			c.Args = knownTopic
+		case "completion":
+			group(c)
+		}
+	}
 	return root
+}
+
+// knownTopic refuses what there is no help about.
+func knownTopic(cmd *cobra.Command, args []string) error {
+	_, rest, err := cmd.Root().Find(args)
+	if err == nil && len(rest) == 0 {
+		return nil
+	}
+	return usage(cmd.Root().Name(), fmt.Sprintf("no help about %q", strings.Join(args, " ")), "there is no such command, and no such topic")
 }
 
 func add(parent *cobra.Command, groupID string, commands ...*cobra.Command) {

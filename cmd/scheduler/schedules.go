@@ -161,7 +161,7 @@ func (a *app) scheduleTriggerCommand() *cobra.Command {
 		Args:    takes(1, -1),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			return a.each(cmd, names, func(ctx context.Context, d door.Door, name string) error {
-				task, err := d.Trigger(ctx, name)
+				task, err := d.Trigger(a.traced(ctx), name)
 				switch {
 				case err != nil:
 					return doing(err, "trigger schedule %s", name)

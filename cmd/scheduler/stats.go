@@ -172,7 +172,7 @@ func (a *app) showStats(s stats) error {
 	if a.screen.JSON {
 		return a.screen.PrintJSON(s)
 	}
-	if err := a.screen.Printf("%d workers, %d of %d slots busy", s.Workers, s.Running, s.Slots); err != nil {
+	if err := a.screen.Printf("%s, %d of %d slots busy", some(s.Workers, "worker"), s.Running, s.Slots); err != nil {
 		return err
 	}
 	table := a.screen.Table("QUEUE", "READY", "SCHEDULED", "RUNNING", "FAILED", "OLDEST", "DONE", "FAIL", "WORKERS", "SLOTS", "CHANGE")

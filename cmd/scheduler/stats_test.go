@@ -22,7 +22,7 @@ func TestStats(t *testing.T) {
 		c.ok("submit", "demo.echo", "--wait")
 		proc.Await(t, "what completed is counted", func() bool { return strings.Contains(c.ok("stats"), "0.0/s") })
 		text := c.ok("stats")
-		for _, want := range []string{"1 workers, 0 of 3 slots busy", "QUEUE", "lonely   2      0          0        0", "default  0"} {
+		for _, want := range []string{"1 worker, 0 of 3 slots busy", "QUEUE", "lonely   2      0          0        0", "default  0"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%q is missing:\n%s", want, text)
 			}

@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/pgscheduler/scheduler/httpapi"
-	"github.com/pgscheduler/scheduler/scheduler"
 )
 
 // submitFlags are what a task can be told on the command line.
@@ -85,7 +84,7 @@ func (a *app) submit(cmd *cobra.Command, args []string, f submitFlags) error {
 		return err
 	}
 	defer d.Close()
-	id, err := d.Submit(scheduler.WithTraceParent(cmd.Context(), a.env("TRACEPARENT")), request)
+	id, err := d.Submit(a.traced(cmd.Context()), request)
 	if err != nil {
 		return doing(err, "submit the task")
 	}

@@ -76,7 +76,7 @@ func (a *app) bulk(ctx context.Context, d door.Door, request httpapi.BulkRequest
 		return doing(err, "begin to %s all", request.Verb)
 	}
 	if !a.screen.JSON && b.Total != nil {
-		a.screen.Hintf("%s %d tasks (bulk %s)", request.Verb, *b.Total, b.ID)
+		a.screen.Hintf("%s %s (bulk %s)", request.Verb, some(*b.Total, "task"), b.ID)
 	}
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()

@@ -47,7 +47,7 @@ without one it is {}.`,
 				request.IdempotencyKey = &key
 			}
 			return a.withDoor(cmd, func(ctx context.Context, d door.Door) error {
-				p, err := d.Publish(ctx, args[0], request)
+				p, err := d.Publish(a.traced(ctx), args[0], request)
 				if err != nil {
 					return doing(err, "publish to %s", args[0])
 				}
@@ -63,7 +63,7 @@ func (a *app) published(p httpapi.Published) error {
 	if a.screen.JSON {
 		return a.screen.PrintJSON(p)
 	}
-	if err := a.screen.Printf("message %s  %d tasks", p.ID, len(p.Tasks)); err != nil || len(p.Tasks) == 0 {
+	if err := a.screen.Printf("message %s  %s", p.ID, some(len(p.Tasks), "task")); err != nil || len(p.Tasks) == 0 {
 		return err
 	}
 	table := a.screen.Table("SUBSCRIPTION", "TASK", "KIND", "QUEUE")

@@ -10,6 +10,8 @@ import (
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/pgscheduler/scheduler/scheduler"
 )
 
 // tracesWithin bounds the sending of the last spans at the end of the process.
@@ -41,4 +43,9 @@ func (a *app) exportTraces(ctx context.Context) (end func()) {
 			slog.Warn("export traces", slog.Any("err", err))
 		}
 	}
+}
+
+// traced is the context of a command that makes tasks: they belong to the trace that the environment names.
+func (a *app) traced(ctx context.Context) context.Context {
+	return scheduler.WithTraceParent(ctx, a.env("TRACEPARENT"))
 }

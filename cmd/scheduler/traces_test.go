@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -44,5 +45,33 @@ func TestTracesAreExported(t *testing.T) {
 			}
 		}
 		return true
+	})
+}
+
+// Every command that makes tasks passes on the trace of the environment, through either door.
+func TestTraceOfTheEnvironment(t *testing.T) {
+	t.Parallel()
+	const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	bothDoors(t, func(t *testing.T, _ string, c cli) {
+		c.env = append(c.env, "TRACEPARENT="+parent)
+		trace := func(id string) string {
+			t.Helper()
+			var task struct{ TraceParent string }
+			if err := json.Unmarshal([]byte(c.ok("tasks", "get", id, "-o", "json")), &task); err != nil {
+				t.Fatal(err)
+			}
+			return task.TraceParent
+		}
+		c.ok("topics", "subscriptions", "set", "s", "a", "k")
+		c.ok("schedules", "set", "s", "@yearly", "k")
+		var published struct{ Tasks []struct{ ID string } }
+		if err := json.Unmarshal([]byte(c.ok("topics", "publish", "a", "-o", "json")), &published); err != nil || len(published.Tasks) != 1 {
+			t.Fatal(published, err)
+		}
+		for verb, id := range map[string]string{"submit": c.ok("submit", "k"), "trigger": c.ok("schedules", "trigger", "s"), "publish": published.Tasks[0].ID} {
+			if got := trace(id); got != parent {
+				t.Errorf("%s: %q", verb, got)
+			}
+		}
 	})
 }

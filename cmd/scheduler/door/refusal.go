@@ -46,6 +46,10 @@ func (d *httpDoor) refused(response *http.Response, raw []byte) error {
 	if err := json.Unmarshal(raw, &p); err != nil || p.Code == "" {
 		return d.stranger(response)
 	}
+	if p.Code == httpapi.CodeNotFound && strings.HasPrefix(p.Detail, httpapi.NoSuchPath) {
+		return &refusal{class: ErrUnreachable, text: fmt.Sprintf("%s has nothing at %s; it is older than this command, or the URL is not the one before /v1",
+			d.base.Redacted(), response.Request.URL.Path)}
+	}
 	id, _ := scheduler.ParseTaskID(p.TaskID) // zero when the problem names none
 	switch p.Code {
 	case httpapi.CodeStateConflict:
