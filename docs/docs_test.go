@@ -122,7 +122,9 @@ func TestConfigurationIsThatOfTheCode(t *testing.T) {
 	} {
 		var fields, documented []string
 		for i := range config.NumField() {
-			fields = append(fields, config.Field(i).Name)
+			if field := config.Field(i); field.IsExported() {
+				fields = append(fields, field.Name)
+			}
 		}
 		for _, row := range tables(t, text, heading) {
 			documented = append(documented, unquote(row[0]))

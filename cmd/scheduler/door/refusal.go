@@ -71,11 +71,11 @@ func (d *httpDoor) refused(response *http.Response, raw []byte) error {
 	return &refusal{class: class, text: text}
 }
 
-// invalidFields names the fields as package scheduler does: kind, 3.payload.
+// invalidFields names the fields as package scheduler does: kind, 3.payload, and state for a bulk's /filter/state.
 func invalidFields(p httpapi.Problem) error {
 	var fields []scheduler.FieldError
 	for _, e := range p.Errors {
-		name := strings.ReplaceAll(strings.TrimPrefix(e.Pointer, "/"), "/", ".") + e.Parameter + e.Header
+		name := strings.ReplaceAll(strings.TrimPrefix(strings.TrimPrefix(e.Pointer, "/filter"), "/"), "/", ".") + e.Parameter + e.Header
 		if name == "" {
 			name = "request"
 		}
