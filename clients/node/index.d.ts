@@ -182,10 +182,10 @@ export interface Queryable {
   query(text: string, values: any[]): Promise<{ rows: any[] } | any[]>;
 }
 
-/** Submits a task in the transaction that db is in; returns its id. */
-export function submitTx(db: Queryable, task: NewTask): Promise<string>;
+/** Submits a task in the transaction that db is in; returns its id. traceparent: the W3C trace context that it belongs to. */
+export function submitTx(db: Queryable, task: NewTask & { traceparent?: string }): Promise<string>;
 /** Publishes to a topic in the transaction that db is in; returns the message's id. */
-export function publishTx(db: Queryable, topic: string, payload?: unknown, options?: { idempotency_key?: string }): Promise<string>;
+export function publishTx(db: Queryable, topic: string, payload?: unknown, options?: { idempotency_key?: string; traceparent?: string }): Promise<string>;
 
 /** What a handler is given. */
 export interface Task<Payload = any, Checkpoint = any> {
@@ -275,7 +275,7 @@ export type ProblemCode =
   | 'malformed_json' | 'bad_cursor' | 'cursor_expired' | 'unauthorized' | 'forbidden' | 'not_found' | 'watch_not_found' | 'method_not_allowed' | 'request_timeout'
   | 'state_conflict' | 'unique_conflict' | 'lease_lost' | 'precondition_failed' | 'payload_too_large' | 'unsupported_media_type' | 'misdirected'
   | 'validation_failed' | 'idempotency_key_reused' | 'bad_cron' | 'internal' | 'database_unavailable' | 'schema_mismatch' | 'timeout'
-  | 'redirected' | (string & {});
+  | 'upgrade_required' | 'redirected' | (string & {});
 
 /** No answer came. Whether the server did what was asked for is not known, unless sent is false. */
 export class ConnectionError extends Error {

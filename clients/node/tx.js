@@ -3,6 +3,7 @@
 const types = {
   kind: 'text', payload: 'jsonb', queue: 'text', priority: 'integer', run_at: 'timestamptz', delay_ms: 'bigint', max_attempts: 'integer',
   timeout_ms: 'bigint', expires_at: 'timestamptz', unique_key: 'text', idempotency_key: 'text', backoff_ms: 'bigint[]', tags: 'text[]',
+  traceparent: 'text',
 };
 
 /** Submits a task in the transaction that db is in, and returns its id. Its names are those of scheduler.submit's arguments. */
@@ -20,9 +21,9 @@ export async function submitTx(db, task) {
 }
 
 /** Publishes to a topic in the transaction that db is in, and returns the message's id. */
-export async function publishTx(db, topic, payload = {}, { idempotency_key = null } = {}) {
-  const text = 'select scheduler.publish($1::text, $2::jsonb, $3::text)::text as id';
-  return first(await db.query(text, [topic, JSON.stringify(payload), idempotency_key])).id;
+export async function publishTx(db, topic, payload = {}, { idempotency_key = null, traceparent = null } = {}) {
+  const text = 'select scheduler.publish($1::text, $2::jsonb, $3::text, $4::text)::text as id';
+  return first(await db.query(text, [topic, JSON.stringify(payload), idempotency_key, traceparent])).id;
 }
 
 const first = (answer) => (answer.rows ?? answer)[0];

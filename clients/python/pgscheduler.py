@@ -198,7 +198,7 @@ class Client:
 
 _TYPES = {"kind": "text", "payload": "jsonb", "queue": "text", "priority": "integer", "run_at": "timestamptz", "delay_ms": "bigint",
           "max_attempts": "integer", "timeout_ms": "bigint", "expires_at": "timestamptz", "unique_key": "text", "idempotency_key": "text",
-          "backoff_ms": "bigint[]", "tags": "text[]"}
+          "backoff_ms": "bigint[]", "tags": "text[]", "traceparent": "text"}
 
 
 def submit_tx(cursor, kind, payload=None, **more):
@@ -213,9 +213,10 @@ def submit_tx(cursor, kind, payload=None, **more):
     return str(cursor.fetchone()[0])
 
 
-def publish_tx(cursor, topic, payload=None, idempotency_key=None):
+def publish_tx(cursor, topic, payload=None, idempotency_key=None, traceparent=None):
     """Publishes to a topic in the transaction of a cursor; returns the message's id."""
-    cursor.execute("select scheduler.publish(%s::text, %s::jsonb, %s::text)", [topic, json.dumps({} if payload is None else payload, allow_nan=False), idempotency_key])
+    cursor.execute("select scheduler.publish(%s::text, %s::jsonb, %s::text, %s::text)",
+                   [topic, json.dumps({} if payload is None else payload, allow_nan=False), idempotency_key, traceparent])
     return str(cursor.fetchone()[0])
 
 

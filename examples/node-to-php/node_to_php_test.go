@@ -233,7 +233,7 @@ func TestWhereIsItStuck(t *testing.T) {
 		t.Errorf("the same order sent again became task %s, was %s", again, stale)
 	}
 	paused := s.order("request-paused", `{"customer":"Hal","cents":6}`)
-	why(paused, "queue_paused", "Queue invoices is paused")
+	why(paused, "queue_paused", "Queue invoices has been paused for ")
 	s.Await("it is stale", over(stale))
 	why(stale, "cancelled", "not started by")
 	s.scheduler("queues", "resume", "invoices")

@@ -40,7 +40,7 @@ func (r *rig) plant(i int, attack string) scheduler.TaskID {
 	r.exec(`insert into scheduler.attempts (task_id, attempt, queue, kind, outcome, worker_id, worker, started_at, error_code, error, stack) values ($1, 1, $2, $2, 'failed', $3, $2, now(), $2, $2, $2)`, id, attack, worker)
 	r.exec(`insert into scheduler.task_logs (task_id, queue, attempt, message) values ($1, $2, 1, $2)`, id, attack)
 	r.exec(`insert into scheduler.schedules (name, expression, zone, kind, queue, payload, error) values ($1 || $2::text, '* * * * *', $1, $1, $1, jsonb_build_object($1::text, $1::text), $1)`, attack, fmt.Sprint(i))
-	r.exec(`alter table scheduler.subscriptions drop constraint if exists subscriptions_name_check, drop constraint if exists subscriptions_pattern_check`)
+	r.exec(`alter table scheduler.subscriptions drop constraint if exists subscriptions_name_check, drop constraint if exists subscriptions_pattern_check, drop constraint if exists subscriptions_kind, drop constraint if exists subscriptions_queue`)
 	r.exec(`insert into scheduler.subscriptions (name, pattern, kind, queue) values ($1 || $2::text, $1, $1, $1)`, attack, fmt.Sprint(i))
 	r.exec(`insert into scheduler.messages (topic, payload) values ($1, jsonb_build_object($1::text, $1::text))`, attack)
 	r.exec(`insert into scheduler.endpoints (name, url, secrets, queues, kinds, concurrency, timeout_ms, complete_within_ms, breaker_failures, breaker_pause_ms, state, opened_at, probe_at, last_error, last_error_at)

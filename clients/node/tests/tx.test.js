@@ -6,9 +6,9 @@ const db = { async query(text, values) { return { rows: [{ id: 'the id', text, v
 const last = { async query(text, values) { Object.assign(last, { text, values }); return [{ id: 'the id' }]; } };
 
 test('submitTx names the arguments that it has', async () => {
-  assert.equal(await submitTx(last, { kind: 'a', payload: { b: [1] }, queue: undefined, run_at: null, delay_ms: 5, tags: ['x'] }), 'the id');
-  assert.equal(last.text, 'select scheduler.submit(kind => $1::text, payload => $2::jsonb, delay_ms => $3::bigint, tags => $4::text[]) as id');
-  assert.deepEqual(last.values, ['a', '{"b":[1]}', 5, ['x']]);
+  assert.equal(await submitTx(last, { kind: 'a', payload: { b: [1] }, queue: undefined, run_at: null, delay_ms: 5, tags: ['x'], traceparent: '00-…' }), 'the id');
+  assert.equal(last.text, 'select scheduler.submit(kind => $1::text, payload => $2::jsonb, delay_ms => $3::bigint, tags => $4::text[], traceparent => $5::text) as id');
+  assert.deepEqual(last.values, ['a', '{"b":[1]}', 5, ['x'], '00-…']);
 });
 
 test('null and texts are payloads too', async () => {
@@ -24,6 +24,6 @@ test('a name that is no argument never reaches the database', async () => {
 });
 
 test('publishTx', async () => {
-  assert.equal(await publishTx(last, 'order.paid', { order: 7 }, { idempotency_key: 'k' }), 'the id');
-  assert.deepEqual([last.text, last.values], ['select scheduler.publish($1::text, $2::jsonb, $3::text)::text as id', ['order.paid', '{"order":7}', 'k']]);
+  assert.equal(await publishTx(last, 'order.paid', { order: 7 }, { idempotency_key: 'k', traceparent: '00-…' }), 'the id');
+  assert.deepEqual([last.text, last.values], ['select scheduler.publish($1::text, $2::jsonb, $3::text, $4::text)::text as id', ['order.paid', '{"order":7}', 'k', '00-…']]);
 });

@@ -70,13 +70,14 @@ final class Client
      * @param int     $waitSeconds 1 to 60: the finished task, if it ends in time. 0: at once
      * @param ?int    $watchTtlMs  1000 to 2592000000: $watchUrl of the answer lets a browser follow the task for so long. null: none
      * @param list<'lines'|'result'> $watchShows what it shows besides how far the task is and how it ended
+     * @param ?string $traceparent W3C trace context that the task belongs to. null: none
      *
      * @throws \JsonException for a payload that JSON has no form for
      */
-    public function submit(NewTask $task, ?string $requestId = null, int $waitSeconds = 0, ?int $watchTtlMs = null, array $watchShows = []): TaskInfo
+    public function submit(NewTask $task, ?string $requestId = null, int $waitSeconds = 0, ?int $watchTtlMs = null, array $watchShows = [], ?string $traceparent = null): TaskInfo
     {
         $body = $task->fields() + ($watchTtlMs === null ? [] : ['watch' => true, 'watch_ttl_ms' => $watchTtlMs, 'watch_shows' => $watchShows]);
-        $headers = ['X-Request-ID' => $requestId ?? bin2hex(random_bytes(16))];
+        $headers = self::headers($requestId, $traceparent);
         return $this->info($this->call('POST', '/v1/tasks', $body, $headers, true, $waitSeconds));
     }
 
@@ -176,15 +177,16 @@ final class Client
      * Publishes to a topic: one task for each subscription that matches, and an event for who listens.
      *
      * @param string  $topic     words with dots between them, as order.created
-     * @param ?string $requestId X-Request-ID, the idempotency key. null: a random one, so that the call can be repeated
+     * @param ?string $requestId   X-Request-ID, the idempotency key. null: a random one, so that the call can be repeated
+     * @param ?string $traceparent W3C trace context that its tasks belong to. null: none
      *
      * @return array{id: string, topic: string, published_at: string, tasks: list<array{id: string, subscription: string, queue: string, kind: string}>}
      *
      * @throws \JsonException for a payload that JSON has no form for
      */
-    public function publish(string $topic, mixed $payload = new \stdClass(), ?string $requestId = null): array
+    public function publish(string $topic, mixed $payload = new \stdClass(), ?string $requestId = null, ?string $traceparent = null): array
     {
-        $headers = ['X-Request-ID' => $requestId ?? bin2hex(random_bytes(16))];
+        $headers = self::headers($requestId, $traceparent);
         return $this->call('POST', '/v1/topics/' . rawurlencode($topic) . '/publish', ['payload' => $payload], $headers)->json();
     }
 
@@ -283,6 +285,12 @@ final class Client
     private function info(Response $response): TaskInfo
     {
         return TaskInfo::of($response->json(), $this->url);
+    }
+
+    /** @return array<string, string> */
+    private static function headers(?string $requestId, ?string $traceparent): array
+    {
+        return ['X-Request-ID' => $requestId ?? bin2hex(random_bytes(16))] + ($traceparent === null ? [] : ['traceparent' => $traceparent]);
     }
 
     private static function path(string $id, string $more = ''): string

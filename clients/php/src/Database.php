@@ -22,7 +22,7 @@ final class Database
 {
     private const TYPES = ['kind' => 'text', 'payload' => 'jsonb', 'queue' => 'text', 'priority' => 'integer', 'run_at' => 'timestamptz',
         'delay_ms' => 'bigint', 'max_attempts' => 'integer', 'timeout_ms' => 'bigint', 'expires_at' => 'timestamptz', 'unique_key' => 'text',
-        'idempotency_key' => 'text', 'backoff_ms' => 'bigint[]', 'tags' => 'text[]'];
+        'idempotency_key' => 'text', 'backoff_ms' => 'bigint[]', 'tags' => 'text[]', 'traceparent' => 'text'];
 
     private const TASK = <<<'SQL'
         select jsonb_build_object('id', id, 'kind', kind, 'queue', queue, 'state', state, 'done', state in ('completed', 'failed', 'cancelled'),
@@ -43,13 +43,15 @@ final class Database
     /**
      * Submits a task in the transaction that is open, or by itself, and returns its id.
      *
+     * @param ?string $traceparent W3C trace context that the task belongs to. null: none
+     *
      * @throws \PDOException
      * @throws \JsonException for a payload that JSON has no form for
      */
-    public function submit(NewTask $task): string
+    public function submit(NewTask $task, ?string $traceparent = null): string
     {
         $arguments = $values = [];
-        foreach ($task->fields() as $name => $value) {
+        foreach ($task->fields() + ($traceparent === null ? [] : ['traceparent' => $traceparent]) as $name => $value) {
             $type = self::TYPES[$name];
             $arguments[] = "$name => ?::$type";
             $values[] = match ($type) {
@@ -110,14 +112,15 @@ final class Database
      * Publishes to a topic in the transaction that is open, one task for each subscription that matches, and returns the id of the message.
      *
      * @param ?string $idempotencyKey the same request again publishes nothing and returns the first message
+     * @param ?string $traceparent    W3C trace context that its tasks belong to. null: none
      *
      * @throws \PDOException
      * @throws \JsonException for a payload that JSON has no form for
      */
-    public function publish(string $topic, mixed $payload = new \stdClass(), ?string $idempotencyKey = null): string
+    public function publish(string $topic, mixed $payload = new \stdClass(), ?string $idempotencyKey = null, ?string $traceparent = null): string
     {
-        $sql = 'select scheduler.publish(topic => ?::text, payload => ?::jsonb, idempotency_key => ?::text)';
-        return (string) $this->value($sql, [$topic, Json::encode($payload), $idempotencyKey]);
+        $sql = 'select scheduler.publish(topic => ?::text, payload => ?::jsonb, idempotency_key => ?::text, traceparent => ?::text)';
+        return (string) $this->value($sql, [$topic, Json::encode($payload), $idempotencyKey, $traceparent]);
     }
 
     /** @param list<mixed> $values */

@@ -32,6 +32,8 @@ check('fields', [$task->kind, $task->queue, $task->done, $task->maxAttempts, $ta
     ['mail.send', 'quiet', false, 3, -3, 5000, '2029-12-31T22:00:00Z', 'u', 'i', [1, 2], ['a', 'b']]);
 check('unique', $client->submit(new NewTask('mail.send', queue: 'quiet', uniqueKey: 'u'))->id, $task->id);
 check('status', $client->status($task->id), 'scheduled');
+$trace = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+check('trace', $client->submit(new NewTask('x', queue: 'quiet'), traceparent: $trace)->raw['traceparent'], $trace);
 check('empty payload', $client->submit(new NewTask('nothing', queue: 'quiet'))->raw['payload'], []);
 
 $once = new NewTask('order', ['id' => 7], 'quiet');

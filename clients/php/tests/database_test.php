@@ -25,6 +25,10 @@ $pdo->rollBack();
 check('rolled back', $count(), [0, 0]);
 thrown('rolled back', NotFound::class, fn () => $db->task($lost));
 
+$trace = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+check('its trace', $pdo->query("select trace from scheduler.tasks where id = '{$db->submit(new NewTask('x', queue: 'traced'), $trace)}'")->fetchColumn(), $trace);
+$pdo->exec("delete from scheduler.tasks where queue = 'traced'");
+
 $pdo->beginTransaction();
 $pdo->exec('insert into orders values (2)');
 $text = "žluťoučký 🐎 ? :x \" ' \\ \n";

@@ -207,15 +207,15 @@ class Cursor:
 class TransactionTest(unittest.TestCase):
     def test_submit(self):
         cursor = Cursor()
-        self.assertEqual(submit_tx(cursor, "a", {"b": [1]}, queue=None, delay_ms=5, tags=["x"]), ID)
-        self.assertEqual(cursor.sql, "select scheduler.submit(kind => %s::text, payload => %s::jsonb, delay_ms => %s::bigint, tags => %s::text[])")
-        self.assertEqual(cursor.values, ["a", '{"b": [1]}', 5, ["x"]])
+        self.assertEqual(submit_tx(cursor, "a", {"b": [1]}, queue=None, delay_ms=5, tags=["x"], traceparent="00-…"), ID)
+        self.assertEqual(cursor.sql, "select scheduler.submit(kind => %s::text, payload => %s::jsonb, delay_ms => %s::bigint, tags => %s::text[], traceparent => %s::text)")
+        self.assertEqual(cursor.values, ["a", '{"b": [1]}', 5, ["x"], "00-…"])
         with self.assertRaises(TypeError):
             submit_tx(cursor, "a", **{"queue) as id; drop table x; --": 1})
         with self.assertRaises(ValueError):
             submit_tx(cursor, "a", {"n": float("nan")})
-        self.assertEqual(publish_tx(cursor, "order.paid", {"order": 7}), ID)
-        self.assertEqual(cursor.values, ["order.paid", '{"order": 7}', None])
+        self.assertEqual(publish_tx(cursor, "order.paid", {"order": 7}, traceparent="00-…"), ID)
+        self.assertEqual(cursor.values, ["order.paid", '{"order": 7}', None, "00-…"])
 
 
 def leased(n, **more):
