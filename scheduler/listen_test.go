@@ -101,7 +101,7 @@ func TestListenStaysThroughSilence(t *testing.T) {
 	for range 2 {
 		began := read[time.Time](r, `select query_start from pg_stat_activity where pid = $1`, pid)
 		await(t, "a try", func() bool {
-			return read[bool](r, `select query_start > $2 and query like '-- ping%' from pg_stat_activity where pid = $1`, pid, began)
+			return read[bool](r, `select query_start > $2 and query like 'listen %' from pg_stat_activity where pid = $1`, pid, began)
 		})
 	}
 	r.exec(`notify scheduler_ready, 'q'`)
