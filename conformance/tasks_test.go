@@ -41,9 +41,6 @@ func TestTasks(t *testing.T) {
 
 func playTasks(t *testing.T, s *server, c client, door string, one testCase) {
 	if slices.ContainsFunc(one.Steps, func(s step) bool { return s.Server != "" }) {
-		if c.leases {
-			t.Skip("what keeps the leases is the same with and without processes for tasks")
-		}
 		s = newServer(t)
 	}
 	p := newPlay(t, s)

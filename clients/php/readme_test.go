@@ -62,7 +62,7 @@ func (p *page) unpack(t *testing.T) {
 // compose installs the package from this folder as the page says, and without any network.
 func (p *page) compose(t *testing.T) {
 	t.Helper()
-	needComposer(t)
+	proc.Need(t, "composer")
 	here, err := filepath.Abs(".")
 	if err != nil {
 		t.Fatal(err)
@@ -86,24 +86,11 @@ func (p *page) compose(t *testing.T) {
 	run(t, p.command(t, require))
 }
 
-// needComposer skips the test where there is no Composer; with CI=true that is a failure.
-func needComposer(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("composer"); err == nil {
-		return
-	}
-	const message = "there is no composer; on Debian: apt-get install composer"
-	if os.Getenv("CI") == "true" {
-		t.Fatal(message)
-	}
-	t.Skip(message)
-}
-
 // TestComposer: the package is as Composer wants it, and its optimized autoloader finds all classes.
 func TestComposer(t *testing.T) {
 	t.Parallel()
 	proc.Need(t, programs...)
-	needComposer(t)
+	proc.Need(t, "composer")
 	p := &page{dir: t.TempDir(), env: proc.Environment("COMPOSER_HOME="+t.TempDir(), "COMPOSER_ALLOW_SUPERUSER=1", "COMPOSER_DISABLE_NETWORK=1",
 		"COMPOSER_NO_INTERACTION=1")}
 	if err := os.CopyFS(p.dir, os.DirFS(".")); err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pgscheduler/scheduler/internal/proc"
 	"github.com/pgscheduler/scheduler/scheduler"
 	"github.com/pgscheduler/scheduler/worker/push"
 )
@@ -17,13 +18,7 @@ import (
 // The receiver in the guide is run by PHP as it stands there: it answers what is signed, and nothing else.
 func TestReceiverOfTheGuide(t *testing.T) {
 	t.Parallel()
-	php, err := exec.LookPath("php")
-	switch {
-	case err != nil && os.Getenv("CI") == "true":
-		t.Fatal(err)
-	case err != nil:
-		t.Skip("there is no php; on Debian: apt-get install php-cli")
-	}
+	proc.Need(t, "php")
 	guide, err := os.ReadFile("../../docs/guides/push.md")
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +38,7 @@ func TestReceiverOfTheGuide(t *testing.T) {
 	}
 	address := listener.Addr().String()
 	listener.Close()
-	server := exec.CommandContext(t.Context(), php, "-S", address, "-t", folder)
+	server := exec.CommandContext(t.Context(), "php", "-S", address, "-t", folder)
 	server.Env = append(os.Environ(), "SCHEDULER_SECRET="+secretA)
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
