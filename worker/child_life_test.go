@@ -5,6 +5,7 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -241,17 +242,29 @@ func TestChildIsToldThatTheLeaseIsLost(t *testing.T) {
 func TestChildrenLeakNoDescriptors(t *testing.T) { // not parallel: it counts the descriptors of the process
 	count := descriptors(t)
 	r := newRig(t)
-	r.startChildren(worker.Command{MaxTasks: 1}, childArgs{}, worker.Config{})
-	round := func() {
-		for range 20 {
-			r.pidOfChild()
+	const tasks = 20
+	crew := func() {
+		registry := worker.NewRegistry()
+		children := r.handleChildren(registry, worker.Command{MaxTasks: 1}, childArgs{})
+		x := r.start(registry, worker.Config{})
+		served := func() int {
+			for range tasks {
+				r.pidOfChild()
+			}
+			return count()
 		}
+		if first, second := served(), served(); second-first >= tasks { // which child comes or goes just then makes a few
+			t.Errorf("%d descriptors after %d children, %d after as many again", first, tasks, second)
+		}
+		if err := x.stop(); err != nil {
+			t.Error(err)
+		}
+		children.Close()
 	}
-	round()
-	before := count()
-	round()
-	round()
-	await(t, "as many descriptors as before", func() bool { return count() <= before })
+	crew()
+	before := count() // at rest: no child is left
+	crew()
+	await(t, fmt.Sprintf("%d descriptors", before), func() bool { return count() <= before })
 }
 
 // The memory of children counts to their worker's.
