@@ -431,14 +431,14 @@ class _HTTP:
         try:
             return json.loads(answer) if answer else None
         except ValueError as error:
-            raise ConnectionFailed("%s %s: the answer is no JSON: %s" % (method, path, error), True) from error
+            raise ConnectionFailed("%s %s%s: the answer is no JSON: %s" % (method, self.address, path, error), True) from error
 
     def _exchange(self, connection, method, path, text, headers):
         response = self._begin(connection, method, path, text, headers)
         try:
             answer = response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise ConnectionFailed("%s %s: the answer broke off: %s" % (method, path, error), True) from error
+            raise ConnectionFailed("%s %s%s: the answer broke off: %s" % (method, self.address, path, error), True) from error
         return response.status, response.headers, answer, not response.will_close
 
     def _begin(self, connection, method, path, text, headers):
@@ -455,7 +455,7 @@ class _HTTP:
                 return self._early(connection, error)
             return connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
-            raise ConnectionFailed("%s %s: %s" % (method, path, error or type(error).__name__), sent) from error
+            raise ConnectionFailed("%s %s%s: %s" % (method, self.address, path, error or type(error).__name__), sent) from error
 
     @staticmethod
     def _early(connection, error):
@@ -1172,9 +1172,10 @@ class _Leases:
 
     def _trouble(self, error):
         """Says what is wrong with the server, not again and again, and waits."""
-        if str(error) != self._said:
-            self._said = str(error)
-            self._log("lease: %s; trying again" % self._said)
+        what = "%s says: %s" % (self._http.address, error) if isinstance(error, ProblemError) else str(error)
+        if what != self._said:
+            self._said = what
+            self._log("lease: %s; trying again" % what)
         pause = min(self.LONGEST_PAUSE, 0.25 * 2 ** min(self._troubles, 10)) * random.uniform(0.5, 1)
         self._troubles += 1
         self.draining.wait(max(pause, getattr(error, "retry_after", None) or 0))

@@ -53,3 +53,19 @@ test('call is any call', async (t) => {
   assert.deepEqual(requests.slice(1).map(({ method, path, body, headers }) => [method, path, body, headers['x-request-id'], headers.authorization]),
     [['GET', '/v1/queues', undefined, undefined, 'Bearer secret'], ['POST', '/v1/topics/a/publish', { payload: 1 }, 'r', 'Bearer secret']]);
 });
+
+test('what JSON has no form for is the caller\'s fault, and not sent', async (t) => {
+  const { url, requests } = await fake(t, () => ({ status: 200, body: { id: 'x' } }));
+  const client = new Client({ url, circuit: { failures: 1 } });
+  const loop = {};
+  loop.loop = loop;
+  for (const payload of [10n, loop]) {
+    await assert.rejects(client.submit({ kind: 'x', payload, idempotency_key: 'k' }), (error) => error instanceof TypeError && error.code !== 'no_answer');
+  }
+  assert.equal((await client.submit({ kind: 'x' })).id, 'x'); // the circuit is as it was
+  assert.equal(requests.length, 1);
+});
+
+test('who can not be reached is named', async () => {
+  await assert.rejects(new Client({ url: 'http://127.0.0.1:9/below', retries: 0 }).task('x'), /GET http:\/\/127\.0\.0\.1:9\/below\/v1\/tasks\/x: /);
+});

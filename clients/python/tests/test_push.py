@@ -6,7 +6,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from pgscheduler import BadDelivery, Client, PermanentError, ProblemError, RetryAfter, Snooze, submit_tx, verify_delivery  # noqa: E402
+from pgscheduler import BadDelivery, Client, ConnectionFailed, PermanentError, ProblemError, RetryAfter, Snooze, submit_tx, verify_delivery  # noqa: E402
 from test_pgscheduler import CUT, Fake  # noqa: E402
 
 VECTORS = json.loads((pathlib.Path(__file__).parents[3] / "conformance" / "deliveries.json").read_text(encoding="utf-8"))
@@ -111,6 +111,11 @@ class CallTest(Asking):
             with self.assertRaises(ValueError) as caught:
                 naive()
             self.assertIn("time zone", str(caught.exception))
+
+    def test_who_can_not_be_reached_is_named(self):
+        with self.assertRaises(ConnectionFailed) as caught:
+            Client("http://127.0.0.1:9/below", retries=0).task("x")
+        self.assertIn("GET http://127.0.0.1:9/below/v1/tasks/x: ", str(caught.exception))
 
     def test_call_is_any_call(self):
         client, requests = self.client(lambda _, n: CUT if n == 1 else (200, {"n": n}))
