@@ -222,7 +222,7 @@ export class Leases {
       for (const lease of answer.lost) this.#stop(lease, 'lost');
       await this.#obey(answer.state, false);
     } catch (error) {
-      this.#warn('heartbeat', error);
+      this.#warn('heartbeat', late.aborted ? new Error(`no good answer within ${Math.ceil(ttlMs / 3)} ms`) : error);
       if (performance.now() - this.#renewed > ttlMs * 0.9) for (const lease of this.#held.keys()) this.#stop(lease, 'lost');
     }
   }

@@ -74,4 +74,4 @@ check('a long code', $client->lease($token)->fail(new PgScheduler\Failure('again
 [$code, $message] = failure($id);
 check('is cut', [strlen($code) <= 64, str_starts_with($code, 'VeryLongNamespace'), $message], [true, true, 'again']);
 
-done(30);
+done(26);
