@@ -8,7 +8,7 @@ export async function receive(request: Request, secret: string | undefined): Pro
     const task: Delivery<Mail> = verify<Mail>(await request.text(), request.headers, secret);
     // @ts-expect-error: the payload is a Mail
     console.log(task.payload.from);
-    return Response.json({ sent: task.payload.to, lease: task.lease, left: task.complete_within_ms });
+    return new Response(JSON.stringify({ sent: task.payload.to, lease: task.lease, left: task.complete_within_ms }));
   } catch (error) {
     if (!(error instanceof BadDelivery)) throw error;
     const reason: BadDeliveryReason = error.reason;
