@@ -85,7 +85,7 @@ func install(t *testing.T, language, at string) {
 func receives(t *testing.T, address, path string) {
 	t.Helper()
 	r := newRig(t, scheduler.NewEndpoint{}, nil)
-	r.await("the receiver", func() bool {
+	proc.Await(t, "the receiver listens", func() bool {
 		conn, err := net.DialTimeout("tcp", address, time.Second)
 		if err == nil {
 			conn.Close()

@@ -18,7 +18,7 @@ $client = client();
 function leased(string $queue, int $maxAttempts = 3): array
 {
     $id = client()->submit(new NewTask('pushed', queue: $queue, maxAttempts: $maxAttempts, backoffMs: [3_600_000]))->id;
-    $worker = client()->call('POST', '/v1/leases', ['queues' => [$queue], 'kinds' => ['pushed']])->json();
+    $worker = client()->call('POST', '/v1/leases', ['queues' => [$queue], 'kinds' => ['pushed']], waitSeconds: 30)->json();
     return [$id, $worker['leases'][0]['lease'], $worker['worker']['id']];
 }
 
