@@ -11,9 +11,10 @@ import (
 // PinPlans sets what connections of the hot path are opened with.
 func PinPlans(params map[string]string) { pinPlans(params) }
 
-// Patient makes a client wait for locks for as long as tests wait for anything, so that nothing depends on how long a test holds one.
+// Patient makes a client wait for locks for as long as tests wait for anything, so that nothing depends on how long a test holds one,
+// and as long for the answer of a connection that listens, which else is given up.
 func Patient(c Config) Config {
-	c.bear = time.Minute
+	c.bear, c.answer = time.Minute, time.Minute
 	return c
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -46,12 +47,25 @@ func Main(m *testing.M, after ...func()) {
 func Tidy(m *testing.M) {
 	code := run(m)
 	if code == 0 {
-		if err := goleak.Find(); err != nil {
+		if err := left(patience); err != nil {
 			fmt.Fprintln(os.Stderr, "goroutines are left after all tests:", err)
 			code = 1
 		}
 	}
 	os.Exit(code)
+}
+
+// patience is how long goroutines may take to end that were told to. A connection that is given up in the middle of a statement waits
+// for the server to hang up, for 15 s at most.
+const patience = 30 * time.Second
+
+// left is an error if goroutines do not end. goleak itself waits for less than half a second.
+func left(patience time.Duration, but ...goleak.Option) error {
+	for limit := time.Now().Add(patience); ; {
+		if err := goleak.Find(but...); err == nil || time.Now().After(limit) {
+			return err
+		}
+	}
 }
 
 func run(m *testing.M) int {

@@ -33,7 +33,11 @@ func (d directory) make(a account) error {
 		}
 		missing = append(missing, parent)
 	}
-	if err := os.MkdirAll(path, 0o700); err != nil {
+	mode := fs.FileMode(0o700)
+	if a.drop {
+		mode = 0o711 // from the beginning: whoever finds the directory there takes it to be finished
+	}
+	if err := os.MkdirAll(path, mode); err != nil {
 		return err
 	}
 	if !a.drop {
