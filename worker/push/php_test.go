@@ -32,18 +32,10 @@ func TestReceiverOfTheGuide(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(folder, "receive.php"), []byte(code), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0") // a port that is free, as far as one can know
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	listener.Close()
-	server := exec.CommandContext(t.Context(), "php", "-S", address, "-t", folder)
+	address := "127.0.0.1:" + proc.FreePort(t)
+	server := exec.Command("php", "-S", address, "-t", folder)
 	server.Env = append(os.Environ(), "SCHEDULER_SECRET="+secretA)
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Process.Kill(); _ = server.Wait() })
+	proc.Start(t, server)
 
 	r := newRig(t, scheduler.NewEndpoint{}, nil)
 	r.await("php", func() bool {
