@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -46,12 +47,30 @@ func Main(m *testing.M, after ...func()) {
 func Tidy(m *testing.M) {
 	code := run(m)
 	if code == 0 {
-		if err := goleak.Find(); err != nil {
+		if err := noGoroutines(); err != nil {
 			fmt.Fprintln(os.Stderr, "goroutines are left after all tests:", err)
 			code = 1
 		}
 	}
 	os.Exit(code)
+}
+
+// AwaitNoGoroutines fails the test when a goroutine is left that the options do not allow.
+func AwaitNoGoroutines(t testing.TB, allowed ...goleak.Option) {
+	t.Helper()
+	if err := noGoroutines(allowed...); err != nil {
+		t.Error(err)
+	}
+}
+
+// noGoroutines returns an error when some are left. It waits longer than goleak does, half a second: a connection that is given up is
+// closed in the background, once the server answers.
+func noGoroutines(allowed ...goleak.Option) (err error) {
+	for limit := time.Now().Add(30 * time.Second); ; {
+		if err = goleak.Find(allowed...); err == nil || time.Now().After(limit) {
+			return err
+		}
+	}
 }
 
 func run(m *testing.M) int {
