@@ -257,7 +257,7 @@ func TestWorkerThatIsCutOffComesBack(t *testing.T) {
 // What a lost attempt had reported does not harm the attempts of the worker's next life.
 func TestReportsOfALostLifeHarmNoOther(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newRigWith(t, scheduler.Config{MaxCrashes: 1}) // a deaf task is not tried again
 	registry := worker.NewRegistry()
 	deaf, hear := make(chan none, 100), make(chan none)
 	worker.Handle(registry, "deaf", func(_ context.Context, task *worker.Task[none]) (none, error) {
