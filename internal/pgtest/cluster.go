@@ -55,6 +55,14 @@ func Tidy(m *testing.M) {
 	os.Exit(code)
 }
 
+// AwaitNoGoroutines fails the test when a goroutine is left that the options do not allow.
+func AwaitNoGoroutines(t testing.TB, allowed ...goleak.Option) {
+	t.Helper()
+	if err := left(patience, allowed...); err != nil {
+		t.Error(err)
+	}
+}
+
 // patience is how long goroutines may take to end that were told to. A connection that is given up in the middle of a statement waits
 // for the server to hang up, for 15 s at most.
 const patience = 30 * time.Second
