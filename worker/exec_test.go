@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/pgscheduler/scheduler/internal/proc"
 	"github.com/pgscheduler/scheduler/scheduler"
 	"github.com/pgscheduler/scheduler/worker"
 )
@@ -365,9 +366,7 @@ func TestExecOfACommandThatVanished(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	path := filepath.Join(t.TempDir(), "command")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\nexit 0\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	proc.Script(t, path, "exit 0")
 	registry := worker.NewRegistry()
 	if err := worker.HandleExec(registry, "k", []string{path}); err != nil {
 		t.Fatal(err)

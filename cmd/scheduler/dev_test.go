@@ -251,9 +251,7 @@ func TestDevInterruptedWhileItStarts(t *testing.T) {
 	t.Parallel()
 	tmp, programs := publicDir(t), publicDir(t)
 	for name, text := range map[string]string{"postgres": "echo 'postgres (PostgreSQL) 15.1'", "initdb": `echo half >"$2/half"; exec sleep 1000`} {
-		if err := os.WriteFile(filepath.Join(programs, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		proc.Script(t, filepath.Join(programs, name), text)
 	}
 	c := cli{t: t, env: []string{"TMPDIR=" + tmp, "SCHEDULER_PG_BINDIR=" + programs}}
 	p := c.start("dev", "--ephemeral", "--listen", "127.0.0.1:0")
