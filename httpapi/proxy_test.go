@@ -246,17 +246,22 @@ func TestNginxKeepsIdleStreams(t *testing.T) {
 // many seconds.
 func (r *rig) survives(t *testing.T, wait int) bool {
 	p := r.behind(addresses(r, r), "proxy_read_timeout    80s", fmt.Sprintf("proxy_read_timeout %ds", wait))
-	task := p.submit(`{"kind":"idle"}`)
+	authorization := []string{"Authorization", "Bearer " + secret} // at the server itself: an answer may take longer than nginx waits
+	task := r.submit(`{"kind":"idle"}`, authorization...)
 	streams := []*feed{p.listen(task.Links.Self + "/events"), p.listen("/v1/topics/idle/events")}
-	conn, socket := p.dial(nil)
-	socket, cancel := context.WithTimeout(socket, time.Duration(wait)*time.Second*3/2)
+	socket, cancel := context.WithTimeout(t.Context(), time.Duration(wait)*time.Second*3/2)
 	defer cancel()
-	if _, _, err := conn.Read(socket); socket.Err() == nil { // it pongs meanwhile
+	conn, _, err := websocket.Dial(socket, strings.Replace(p.url, "http", "ws", 1)+"/v1/ws", &websocket.DialOptions{HTTPClient: p.web})
+	if err == nil {
+		_, _, err = conn.Read(socket) // it pongs meanwhile
+		_ = conn.CloseNow()
+	}
+	if socket.Err() == nil {
 		t.Logf("the socket ended: %v", err)
 		return false
 	}
-	p.post(task.Links.Cancel, "").want(200)
-	p.post("/v1/topics/idle/publish", `{"payload":1}`).want(202)
+	r.post(task.Links.Cancel, "", authorization...).want(200)
+	r.post("/v1/topics/idle/publish", `{"payload":1}`, authorization...).want(202)
 	for i, want := range []string{"end", "message"} {
 		for {
 			e, err := streams[i].read()
@@ -364,7 +369,12 @@ func TestServersComeAndGoBehindNginx(t *testing.T) {
 	if now := hear(3); now != broken {
 		t.Errorf("%d streams broke when nginx was told to reload", now-broken)
 	}
-	_ = two.cmd.Process.Signal(syscall.SIGTERM)
+	if err := two.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := two.cmd.Wait(); err != nil { // its streams do not hold it up
+		t.Errorf("the server that drained: %v", err)
+	}
 	report(4)
 	if now := hear(4); now != broken+len(sources) {
 		t.Errorf("%d streams were open at the server that drained, want %d", now-broken, len(sources))
