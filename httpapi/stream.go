@@ -25,10 +25,7 @@ type SubmitFault struct {
 	Ended bool    `json:"ended" doc:"This is the last line: no task from here on has an answer."`
 }
 
-const (
-	lingering = 2 * time.Second // with a client that sends on when its answer has ended
-	mostHeld  = 16 << 20        // bytes of an answer that is held as a whole, and the end of a chunk
-)
+const lingering = 2 * time.Second // with a client that sends on when its answer has ended
 
 // stream answers lines of tasks: chunk by chunk, so that neither they nor the answer are ever held as a whole. Over HTTP/1.0 the answer
 // is: nobody there reads one while he sends, and nginx, which speaks it by default, stops sending when one begins.
@@ -73,7 +70,7 @@ func (s *stream) run() time.Duration {
 		switch {
 		case last == nil && !more:
 			last = s.reason()
-		case last == nil && s.whole && s.out.Len() > mostHeld:
+		case last == nil && s.whole && s.out.Len() > s.mostHeld:
 			last = newProblem(CodePayloadTooLarge, "over HTTP/1.0 no more lines are answered in one request; send those without an answer in another")
 		case last == nil && s.whole:
 			continue
