@@ -37,7 +37,7 @@ var fastSettings = map[string]string{
 	"full_page_writes":   "off",
 	"max_connections":    "300",
 	"max_wal_senders":    "0",
-	"max_wal_size":       "2GB",
+	"max_wal_size":       "1GB",
 	"synchronous_commit": "on",
 	"wal_level":          "minimal",
 }
