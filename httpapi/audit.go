@@ -61,10 +61,13 @@ func (s *server) audit(ctx context.Context, in *auditInput) (*output[Page[Audit]
 // HeaderActor names who asks, for the rows of the audit. Whoever may ask at all may name anybody.
 const HeaderActor = "X-Scheduler-Actor"
 
-// actorOf is who asks: as the request says, else where it comes from.
+// actorOf is who asks: as the request says, else where it comes from, as the proxy in front says if there is one.
 func actorOf(r *http.Request) string {
 	if name := r.Header.Get(HeaderActor); name != "" {
 		return name
+	}
+	if from, ok := forwardedFor(r); ok {
+		return "http " + from.String()
 	}
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {

@@ -27,9 +27,9 @@ func newGate(token string) gate {
 
 // refuse returns why the request may not pass; nil: it may.
 func (g gate) refuse(r *http.Request) *Problem {
-	if g.open && !loopbackHost(r.Host) {
-		return newProblem(CodeMisdirected, "without a token this server answers only to localhost, not to the host of this request; "+
-			"start it with a token to serve other names", Detail{Header: "Host", Detail: "localhost or a loopback address"})
+	if header := foreign(r); g.open && header != "" {
+		return newProblem(CodeMisdirected, "without a token this server answers only to localhost, not to the host of this request, nor to another machine "+
+			"through a proxy; start it with a token to serve other names", Detail{Header: header, Detail: "localhost or a loopback address"})
 	}
 	if err := g.origin.Check(r); err != nil {
 		return newProblem(CodeForbidden, "a page of another origin sent this; send it from a page of this server, or from a program, which sends no Origin ("+err.Error()+")")

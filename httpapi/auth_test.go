@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"net/http/httptest"
 	"strings"
 	"testing"
 )
@@ -82,6 +83,61 @@ func TestHost(t *testing.T) {
 	}
 	for _, host := range []string{"localhost", "LOCALHOST:8080", "localhost.", "127.0.0.1", "127.9.9.9:1", "[::1]", "[::1]:8080", "[::ffff:127.0.0.1]:80"} {
 		r.get("/v1/queues", "Host", host).want(200)
+	}
+}
+
+// TestForwarded: without a token nobody comes in through a proxy on this machine either, as far as it says who asks.
+func TestForwarded(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Config{})
+	for _, headers := range [][]string{
+		{"X-Forwarded-For", "192.0.2.1"}, {"X-Forwarded-For", "127.0.0.1, 192.0.2.1"}, {"X-Forwarded-For", "192.0.2.1,::1"}, {"X-Forwarded-For", "unknown"},
+		{"X-Forwarded-For", "127.0.0.1", "X-Forwarded-For", "2001:db8::1"}, {"X-Forwarded-For", "192.0.2.1:4711"},
+		{"X-Forwarded-Host", "jobs.example.org"}, {"X-Real-IP", "10.0.0.1"}, {"X-Forwarded-For", "127.0.0.1", "X-Forwarded-Host", "jobs.example.org:8080"},
+	} {
+		for _, path := range []string{"/v1/queues", "/", "/login", "/watch.js", "/healthz"} {
+			if p := r.get(path, headers...).problem(CodeMisdirected); len(p.Errors) != 1 || !strings.HasPrefix(strings.ToLower(p.Errors[0].Header), "x-") {
+				t.Errorf("%q: %+v", headers, p.Errors)
+			}
+		}
+	}
+	for _, headers := range [][]string{{"X-Forwarded-For", "127.0.0.1"}, {"X-Forwarded-For", "::1, 127.0.0.9"}, {"X-Forwarded-For", ""}, {"X-Forwarded-For", " , "},
+		{"X-Forwarded-Host", "localhost:5173"}, {"X-Real-IP", "[::1]"}, {"X-Forwarded-Proto", "https"}} {
+		r.get("/v1/queues", headers...).want(200)
+	}
+	r = newRig(t, Config{Token: secret}) // which decides then
+	r.get("/v1/queues", "X-Forwarded-For", "192.0.2.1", "X-Forwarded-Host", "jobs.example.org", "Authorization", "Bearer "+secret).want(200)
+}
+
+// TestActor: who did something is who says so, or where the request came from, before the proxy if there is one.
+func TestActor(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		want    string
+		headers []string
+	}{
+		{"http 10.1.2.3", nil},
+		{"ann", []string{HeaderActor, "ann", "X-Forwarded-For", "192.0.2.1"}},
+		{"http 192.0.2.1", []string{"X-Forwarded-For", "192.0.2.1"}},
+		{"http 192.0.2.2", []string{"X-Forwarded-For", "6.6.6.6, 192.0.2.2"}}, // what stands before the last was sent by who knows whom
+		{"http 192.0.2.3", []string{"X-Forwarded-For", "6.6.6.6", "X-Forwarded-For", "192.0.2.3:4711"}},
+		{"http 2001:db8::1", []string{"X-Forwarded-For", "2001:db8::1"}},
+		{"http 2001:db8::2", []string{"X-Forwarded-For", "[2001:db8::2]:80"}},
+		{"http 2001:db8::3", []string{"X-Forwarded-For", "[2001:db8::3]"}},
+		{"http 192.0.2.4", []string{"X-Forwarded-For", "::ffff:192.0.2.4"}},
+		{"http 10.1.2.3", []string{"X-Forwarded-For", "unknown"}},
+		{"http 10.1.2.3", []string{"X-Forwarded-For", "192.0.2.1, <script>"}},
+		{"http 10.1.2.3", []string{"X-Forwarded-For", "fe80::1%eth0"}},
+		{"http 10.1.2.3", []string{"X-Forwarded-For", ""}},
+	} {
+		request := httptest.NewRequest("POST", "/", nil)
+		request.RemoteAddr = "10.1.2.3:4567"
+		for i := 0; i < len(c.headers); i += 2 {
+			request.Header.Add(c.headers[i], c.headers[i+1])
+		}
+		if got := actorOf(request); got != c.want {
+			t.Errorf("%q: %q, want %q", c.headers, got, c.want)
+		}
 	}
 }
 

@@ -76,12 +76,14 @@ func (s *server) runTask(ctx context.Context, in *taskInput) (*taskOutput, error
 	return s.now(ctx, in.ID)
 }
 
-// parseIfMatch returns the revision that an If-Match header names; 0: none, or any. What is no tag of a task's matches none.
+// parseIfMatch returns the revision that an If-Match header names; 0: none, or any. What is no tag of a task's matches none. A weak tag is
+// one that a proxy made of ours when it compressed the answer; the revision in it says as much as before.
 func parseIfMatch(header string) (int64, error) {
 	header = strings.TrimSpace(header)
 	if header == "" || header == "*" {
 		return 0, nil
 	}
+	header = strings.TrimPrefix(header, "W/")
 	revision, err := strconv.ParseInt(strings.Trim(header, `"`), 10, 64)
 	if err != nil || revision < 1 || etag(revision) != header {
 		return 0, newProblem(CodePreconditionFailed, "If-Match is not one ETag of this task", Detail{Header: "If-Match", Detail: `one revision, as "3"`})

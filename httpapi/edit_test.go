@@ -19,10 +19,11 @@ func TestEditAndRun(t *testing.T) {
 	for body, status := range map[string]int{`{}`: 422, `{"priority":40000}`: 422, `{"kind":"x"}`: 422, `[]`: 422, `{`: 400, `{"run_at":"0001-01-01T00:00:00Z"}`: 422} {
 		r.do("PATCH", self, body).want(status)
 	}
-	for _, stale := range []string{`"1"`, `W/"2"`, `2`, `"2", "3"`, `"x"`} {
+	for _, stale := range []string{`"1"`, `W/"1"`, `2`, `W/2`, `W/`, `"2", "3"`, `"x"`} {
 		r.do("PATCH", self, `{"priority":1}`, "If-Match", stale).want(412)
 	}
 	r.do("PATCH", self, `{"priority":1}`, "If-Match", "*").want(200)
+	r.do("PATCH", self, `{"priority":1}`, "If-Match", `W/"3"`).want(200) // as nginx says it of what it compresses
 	r.do("POST", task.Links.Run, "").want(200)
 	r.do("POST", task.Links.Run, "").want(409)
 	r.do("PATCH", "/v1/tasks/01a1fbc0-c975-7f37-a6be-a8f3e8777fbf", `{"priority":1}`).want(404)

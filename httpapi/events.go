@@ -20,11 +20,10 @@ import (
 )
 
 const (
-	heartbeatEvery = 15 * time.Second // a comment, while nothing else is to be sent
-	retryAfter     = 2 * time.Second  // how soon a client whose stream broke comes back
-	mostFollowed   = 100              // tasks of one stream
-	streamBuffer   = 16 << 10         // bytes that the system holds for a client that does not read
-	mediaEvents    = "text/event-stream; charset=utf-8"
+	retryAfter   = 2 * time.Second // how soon a client whose stream broke comes back
+	mostFollowed = 100             // tasks of one stream
+	streamBuffer = 16 << 10        // bytes that the system holds for a client that does not read
+	mediaEvents  = "text/event-stream; charset=utf-8"
 )
 
 // cursor is what a client has seen of a task: its revision, and the last log line.
@@ -183,7 +182,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, ids []scheduler.
 		return
 	}
 	for out.left > 0 {
-		waiting, stop := context.WithTimeout(ctx, heartbeatEvery)
+		waiting, stop := context.WithTimeout(ctx, s.silence)
 		id, change, err := watcher.Next(waiting)
 		stop()
 		switch {

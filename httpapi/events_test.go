@@ -37,7 +37,7 @@ func (r *rig) listen(path string, headers ...string) *feed {
 	for i := 0; i < len(headers); i += 2 {
 		request.Header.Set(headers[i], headers[i+1])
 	}
-	answer, err := http.DefaultClient.Do(request)
+	answer, err := r.web.Do(request)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -46,12 +46,20 @@ func (r *rig) listen(path string, headers ...string) *feed {
 }
 
 // next reads an event, and passes by comments and retry.
-func (s *feed) next() (e event) {
+func (s *feed) next() event {
 	s.t.Helper()
+	e, err := s.read()
+	if err != nil {
+		s.t.Fatalf("the stream broke: %v", err)
+	}
+	return e
+}
+
+func (s *feed) read() (e event, err error) {
 	for {
 		line, err := s.lines.ReadString('\n')
 		if err != nil {
-			s.t.Fatalf("the stream broke: %v", err)
+			return e, err
 		}
 		field, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ": ")
 		switch field {
@@ -65,7 +73,7 @@ func (s *feed) next() (e event) {
 			e.retry = value
 		case "":
 			if e.name != "" {
-				return e
+				return e, nil
 			}
 		}
 	}

@@ -79,6 +79,17 @@ func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
 // etag is the entity tag of a revision.
 func etag(revision int64) string { return `"` + strconv.FormatInt(revision, 10) + `"` }
 
+// newest is the highest revision of the tags of an If-None-Match header; 0: none is one.
+func newest(ifNoneMatch string) (revision int64) {
+	for candidate := range strings.SplitSeq(ifNoneMatch, ",") {
+		candidate = strings.TrimPrefix(strings.TrimSpace(candidate), "W/")
+		if n, err := strconv.ParseInt(strings.Trim(candidate, `"`), 10, 64); err == nil {
+			revision = max(revision, n)
+		}
+	}
+	return revision
+}
+
 // matches reports whether an If-None-Match header holds the tag, compared weakly (RFC 9110, section 13.1.2).
 func matches(ifNoneMatch, tag string) bool {
 	for candidate := range strings.SplitSeq(ifNoneMatch, ",") {

@@ -8,23 +8,30 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/pgscheduler/scheduler/internal/pgtest"
 	"github.com/pgscheduler/scheduler/scheduler"
 )
 
-// serveNow makes this test binary a process that serves the API of the database it names until it is killed.
-const serveNow = "HTTPAPI_TEST_SERVE"
+// serveNow makes this test binary a process that serves the API of the database it names until it is told to stop or killed, for those
+// who have the token of serveToken, if there is one.
+const (
+	serveNow   = "HTTPAPI_TEST_SERVE"
+	serveToken = "HTTPAPI_TEST_TOKEN"
+)
 
-func serveUntilKilled(db string) {
-	ctx := context.Background()
+func serveUntilKilled(db, token string) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
 	client, err := scheduler.Open(ctx, scheduler.Config{DatabaseURL: db})
 	if err != nil {
 		panic(err)
 	}
-	handler, err := New(client, Config{})
+	handler, err := New(client, Config{Token: token})
 	if err != nil {
 		panic(err)
 	}
@@ -42,10 +49,10 @@ type process struct {
 	cmd *exec.Cmd
 }
 
-func (r *rig) process() *process {
+func (r *rig) process(env ...string) *process {
 	r.t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), serveNow+"="+r.db)
+	cmd.Env = append(append(os.Environ(), serveNow+"="+r.db), env...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		r.t.Fatal(err)

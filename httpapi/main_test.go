@@ -28,7 +28,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 func TestMain(m *testing.M) {
 	if db := os.Getenv(serveNow); db != "" {
-		serveUntilKilled(db)
+		serveUntilKilled(db, os.Getenv(serveToken))
 		return
 	}
 	pgtest.Main(m, browser.Stop)
@@ -38,6 +38,7 @@ func TestMain(m *testing.M) {
 type rig struct {
 	t      *testing.T
 	url    string
+	web    *http.Client
 	client *scheduler.Client
 	server *server
 	log    *record
@@ -68,7 +69,7 @@ func newRigOn(t *testing.T, db string, config Config, change ...func(*server)) *
 	}
 	web := httptest.NewServer(s)
 	t.Cleanup(web.Close)
-	return &rig{t: t, url: web.URL, client: client, server: s, log: log, db: db}
+	return &rig{t: t, url: web.URL, web: http.DefaultClient, client: client, server: s, log: log, db: db}
 }
 
 // record keeps what was logged.
@@ -117,7 +118,7 @@ func (r *rig) do(method, path, body string, headers ...string) answer {
 			request.Header.Set("Content-Type", headers[i+1])
 		}
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := r.web.Do(request)
 	if err != nil {
 		r.t.Fatalf("%s %s: %v", method, path, err)
 	}

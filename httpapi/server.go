@@ -48,6 +48,8 @@ type server struct {
 	patience   time.Duration // with the database, for one request
 	bodyWait   time.Duration // for the end of a body
 	takeWait   time.Duration // for a client to take what a stream sends
+	silence    time.Duration // of a stream or socket, until it sends a sign of life
+	mostHeld   int           // bytes of an answer to lines that is held as a whole, up to the end of a chunk
 	submits    decoder[SubmitRequest]
 	cancels    decoder[CancelRequest]
 	edits      decoder[EditRequest]
@@ -118,7 +120,7 @@ func newServer(client *scheduler.Client, config Config) (*server, error) {
 		return nil, err
 	}
 	s := &server{client: client, logger: config.Logger, version: config.Version, gate: newGate(config.Token), mux: &routes{literal: map[string]bool{}},
-		keys: keys, clock: time.Now, patience: 10 * time.Second, bodyWait: 30 * time.Second, takeWait: 20 * time.Second}
+		keys: keys, clock: time.Now, patience: 10 * time.Second, bodyWait: 30 * time.Second, takeWait: 20 * time.Second, silence: 15 * time.Second, mostHeld: 16 << 20}
 	if config.Metrics != nil { // not in the document: its format is not ours
 		s.mux.HandleFunc("GET /metrics", config.Metrics.ServeHTTP)
 	}

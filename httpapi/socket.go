@@ -255,7 +255,7 @@ func (t *conversation) forget(sub *subscription) {
 // write sends what is new, and a ping when nothing is, until ctx ends or the client does not take it.
 func (t *conversation) write(ctx context.Context) {
 	for {
-		waiting, stop := context.WithTimeout(ctx, heartbeatEvery)
+		waiting, stop := context.WithTimeout(ctx, t.server.silence)
 		task, change, err := t.watcher.Next(waiting)
 		stop()
 		switch {

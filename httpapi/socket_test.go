@@ -19,6 +19,10 @@ func (r *rig) dial(options *websocket.DialOptions) (*websocket.Conn, context.Con
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
 	r.t.Cleanup(cancel)
+	if options == nil {
+		options = &websocket.DialOptions{}
+	}
+	options.HTTPClient = r.web
 	conn, _, err := websocket.Dial(ctx, strings.Replace(r.url, "http", "ws", 1)+"/v1/ws", options)
 	if err != nil {
 		r.t.Fatal(err)

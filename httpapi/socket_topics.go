@@ -66,7 +66,7 @@ func (t *conversation) writeTopic(ctx, following context.Context, request Socket
 	at := follower.Position()
 	err = send(SocketMessage{Op: "cursor", Cursor: at.String()})
 	for err == nil {
-		waiting, stop := context.WithTimeout(following, heartbeatEvery)
+		waiting, stop := context.WithTimeout(following, t.server.silence)
 		list, failure := follower.Next(waiting)
 		stop()
 		switch {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -26,7 +27,8 @@ type SubmitFault struct {
 
 const lingering = 2 * time.Second // with a client that sends on when its answer has ended
 
-// stream answers lines of tasks: chunk by chunk, so that neither they nor the answer are ever held as a whole.
+// stream answers lines of tasks: chunk by chunk, so that neither they nor the answer are ever held as a whole. Over HTTP/1.0 the answer
+// is: nobody there reads one while he sends, and nginx, which speaks it by default, stops sending when one begins.
 type stream struct {
 	*server
 	w     http.ResponseWriter
@@ -34,6 +36,7 @@ type stream struct {
 	lines *lines
 	out   bytes.Buffer
 	begun bool // something was sent
+	whole bool // nothing is sent before the body has ended
 }
 
 // streamed is the step that takes batches of lines out of huma's way, but for a query, which it refuses.
@@ -52,7 +55,7 @@ func (s *server) streamed(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	_ = http.NewResponseController(w).EnableFullDuplex() // beyond HTTP/1 it is a matter of course
-	st := &stream{server: s, w: w, r: r, lines: s.readLines(w, r)}
+	st := &stream{server: s, w: w, r: r, lines: s.readLines(w, r), whole: !r.ProtoAtLeast(1, 1)}
 	var linger time.Duration
 	defer func() { st.lines.stop(linger) }() // also when run panics
 	linger = st.run()
@@ -64,8 +67,13 @@ func (s *stream) run() time.Duration {
 		var list [][]byte
 		list, more = s.lines.chunk()
 		last := s.answer(list)
-		if last == nil && !more {
+		switch {
+		case last == nil && !more:
 			last = s.reason()
+		case last == nil && s.whole && s.out.Len() > s.mostHeld:
+			last = newProblem(CodePayloadTooLarge, "over HTTP/1.0 no more lines are answered in one request; send those without an answer in another")
+		case last == nil && s.whole:
+			continue
 		}
 		if last != nil {
 			s.end(last)
@@ -125,6 +133,9 @@ func (s *stream) flush() error {
 		s.begun = true
 		s.w.Header().Set("Content-Type", mediaNDJSON)
 		s.w.Header().Set("Connection", "close") // with its deadlines, and what may be unread
+		if s.whole {
+			s.w.Header().Set("Content-Length", strconv.Itoa(s.out.Len()))
+		}
 		s.w.WriteHeader(http.StatusAccepted)
 	}
 	_ = s.lines.control.SetWriteDeadline(time.Now().Add(s.bodyWait))

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -202,6 +203,26 @@ func TestLinesAreAnsweredWhileTheyCome(t *testing.T) {
 	k.send.Close()
 	if got := k.hear(); got != "the end: <nil>" {
 		t.Error(got)
+	}
+}
+
+// TestLinesOverHTTP10: a client that can't read while it sends is answered as a whole.
+func TestLinesOverHTTP10(t *testing.T) {
+	t.Parallel()
+	const most = 1 << 20
+	r := newRig(t, Config{}, func(s *server) { s.mostHeld = most })
+	ask := func(body string) answer {
+		return r.raw(fmt.Sprintf("POST %s HTTP/1.0\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", pathBatch, mediaNDJSON, len(body), body))
+	}
+	a := ask(strings.Repeat("{\"kind\":\"k\"}\n{}\n", 1100)).want(202) // three chunks
+	if n := strings.Count(string(a.body), `"id"`); n != 1100 || strings.Count(string(a.body), "\n") != 2200 || a.header.Get("Content-Length") != strconv.Itoa(len(a.body)) {
+		t.Errorf("%d tasks, %v", n, a.header)
+	}
+	ask("\n").problem(CodeValidationFailed)
+	a = ask(strings.Repeat("x\n", 5000)).want(202) // each answered by some 400 bytes
+	lines := strings.Split(strings.TrimSpace(string(a.body)), "\n")
+	if last := lines[len(lines)-1]; len(lines) >= 5000 || len(a.body) < most || !strings.Contains(last, `"payload_too_large"`) || !strings.HasSuffix(last, `"ended":true}`) {
+		t.Errorf("%d lines, %d bytes, the last is %s", len(lines), len(a.body), last)
 	}
 }
 

@@ -178,7 +178,7 @@ func freshTask(request SubmitRequest, submitted scheduler.Submitted) Task {
 }
 
 // wait returns the task when it is final, or is no more what the client has, or as it is when the seconds or the request are
-// over, or the server stops.
+// over, or the server stops. What the client has may come from another server, which knew of it first: older than that is no news.
 func (s *server) wait(ctx context.Context, id scheduler.TaskID, n int, have string) (scheduler.Task, error) {
 	waiting, cancel := context.WithTimeout(ctx, seconds(n))
 	defer cancel()
@@ -187,7 +187,8 @@ func (s *server) wait(ctx context.Context, id scheduler.TaskID, n int, have stri
 			defer context.AfterFunc(over, cancel)()
 		}
 	}
+	known := newest(have)
 	return s.client.WaitUntil(waiting, id, func(t scheduler.Task) bool {
-		return t.State.Done() || have != "" && !matches(have, etag(t.Revision))
+		return t.Revision >= known && (t.State.Done() || have != "" && !matches(have, etag(t.Revision)))
 	})
 }

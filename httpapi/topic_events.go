@@ -110,7 +110,7 @@ func (s *server) topicEvents(w http.ResponseWriter, r *http.Request) {
 	at := follower.Position()
 	out.cursor(at.String()) // from here on it can be resumed
 	for out.flush() == nil {
-		waiting, stop := context.WithTimeout(ctx, heartbeatEvery)
+		waiting, stop := context.WithTimeout(ctx, s.silence)
 		list, err := follower.Next(waiting)
 		stop()
 		switch {

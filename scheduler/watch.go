@@ -50,7 +50,7 @@ type Change struct {
 
 // WatchFrom is what somebody who begins to follow a task knows of it.
 type WatchFrom struct {
-	Revision int64 // that was seen: no Snapshot comes while the task is still at it. 0: none
+	Revision int64 // that was seen, by whichever client: no Snapshot comes while the task is still at it. 0: none
 	Line     int64 // id of the last log line that was seen. 0: none, the newest ones come
 	NoLines  bool  // log lines are not wanted
 }
@@ -72,6 +72,7 @@ type follower struct {
 	watcher *Watcher
 	task    *watched
 	lines   bool
+	fresh   int64     // the first read that it believes that the task is older than what was seen of it; 0: any
 	from    WatchFrom // Next's
 	begun   bool      // Next's: something was returned
 	queued  bool      // of watcher.mu: is in news
@@ -133,7 +134,7 @@ func (w *Watcher) Next(ctx context.Context) (TaskID, Change, error) {
 			}
 			continue
 		}
-		change, ok, err := f.task.since(&f.from, !f.begun)
+		change, ok, err := f.task.since(&f.from, f.fresh, !f.begun)
 		if !ok {
 			continue
 		}
@@ -189,6 +190,7 @@ type watched struct {
 	marked    bool      // its changes are told
 	again     bool      // it has to be read once more, soon: lines that were on their way when it was marked are not told
 	dirty     bool      // it has to be read
+	begun     int64     // reads; only the rounds add to them
 
 	mu        sync.Mutex
 	followers map[*follower]struct{}
@@ -199,12 +201,15 @@ type watched struct {
 	last      int64     // id of the last line that was read
 	lost      int64     // id of the last line that is not kept; 0: none
 	lined     bool      // lines were read
+	read      int64     // the last of the reads that have ended
+	doubted   int64     // the last read that a follower waits for
 }
 
 func (t *watched) add(f *follower) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.followers[f] = struct{}{}
+	t.doubted = max(t.doubted, f.fresh)
 	f.tell()
 }
 
@@ -214,14 +219,18 @@ func (t *watched) remove(f *follower) {
 	delete(t.followers, f)
 }
 
-// since returns what is new, and moves from. ok: there is something, or it is the first time.
-func (t *watched) since(from *WatchFrom, first bool) (c Change, ok bool, err error) {
+// since returns what is new, and moves from. ok: there is something, or it is the first time. Somebody may have seen more of the task
+// elsewhere than is known here by now: then there is nothing before it was read anew.
+func (t *watched) since(from *WatchFrom, fresh int64, first bool) (c Change, ok bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.err != nil {
 		return Change{}, true, t.err
 	}
 	if t.snapshot == nil || !from.NoLines && !t.lined {
+		return Change{}, false, nil
+	}
+	if t.snapshot.Task.Revision < from.Revision && t.read < fresh {
 		return Change{}, false, nil
 	}
 	c.Latest = t.snapshot
@@ -240,12 +249,14 @@ func (t *watched) since(from *WatchFrom, first bool) (c Change, ok bool, err err
 func (t *watched) update(s *Snapshot, lines []LogLine, lined bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	awaited := t.read < t.doubted
+	t.read = t.begun
 	switch {
 	case s == nil:
 		t.err = ErrNotFound
 	case t.snapshot == nil || s.Task.Revision != t.snapshot.Task.Revision:
 		t.snapshot = s
-	case len(lines) == 0 && (t.lined || !lined):
+	case len(lines) == 0 && (t.lined || !lined) && !awaited:
 		return // nothing new
 	}
 	if lined && !t.lined && len(lines) == watchLines {

@@ -214,6 +214,26 @@ func TestFollowWithoutNotifications(t *testing.T) {
 	}
 }
 
+// Who has seen more of a task than this client knows, from another one, is not shown what was before; but a revision that there never
+// was, or is no more since a backup was restored, holds nobody up.
+func TestFollowFromWhatIsKnownElsewhere(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	behind := r.open(scheduler.Config{PollOnly: true}) // up to half a second
+	for range 5 {
+		id := r.submit(scheduler.NewTask{})
+		r.next(r.follow(behind, scheduler.WatchFrom{}, id))
+		must(t, second(r.client.Cancel(r.ctx, id, "")))
+		if _, c := r.next(r.follow(behind, scheduler.WatchFrom{Revision: 2}, id)); c.Snapshot != nil || c.Latest.Task.Revision != 2 {
+			t.Errorf("came %+v", c)
+		}
+		if _, c := r.next(r.follow(behind, scheduler.WatchFrom{Revision: 7}, id)); c.Snapshot == nil || c.Snapshot.Task.Revision != 2 {
+			t.Errorf("came %+v", c)
+		}
+	}
+	r.next(r.follow(behind, scheduler.WatchFrom{Revision: 7}, r.submit(scheduler.NewTask{})))
+}
+
 // Lines change no revision: those of which nobody was told are found when the connection stands again, and without one as well.
 func TestFollowLinesThatNobodyTold(t *testing.T) {
 	t.Parallel()

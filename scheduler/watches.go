@@ -55,6 +55,10 @@ func (h *watches) join(id TaskID, f *follower) {
 			h.wake()
 		}
 	}
+	if revision, _ := t.seen(); revision < f.from.Revision {
+		f.fresh, t.dirty = t.begun+1, true
+		h.wake()
+	}
 	h.start(watchPoll)
 }
 
@@ -177,6 +181,7 @@ func (h *watches) takeDirty() (some []*watched) {
 	for _, t := range h.tasks {
 		if t.dirty && len(some) < watchBatch {
 			t.dirty = false
+			t.begun++
 			some = append(some, t)
 		}
 	}

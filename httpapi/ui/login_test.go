@@ -75,9 +75,11 @@ func TestLogin(t *testing.T) {
 func TestSecureCookie(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, token)
-	a := r.post("/login", url.Values{"token": {token}}, "X-Forwarded-Proto", "https")
-	if len(a.Cookies()) != 1 || !a.Cookies()[0].Secure {
-		t.Errorf("%v", a.Cookies())
+	for proto, want := range map[string]bool{"https": true, "HTTPS": true, "https, http": true, "https,https": true, "": false, "http": false, "http, https": false} {
+		a := r.post("/login", url.Values{"token": {token}}, "X-Forwarded-Proto", proto)
+		if len(a.Cookies()) != 1 || a.Cookies()[0].Secure != want {
+			t.Errorf("%q: %v", proto, a.Cookies())
+		}
 	}
 }
 

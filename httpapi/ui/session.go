@@ -155,9 +155,10 @@ func (u *UI) logout(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }
 
-// secure reports whether the browser speaks TLS, to us or to a proxy in front that says so.
+// secure reports whether the browser speaks TLS, to us or to a proxy in front that says so; of several the first.
 func secure(r *http.Request) bool {
-	return r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
+	first, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
+	return r.TLS != nil || strings.EqualFold(strings.TrimSpace(first), "https")
 }
 
 // refuseStranger sends somebody without a session to the login, or says so to a program.

@@ -37,6 +37,15 @@ func there(program string) bool {
 		modules, err := exec.Command("php", "-m").Output()
 		return err == nil && bytes.Contains(modules, []byte("\n"+extension+"\n"))
 	}
-	_, err := exec.LookPath(program)
-	return err == nil
+	return Where(program) != ""
+}
+
+// Where is the path of a program: in PATH, or where Debian keeps those that only root has there. "": there is none.
+func Where(program string) string {
+	for _, name := range []string{program, "/usr/sbin/" + program} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	return ""
 }
