@@ -17,7 +17,7 @@ import (
 // dial opens a socket.
 func (r *rig) dial(options *websocket.DialOptions) (*websocket.Conn, context.Context) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(r.t.Context(), 5*time.Minute)
 	r.t.Cleanup(cancel)
 	conn, _, err := websocket.Dial(ctx, strings.Replace(r.url, "http", "ws", 1)+"/v1/ws", options)
 	if err != nil {
