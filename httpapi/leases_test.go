@@ -148,7 +148,7 @@ func await(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for limit := time.Now().Add(30 * time.Second); !holds(); <-tick.C {
+	for limit := time.Now().Add(2 * time.Minute); !holds(); <-tick.C {
 		if time.Now().After(limit) {
 			t.Fatalf("waited in vain for: %s", what)
 		}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
@@ -64,6 +65,7 @@ func newRigOn(t *testing.T, db string, config Config, change ...func(*server)) *
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.patience = time.Minute // on a slow machine, too
 	for _, change := range change {
 		change(s)
 	}

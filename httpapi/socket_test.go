@@ -17,7 +17,7 @@ import (
 // dial opens a socket.
 func (r *rig) dial(options *websocket.DialOptions) (*websocket.Conn, context.Context) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(r.t.Context(), 5*time.Minute)
 	r.t.Cleanup(cancel)
 	if options == nil {
 		options = &websocket.DialOptions{}

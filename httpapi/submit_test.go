@@ -171,7 +171,7 @@ func (r lateReader) Read(b []byte) (int, error) {
 // TestSlowBody: the time that a client takes to send is not taken from the time that the database has.
 func TestSlowBody(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, Config{}, func(s *server) { s.patience = 2 * time.Second })
+	r := newRig(t, Config{}, func(s *server) { s.patience = 5 * time.Second })
 	after, cancel := context.WithTimeout(t.Context(), r.server.patience+100*time.Millisecond)
 	defer cancel()
 	response, err := http.Post(r.url+"/v1/tasks", mediaJSON, lateReader{after, strings.NewReader(`{"kind":"x"}`)})

@@ -227,12 +227,12 @@ func TestWorkers(t *testing.T) {
 func TestSchedules(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Config{})
-	a := r.do("PUT", "/v1/schedules/team%2Fnightly", `{"expression":"0 3 * * *","zone":"Europe/Paris","kind":"k","timeout_ms":5000}`).want(201)
+	a := r.do("PUT", "/v1/schedules/team%2Fnightly", `{"expression":"0 3 1 1 *","zone":"Europe/Paris","kind":"k","timeout_ms":5000}`).want(201)
 	made := read[Schedule](a)
 	if made.Name != "team/nightly" || a.header.Get("Location") != "/v1/schedules/team%2Fnightly" || made.Links.Self != a.header.Get("Location") {
 		t.Errorf("%+v at %s", made, a.header.Get("Location"))
 	}
-	replaced := read[Schedule](r.do("PUT", made.Links.Self, `{"expression":"0 3 * * *","zone":"Europe/Paris","kind":"k2"}`).want(200))
+	replaced := read[Schedule](r.do("PUT", made.Links.Self, `{"expression":"0 3 1 1 *","zone":"Europe/Paris","kind":"k2"}`).want(200))
 	if replaced.Kind != "k2" || replaced.TimeoutMS != nil || !replaced.NextRunAt.Equal(*made.NextRunAt) {
 		t.Errorf("%+v", replaced)
 	}

@@ -228,7 +228,7 @@ func TestWatchIsRedacted(t *testing.T) {
 			string(r.get(link, "Accept", asBrowser).want(200).body), strings.Join(events, "\n"),
 			fmt.Sprint(r.get(link).header, r.get(link, "Accept", asBrowser).header, stream.answer.Header),
 		} {
-			if strings.Contains(shown, "hush") {
+			if strings.Contains(strings.ReplaceAll(shown, strings.TrimPrefix(link, "/watch/"), ""), "hush") { // a token may have any letters
 				t.Errorf("a secret is shown: %s", shown)
 			}
 		}

@@ -96,7 +96,7 @@ func TestWatchTokensElsewhere(t *testing.T) {
 		args            []string
 	}{
 		{"php", "../clients/php", []string{"tests/watch_token.php"}},
-		{"node", "../clients/node", []string{"--test"}},
+		{"node", "../clients/node", []string{"--test", "watch.test.js"}},
 	} {
 		t.Run(test.program, func(t *testing.T) {
 			t.Parallel()

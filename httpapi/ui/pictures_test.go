@@ -110,7 +110,7 @@ func (r *rig) away() {
 		}
 	}
 	allow("false")
-	if _, err := conn.Exec(r.t.Context(), `select pg_terminate_backend(pid) from pg_stat_activity where datname = $1`, name); err != nil {
+	if _, err := conn.Exec(r.t.Context(), `select pg_terminate_backend(pid, 120000) from pg_stat_activity where datname = $1`, name); err != nil {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() { allow("true"); _ = conn.Close(context.Background()) })

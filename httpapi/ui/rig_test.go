@@ -218,7 +218,7 @@ func (r *rig) maintain() {
 // await polls until something holds.
 func await(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline, tick := time.After(30*time.Second), time.NewTicker(20*time.Millisecond)
+	deadline, tick := time.After(2*time.Minute), time.NewTicker(20*time.Millisecond)
 	defer tick.Stop()
 	for !holds() {
 		select {

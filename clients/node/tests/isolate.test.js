@@ -15,7 +15,7 @@ if (process.env.BROKEN && process.env.SCHEDULER_FD) throw new Error('can not com
 const worker = new Worker({ isolate: true, graceMs: 50, concurrency: Number(process.env.CONCURRENCY ?? 1) });
 worker.handle('x', async (task) => {
   console.log('prints ' + task.payload);
-  if (task.payload === 'spin') for (;;);
+  if (task.payload === 'spin') for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0); // hears nothing, as any loop
   if (task.payload === 'die') {
     console.error('last words');
     spawn('sleep', ['60'], { stdio: 'inherit', detached: true }); // holds its output open
@@ -33,7 +33,7 @@ await worker.run();
 
 /** Runs the program until it has no more to do. */
 async function work(t, payloads, env = {}) {
-  const given = payloads.map((payload, i) => ({ lease: `l${i}`, task: { id: `t${i}`, kind: 'x', payload, attempt: 1, timeout_ms: payload === 'spin' ? 300 : null, checkpoint: null } }));
+  const given = payloads.map((payload, i) => ({ lease: `l${i}`, task: { id: `t${i}`, kind: 'x', payload, attempt: 1, timeout_ms: payload === 'spin' ? 5000 : null, checkpoint: null } }));
   const { url, requests } = await fake(t, ({ method, path, body }) => {
     if (method === 'DELETE') return { status: 204 };
     if (path === '/v1/leases') {

@@ -68,7 +68,7 @@ $url = server(fn (string $in, int $n): string => match (true) {
     default => answer(200, '<html>'),
 });
 $secret = 'a-very-secret-token';
-$client = new Client($url, $secret, timeout: 2.0, retries: 2);
+$client = new Client($url, $secret, retries: 2);
 $e = thrown('a redirect', ApiException::class, fn () => $client->task('redirect'));
 check('it says where to', [$e->getCode(), str_contains($e->getMessage(), 'jobs.example.org'), str_contains($e->getMessage(), 'a-secret')], ['redirected', true, false]);
 $e = thrown('a wait that is too long for a caller', Unavailable::class, fn () => $client->task('busy'));

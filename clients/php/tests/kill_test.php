@@ -20,10 +20,13 @@ $works = function (Program $worker) use ($count, &$tasks): bool { // and there a
     return $count("select count(*) from scheduler.tasks t join scheduler.workers w on w.id = t.worker_id where t.state = 'running' and w.pid = $worker->pid") > 0;
 };
 $other = worker('kill'); // lives on
-for ($kills = 0; $kills < 5; $kills++) {
+$hit = 0; // victims that had something to do when they had died
+for ($kills = 0; $kills < 5 || $hit === 0 && $kills < 100; $kills++) {
     $victim = worker('kill', ['PROCESSES' => '2']);
     until('it works', fn () => $works($victim));
     $victim->signal(SIGKILL);
+    $victim->exit();
+    $hit += (int) $works($victim);
     unset($victim);
 }
 until('all are done', fn () => $count("select count(*) from scheduler.tasks where state = 'completed'") === $tasks);

@@ -73,6 +73,8 @@ foreach (['child', 'parent'] as $victim) {
     until("the job dies with the $victim", fn () => $gone($job));
     if ($victim === 'child') {
         check('a job whose process is killed', [$finished($lasting), client()->task($lasting)->error['code']], [3, 'worker_crashed']);
+    } else {
+        client()->cancel($lasting); // it would start again, with whoever takes from all queues
     }
     unset($worker);
 }

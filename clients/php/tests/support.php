@@ -37,10 +37,10 @@ function thrown(string $name, string $class, Closure $f): ?Throwable
     return null;
 }
 
-/** Polls until it is true, and returns that; gives up after a minute. */
+/** Polls until it is true, and returns that; gives up after three minutes. */
 function until(string $name, Closure $f): mixed
 {
-    for ($limit = microtime(true) + 60; microtime(true) < $limit; usleep(20_000)) {
+    for ($limit = microtime(true) + 180; microtime(true) < $limit; usleep(20_000)) {
         if ($value = $f()) {
             return $value;
         }
@@ -123,15 +123,6 @@ function ended(string $id): TaskInfo
     return until("task $id is done", function () use ($id): ?TaskInfo {
         $task = client()->task($id, waitSeconds: 10);
         return $task->done ? $task : null;
-    });
-}
-
-/** Waits until the task is in a state. */
-function in_state(string $id, string $state): TaskInfo
-{
-    return until("task $id is $state", function () use ($id, $state): ?TaskInfo {
-        $task = client()->task($id);
-        return $task->state === $state ? $task : null;
     });
 }
 

@@ -10,7 +10,7 @@ use PgScheduler\NewTask;
 
 $door = $argv[1];
 $start = fn (string $queue, array $env = []): Program => $door === 'http' ? worker($queue, $env)
-    : children($queue, ['--lease-ttl', '5s', '--heartbeat', '1s', ...(isset($env['PROCESSES']) ? ['--procs', $env['PROCESSES']] : [])]);
+    : children($queue, ['--lease-ttl', '10s', '--heartbeat', '1s', ...(isset($env['PROCESSES']) ? ['--procs', $env['PROCESSES']] : [])]);
 $worker = $start('q');
 
 // What takes its time, beside all else: handlers that look at nothing, and one longer than its lease that says nothing.
@@ -18,8 +18,8 @@ $slow = $start('slow', ['PROCESSES' => '4']);
 $deaf = submit('slow', 'deaf');
 $timed = submit('slow', 'deaf', timeoutMs: 300, maxAttempts: 1);
 $stopped = submit('slow', 'stop', timeoutMs: 300, maxAttempts: 1);
-$long = submit('slow', 'sleep', ['seconds' => 8]);
-in_state($deaf->id, 'running');
+$long = submit('slow', 'sleep', ['seconds' => 12]);
+until('it is deaf', fn () => messages($deaf->id) === ['begins']);
 client()->cancel($deaf->id);
 
 $task = fn (string $kind, mixed $payload = [], mixed ...$more) => ended(submit('q', $kind, $payload, ...$more)->id);
@@ -74,6 +74,7 @@ $last = submit('q', 'wait', ['file' => gate('last')]);
 until('it waits', fn () => messages($last->id) === ['waits']);
 $next = submit('q', 'greet', ['name' => 'next']);
 $worker->signal(SIGTERM);
+until('the signal was taken', fn () => !$worker->pending(SIGTERM));
 touch(gate('last'));
 check('drained', [$worker->exit(), client()->task($last->id)->state, client()->task($next->id)->state], [0, 'completed', 'ready']);
 check('it said goodbye', array_filter(client()->workers(), fn ($w) => $w['live']), []);

@@ -348,7 +348,7 @@ class LeasesTest(unittest.TestCase):
                 time.sleep(0)
             if task.payload == 3:
                 deaf.set()
-                while worker.deaf > 0:
+                while worker.deaf > 0 or len(lines) < 2:
                     time.sleep(0)
                 seen.append(task.payload)
             return "in time"
@@ -453,7 +453,7 @@ class VersionTest(unittest.TestCase):
 
 class IsolateTest(unittest.TestCase):
     PROGRAM = """
-import os, signal, sys
+import os, signal, sys, time
 sys.path.insert(0, %r)
 from pgscheduler import PermanentError, RetryAfter, Snooze, Worker
 if "BROKEN" in os.environ and "SCHEDULER_FD" in os.environ:
@@ -463,7 +463,7 @@ def handler(task):
     print("prints", task.payload)
     if task.payload == "spin":
         while True:
-            pass
+            time.sleep(1)
     if task.payload == "die":
         print("last words", file=sys.stderr)
         if os.fork() == 0:  # holds all pipes open
@@ -483,7 +483,7 @@ worker.run()
 """ % str(pathlib.Path(__file__).parent.parent)
 
     def work(self, payloads, **env):
-        given = [leased(i, payload=payload, timeout_ms=300 if payload == "spin" else None) for i, payload in enumerate(payloads)]
+        given = [leased(i, payload=payload, timeout_ms=5000 if payload == "spin" else None) for i, payload in enumerate(payloads)]
 
         def answer(request, _):
             if request["method"] == "DELETE":
@@ -532,13 +532,17 @@ worker.run()
         pid = int(child.get(timeout=120))
         program.kill()
         program.wait()
+
+        def alive():
+            try:
+                return pathlib.Path("/proc/%d/stat" % pid).read_text().split(") ")[1][0] != "Z"  # nobody here waits for orphans
+            except OSError:
+                return False
+
         end = time.monotonic() + 120
-        while pathlib.Path("/proc/%d/stat" % pid).exists() and time.monotonic() < end:
-            if pathlib.Path("/proc/%d/stat" % pid).read_text().split(") ")[1][0] == "Z":
-                break  # nobody here waits for orphans
-            time.sleep(0)
-        else:
+        while alive():
             self.assertLess(time.monotonic(), end)
+            time.sleep(0.01)
 
     def test_several_at_once(self):
         done, ended, _ = self.work(["a", "spin", "b", "c", "spin", "d"], CONCURRENCY="3")

@@ -165,13 +165,15 @@ async function refresh() {
   let next = every;
   try {
     const answer = await fetch(location.href, { headers: { "X-Refresh": String(last) } });
+    const text = answer.ok ? await answer.text() : "";
+    if (document.hidden) return; // it is read again once somebody looks
     if (answer.redirected) return ended();
     if (answer.status >= 500) throw answer;
     failures = 0;
     gone = answer.status === 404;
     if (gone) unfollow();
     if (!answer.ok) return say(gone ? "gone" : "not to be read any more");
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const fresh = new DOMParser().parseFromString(text, "text/html");
     for (const region of all("[data-live]")) {
       const other = fresh.getElementById(region.id);
       if (other && !region.contains(typing()) && !region.contains(marked())) swap(region, other);
@@ -182,7 +184,7 @@ async function refresh() {
     document.title = fresh.title;
     if (!again) say(fresh.body.dataset.build === document.body.dataset.build ? "live" : "a new version: load the page again");
   } catch {
-    say("waiting for the server");
+    if (!document.hidden) say("waiting for the server");
     next = backoff(failures++);
   } finally {
     reading = false;

@@ -23,7 +23,7 @@ $env = static fn (string $name, int $default): int => (int) (getenv($name) ?: $d
 $worker = new Worker(
     queues: explode(',', getenv('QUEUES') ?: 'default'),
     processes: $env('PROCESSES', 1),
-    ttlMs: $env('TTL_MS', 5000),
+    ttlMs: $env('TTL_MS', 10_000),
     drainSeconds: $env('DRAIN_SECONDS', 30),
     maxTasks: $env('MAX_TASKS', 0),
     maxMemoryMb: $env('MAX_MEMORY_MB', 0),
@@ -62,6 +62,7 @@ $worker->handle('wait', function (Task $task): int { // until there is a file
 });
 $worker->handle('deaf', function (Task $task): never { // looks at nothing
     try {
+        $task->log('begins');
         for ($i = 0;; $i++) {
             usleep(1000);
         }
