@@ -167,7 +167,11 @@ func facts(t scheduler.Task, now time.Time) []fact {
 	if !t.State.Done() && t.State != scheduler.Running {
 		at("Due", &t.RunAt)
 	}
-	at("Started", t.StartedAt)
+	started := "Started"
+	if !t.State.Done() && t.State != scheduler.Running {
+		started = "Last started"
+	}
+	at(started, t.StartedAt)
 	at("Ended", t.FinishedAt)
 	if t.Worker != nil {
 		say("Worker", *t.Worker, "/workers")

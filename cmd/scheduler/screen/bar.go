@@ -67,8 +67,8 @@ func (p Progress) Bar(columns int) string {
 	if count := p.count(); count != "" {
 		tail = append(tail, count)
 	}
-	if p.Left > 0 && percent < 100 {
-		tail = append(tail, "eta "+Span(p.Left.Round(time.Second)))
+	if left := p.Left.Round(time.Second); left > 0 && percent < 100 {
+		tail = append(tail, "eta "+strings.Replace(Span(left), ".0s", "s", 1))
 	}
 	if p.Message != "" {
 		tail = append(tail, Clean(p.Message))
