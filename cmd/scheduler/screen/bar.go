@@ -67,7 +67,8 @@ func (p Progress) Bar(columns int) string {
 	if count := p.count(); count != "" {
 		tail = append(tail, count)
 	}
-	if left := p.Left.Round(time.Second); left > 0 && percent < 100 {
+	if p.Left > 0 && percent < 100 {
+		left := max(time.Second, p.Left.Round(time.Second))
 		tail = append(tail, "eta "+strings.Replace(Span(left), ".0s", "s", 1))
 	}
 	if p.Message != "" {
