@@ -8,28 +8,35 @@ import (
 
 	"github.com/pgscheduler/scheduler/scheduler"
 	"github.com/pgscheduler/scheduler/worker"
+	"github.com/pgscheduler/scheduler/worker/push"
 )
 
-// attempts collects what the worker counts.
+// attempts collects how attempts went that this process has to do with: those of its worker, those that it delivers to endpoints, and those
+// of remote workers.
 type attempts struct {
-	worker *worker.Worker
+	client *scheduler.Client
+	worker *worker.Worker // nil: none
+	pusher *push.Pusher   // nil: none
 	queues labels
 	kinds  labels
 }
 
-func newAttempts(w *worker.Worker) *attempts { return &attempts{worker: w} }
-
-func (a *attempts) Describe(to chan<- *prometheus.Desc) { describe(to, ofWorker) }
+func (a *attempts) Describe(to chan<- *prometheus.Desc) { describe(to, ofAttempts) }
 
 func (a *attempts) Collect(to chan<- prometheus.Metric) {
-	counts := a.worker.Counts()
+	counts := a.client.Counts()
+	lanes, lost := remote(counts.Remote), counts.RemoteLost
+	if a.worker != nil {
+		its := a.worker.Counts()
+		lanes, lost = append(lanes, its.Lanes...), lost+its.LostLeases
+	}
+	if a.pusher != nil {
+		delivered, losses := a.pusher.Attempts()
+		lanes, lost = append(lanes, delivered...), lost+losses
+	}
 	send := sender{to}
-	send.gauge(slots, float64(counts.Slots))
-	send.gauge(running, float64(counts.Running))
-	send.gauge(settling, float64(counts.Settling))
-	send.count(leasesLost, float64(counts.LostLeases))
-	send.count(deaths, float64(counts.LostSessions))
-	for _, l := range a.merge(counts.Lanes) {
+	send.count(leasesLost, float64(lost))
+	for _, l := range a.merge(lanes) {
 		queue := string(l.Queue)
 		send.histogram(waitTime, l.Wait, nanoseconds, queue, l.Kind)
 		send.histogram(runTime, l.Run, nanoseconds, queue, l.Kind)
@@ -39,35 +46,39 @@ func (a *attempts) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// merge adds up the lanes that share their labels.
-func (a *attempts) merge(lanes []worker.LaneCounts) []worker.LaneCounts {
-	var merged []worker.LaneCounts
-	at := map[[2]string]int{}
-	for _, l := range lanes {
-		l.Queue, l.Kind = scheduler.Queue(a.queues.admit(string(l.Queue))), a.kinds.admit(l.Kind)
-		key := [2]string{string(l.Queue), l.Kind}
-		i, seen := at[key]
-		if !seen {
-			at[key] = len(merged)
-			merged = append(merged, l)
-			continue
+// remote are the counts of remote workers as those of a worker.
+func remote(counts []scheduler.RemoteCounts) (lanes []worker.LaneCounts) {
+	for _, c := range counts {
+		l := worker.LaneCounts{Queue: c.Queue, Kind: c.Kind, Wait: c.Wait, Run: c.Run, Outcomes: map[worker.Outcome]uint64{}}
+		for how, n := range c.Outcomes {
+			l.Outcomes[worker.Outcome(how)] = n
 		}
-		sum := &merged[i]
-		sum.Wait, sum.Run = add(sum.Wait, l.Wait), add(sum.Run, l.Run)
-		for how, n := range l.Outcomes {
-			sum.Outcomes[how] += n
-		}
+		lanes = append(lanes, l)
 	}
-	return merged
+	return lanes
 }
 
-// add returns the sum of two Histograms with the same bounds.
-func add(a, b scheduler.Buckets) scheduler.Buckets {
-	sum := scheduler.Buckets{Bounds: a.Bounds, Counts: slices.Clone(a.Counts), Sum: a.Sum + b.Sum}
-	for i, n := range b.Counts {
-		sum.Counts[i] += n
+// merge adds up the lanes that share their labels.
+func (a *attempts) merge(lanes []worker.LaneCounts) []worker.LaneCounts {
+	lanes = slices.Clone(lanes)
+	for i := range lanes {
+		lanes[i].Queue, lanes[i].Kind = scheduler.Queue(a.queues.admit(string(lanes[i].Queue))), a.kinds.admit(lanes[i].Kind)
 	}
-	return sum
+	return worker.AddLanes(nil, lanes)
+}
+
+// slotsOf collects what a worker has to do now.
+type slotsOf struct{ worker *worker.Worker }
+
+func (s slotsOf) Describe(to chan<- *prometheus.Desc) { describe(to, ofWorker) }
+
+func (s slotsOf) Collect(to chan<- prometheus.Metric) {
+	counts := s.worker.Counts()
+	send := sender{to}
+	send.gauge(slots, float64(counts.Slots))
+	send.gauge(running, float64(counts.Running))
+	send.gauge(settling, float64(counts.Settling))
+	send.count(deaths, float64(counts.LostSessions))
 }
 
 const (

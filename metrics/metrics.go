@@ -47,9 +47,10 @@ func newRegistry(config Config) *prometheus.Registry {
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		process{config.Client, config.Version, config.Revision}, newSurveys(config))
+		process{config.Client, config.Version, config.Revision}, newSurveys(config),
+		&attempts{client: config.Client, worker: config.Worker, pusher: config.Pusher})
 	if config.Worker != nil {
-		registry.MustRegister(newAttempts(config.Worker))
+		registry.MustRegister(slotsOf{config.Worker})
 	}
 	if config.Pusher != nil {
 		registry.MustRegister(&pushes{pusher: config.Pusher})

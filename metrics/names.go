@@ -39,20 +39,26 @@ var (
 	poolGivenUp  = declare(&ofProcess, "scheduler_pool_abandoned_acquires_total", "Those whose caller did not wait for the end.", "pool")
 )
 
+// How attempts went that it has to do with.
+var ofAttempts []*prometheus.Desc
+
+var (
+	waitTime     = declare(&ofAttempts, "scheduler_task_wait_seconds", "From due to started, of attempts of this process.", "queue", "kind")
+	runTime      = declare(&ofAttempts, "scheduler_task_run_seconds", "How long attempts of this process ran.", "queue", "kind")
+	attemptsDone = declare(&ofAttempts, "scheduler_attempts_total",
+		"Attempts of this process that ended: completed, retried (failed, runs again), failed (failed for good), cancelled, snoozed, released, lost, elsewhere (by another program, also after a 202).",
+		"queue", "kind", "outcome")
+	leasesLost = declare(&ofAttempts, "scheduler_leases_lost_total", "Attempts that could write no outcome, because the lease was lost.")
+)
+
 // What its worker did and does.
 var ofWorker []*prometheus.Desc
 
 var (
-	waitTime     = declare(&ofWorker, "scheduler_task_wait_seconds", "From due to started, of attempts of this worker.", "queue", "kind")
-	runTime      = declare(&ofWorker, "scheduler_task_run_seconds", "How long handlers of this worker ran.", "queue", "kind")
-	attemptsDone = declare(&ofWorker, "scheduler_attempts_total",
-		"Attempts of this worker that ended: completed, retried (failed, runs again), failed (failed for good), cancelled, snoozed, released, lost, elsewhere (by another program).",
-		"queue", "kind", "outcome")
-	leasesLost = declare(&ofWorker, "scheduler_leases_lost_total", "Attempts that could write no outcome, because the lease was lost.")
-	deaths     = declare(&ofWorker, "scheduler_worker_deaths_total", "Times that this worker was declared dead and began anew.")
-	slots      = declare(&ofWorker, "scheduler_worker_slots", "Tasks that this worker runs at once, at most.")
-	running    = declare(&ofWorker, "scheduler_worker_running", "Handlers of this worker that run now.")
-	settling   = declare(&ofWorker, "scheduler_worker_settling", "Attempts of this worker whose outcome is being written now.")
+	deaths   = declare(&ofWorker, "scheduler_worker_deaths_total", "Times that this worker was declared dead and began anew.")
+	slots    = declare(&ofWorker, "scheduler_worker_slots", "Tasks that this worker runs at once, at most.")
+	running  = declare(&ofWorker, "scheduler_worker_running", "Handlers of this worker that run now.")
+	settling = declare(&ofWorker, "scheduler_worker_settling", "Attempts of this worker whose outcome is being written now.")
 )
 
 // What its deliveries to endpoints came to.

@@ -34,6 +34,9 @@ type Counts struct {
 	Polls  int    // of remote workers that wait for tasks
 	Leased uint64 // tasks that remote workers have got
 
+	Remote     []RemoteCounts // attempts that remote workers and endpoints ended through this process, in no order
+	RemoteLost uint64         // attempts that they could not end, because the lease was lost
+
 	Pools map[string]PoolCounts // by what they are for: hot, control, read, heartbeat, announce
 }
 
@@ -52,6 +55,7 @@ type counters struct {
 	published, publishMade, publishedAgain      atomic.Uint64
 	fireLag, notifyLag                          *Histogram
 	echo                                        echo
+	remote                                      remoteCounts
 }
 
 func newCounters() counters {
@@ -76,6 +80,7 @@ func (c *Client) Counts() Counts {
 	counts.Followers, counts.MessageReads = c.broadcasts.counts()
 	counts.Watchers, counts.WatchedTasks, counts.WatchReads = c.watches.counts()
 	counts.Polls, counts.Leased = c.dispatch.waiting(), n.leased.Load()
+	counts.Remote, counts.RemoteLost = n.remote.read()
 	return counts
 }
 

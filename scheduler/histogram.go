@@ -42,6 +42,15 @@ func (h *Histogram) Read() Buckets {
 	return b
 }
 
+// Add returns the sum of what two Histograms of the same bounds have counted.
+func (b Buckets) Add(other Buckets) Buckets {
+	sum := Buckets{Bounds: b.Bounds, Counts: slices.Clone(b.Counts), Sum: b.Sum + other.Sum}
+	for i, n := range other.Counts {
+		sum.Counts[i] += n
+	}
+	return sum
+}
+
 // NewDurations returns a Histogram of durations in nanoseconds, from a millisecond to an hour.
 func NewDurations() *Histogram { return NewHistogram(durationBounds) }
 

@@ -114,7 +114,7 @@ func TestExpire(t *testing.T) {
 	must(t, r.client.PromoteOnce(r.ctx))
 	for _, id := range []scheduler.TaskID{ready, waiting} {
 		task := r.task(id)
-		if task.State != scheduler.Cancelled || text(task.ErrorCode) != "expired" || !strings.HasPrefix(text(task.Error), "not started by 2") || task.FinishedAt == nil || task.Revision != 2 {
+		if task.State != scheduler.Cancelled || text(task.ErrorCode) != "expired" || !strings.HasPrefix(text(task.Error), "not started by 2") || !strings.HasSuffix(text(task.Error), " UTC") || task.FinishedAt == nil || task.Revision != 2 {
 			t.Errorf("%+v", task)
 		}
 	}

@@ -54,6 +54,7 @@ func (c *Client) Poll(ctx context.Context, p Poll) (Polled, error) {
 		return Polled{}, ctx.Err()
 	}
 	c.counters.leased.Add(uint64(len(tasks)))
+	c.counters.remote.begin(tasks, c.Now())
 	state = c.dispatch.state(p.Worker.ID, state)
 	return Polled{Command: state.Command, ExpiresAt: state.ExpiresAt, Tasks: tasks}, nil
 }

@@ -168,6 +168,7 @@ func (c *Client) settleMany(ctx context.Context, in []Settling) ([]answer[Settle
 		answers[i].err = ErrLeaseLost
 	}
 	c.settleAgain(ctx, in, answers)
+	c.countLost(in, answers)
 	return answers, nil
 }
 

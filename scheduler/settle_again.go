@@ -12,16 +12,16 @@ import (
 	"github.com/pgscheduler/scheduler/sql"
 )
 
-// counted is an attempt as the statistics count it.
+// counted is an attempt as it is counted.
 type counted struct {
 	kind        string
 	ran, waited time.Duration
 }
 
-// queueCounts queues the question what the statistics count of those that complete or fail; the answers are there, by place in
-// the round, once the batch is done.
+// queueCounts queues the question what is counted of those that end; the answers are there, by place in the round, once the batch is
+// done.
 func (r *round) queueCounts(batch *pgx.Batch) map[int]counted {
-	which := slices.Concat(r.of(VerbComplete), r.of(VerbFail))
+	which := slices.Concat(r.of(VerbComplete), r.of(VerbFail), r.of(VerbRelease))
 	counts := make(map[int]counted, len(which))
 	if len(which) == 0 {
 		return counts
@@ -50,12 +50,30 @@ func milli(n *int64) time.Duration {
 	return time.Duration(*n) * time.Millisecond
 }
 
-// countEnds counts attempts that were ended.
+// countEnds counts attempts that were ended. What was handed back is no end for the statistics.
 func (c *Client) countEnds(in []Settling, answers []answer[Settlement], counts map[int]counted) {
 	for i, its := range counts {
-		if answers[i].err == nil {
-			c.Count(Ended{Queue: in[i].Queue, Kind: its.kind, State: answers[i].out.State, Ran: its.ran, Waited: its.waited})
+		if answers[i].err != nil {
+			continue
 		}
+		state := answers[i].out.State
+		if in[i].Verb != VerbRelease {
+			c.Count(Ended{Queue: in[i].Queue, Kind: its.kind, State: state, Ran: its.ran, Waited: its.waited})
+		}
+		c.counters.remote.end(in[i].Queue, its.kind, remoteOutcome(in[i], state), its.ran)
+	}
+}
+
+// countLost counts those that had another end, for good or for bad.
+func (c *Client) countLost(in []Settling, answers []answer[Settlement]) {
+	lost := uint64(0)
+	for i, a := range answers {
+		if in[i].Verb != VerbHeartbeat && errors.Is(a.err, ErrLeaseLost) {
+			lost++
+		}
+	}
+	if lost > 0 {
+		c.counters.remote.lose(lost)
 	}
 }
 

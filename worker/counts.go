@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -111,4 +113,28 @@ func (w *Worker) Counts() Counts {
 		list.Lanes = append(list.Lanes, its)
 	}
 	return list
+}
+
+// AddLanes adds lanes to others, those of the same queue and kind together, and returns all. What is given stays as it is.
+func AddLanes(lanes, more []LaneCounts) []LaneCounts {
+	sums := slices.Clone(lanes)
+	at := map[laneKey]int{}
+	for i, l := range sums {
+		at[laneKey{l.Queue, l.Kind}] = i
+	}
+	for _, l := range more {
+		key := laneKey{l.Queue, l.Kind}
+		i, seen := at[key]
+		if !seen {
+			at[key] = len(sums)
+			sums = append(sums, l)
+			continue
+		}
+		its := &sums[i]
+		its.Wait, its.Run, its.Outcomes = its.Wait.Add(l.Wait), its.Run.Add(l.Run), maps.Clone(its.Outcomes)
+		for how, n := range l.Outcomes {
+			its.Outcomes[how] += n
+		}
+	}
+	return sums
 }

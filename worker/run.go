@@ -20,7 +20,9 @@ func (w *Worker) run(ctx context.Context, a *attempt) {
 		Stack: "goroutine ended by runtime.Goexit"}}
 	defer func() { // runs after Goexit too
 		out.cause, out.took = context.Cause(a.ctx), time.Since(began)
-		a.counts.run.Observe(int64(out.took))
+		if !out.elsewhere { // else it may still run
+			a.counts.run.Observe(int64(out.took))
+		}
 		a.endTrace(out)
 		w.vacate(a.gang)
 		switch {

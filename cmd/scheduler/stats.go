@@ -199,8 +199,13 @@ func (q queueStats) change() string {
 }
 
 func rate(perSecond float64) string {
-	if perSecond == 0 {
+	switch {
+	case perSecond == 0:
 		return ""
+	case perSecond < 0.005:
+		return "<0.01/s"
+	case perSecond < 0.1:
+		return fmt.Sprintf("%.2f/s", perSecond)
 	}
 	return fmt.Sprintf("%.1f/s", perSecond)
 }

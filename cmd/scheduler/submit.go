@@ -43,7 +43,8 @@ func (a *app) submitCommand() *cobra.Command {
 it is {}. Once the id is printed the task survives the death of any process, PostgreSQL included.
 
 With --wait the result is printed instead when the task completes; exit 7 when it fails or is cancelled, exit 6 when it
-is not done in time. --watch shows its progress besides, and waits as long as it takes unless --wait says otherwise.`,
+is not done in time. --watch shows its progress besides, and waits as long as it takes unless --wait says otherwise: a bar on a
+terminal, else a line on stderr at each change; with -o json the whole task on stdout at each change.`,
 		Example: `  scheduler submit report.generate '{"report_id": 42}' --queue reports
   scheduler submit mail.send @mail.json --in 10m --unique-key welcome:42
   scheduler submit demo.sleep '{"seconds": 20}' --watch`,

@@ -10,13 +10,15 @@ import (
 	"github.com/pgscheduler/scheduler/scheduler"
 )
 
+const listEvery = time.Second // between two looks for new tasks
+
 // late is how long a task may take from its making until it can be seen: a transaction that submits may take a while.
 const late = 30 * time.Second
 
 // tasksFollow prints the newest tasks, oldest first, and then those that are made, until it is stopped. Tasks come to be seen
 // in another order than that of their making, so each look begins a while before the newest that was seen.
 func (a *app) tasksFollow(ctx context.Context, d door.Door, f door.Filter) error {
-	tick := time.NewTicker(lineEvery)
+	tick := time.NewTicker(listEvery)
 	defer tick.Stop()
 	table := a.taskTable()
 	seen, most := map[string]time.Time{}, f.Limit

@@ -15,8 +15,9 @@ func (a *app) tasksWatchCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "watch ID…",
 		Short: "Show the progress of tasks until they end",
-		Long: `Show the progress of tasks until all have ended: a bar on a terminal, else a line at each change of state and at most one a
-second in between; with -o json the whole task in place of a line. Exit 7 when one failed or was cancelled.`,
+		Long: `Show the progress of tasks until all have ended: a bar on a terminal, else a line at each change; with -o json the whole task in
+place of a line. What a handler reports is stored four times a second at most, so no more lines come. Exit 7 when one failed
+or was cancelled.`,
 		Example: `  scheduler tasks watch 01a1fbc0-c975-7f37-a6be-a8f3e8777fbf
   scheduler submit report.generate | xargs scheduler tasks watch`,
 		Args: takes(1, -1),

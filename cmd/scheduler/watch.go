@@ -11,41 +11,39 @@ import (
 	"github.com/pgscheduler/scheduler/scheduler"
 )
 
-const (
-	lookEvery = 200 * time.Millisecond // at what can't be reached, until it can
-	lineEvery = time.Second            // between two lines about a task, unless its state changes
-)
+const lookEvery = 200 * time.Millisecond // at what can't be reached, until it can
 
 // await waits for a task that was just submitted, shows its progress meanwhile if that was asked for, and prints its
-// result.
+// result: with JSON the whole task, once, or at each change of it.
 func (a *app) await(ctx context.Context, d door.Door, id string, f submitFlags) (err error) {
 	var task httpapi.Task
-	if f.watch && !a.screen.JSON {
-		task, err = a.follow(ctx, d, id, a.lineOf(a.screen.Hintf))
-	} else {
+	var printing error
+	tell := func(task httpapi.Task) { printing = errors.Join(printing, a.screen.PrintJSON(task)) }
+	switch {
+	case !f.watch:
 		task, err = patient(ctx, func() (httpapi.Task, error) { return d.Await(ctx, id) })
+	case a.screen.JSON:
+		task, err = a.follow(ctx, d, id, tell)
+	default:
+		task, err = a.follow(ctx, d, id, a.lineOf(a.screen.Hintf))
 	}
-	if ctx.Err() != nil && !task.Done { // also when a call was cut off by it
-		return a.notDone(ctx, id, task, f.wait)
-	}
-	if err != nil {
+	timely := ctx.Err() == nil || task.Done // else it may be that a call was cut off
+	switch {
+	case err != nil && timely:
 		return doing(err, "wait for task %s", id)
+	case a.screen.JSON && !f.watch && task.ID != "":
+		tell(task)
+	case !a.screen.JSON && task.State == string(scheduler.Completed):
+		printing = a.screen.PrintJSON(task.Result)
 	}
-	if a.screen.JSON {
-		err = a.screen.PrintJSON(task)
-	} else if task.State == string(scheduler.Completed) {
-		err = a.screen.PrintJSON(task.Result)
+	if !timely {
+		return errors.Join(printing, a.notDone(ctx, id, f.wait))
 	}
-	return errors.Join(err, ended(task))
+	return errors.Join(printing, ended(task))
 }
 
 // notDone is how waiting ends when the task has not: out of time, or stopped by a signal.
-func (a *app) notDone(ctx context.Context, id string, task httpapi.Task, limit time.Duration) error {
-	if a.screen.JSON && task.ID != "" {
-		if err := a.screen.PrintJSON(task); err != nil {
-			return err
-		}
-	}
+func (a *app) notDone(ctx context.Context, id string, limit time.Duration) error {
 	p := &problem{exitTimeout, "task " + id + " is not done", screen.Span(limit) + " of waiting are over; the task goes on", "scheduler tasks watch " + id}
 	var signalled *interrupted
 	if errors.As(context.Cause(ctx), &signalled) {
@@ -72,77 +70,37 @@ func (a *app) lineOf(printf func(string, ...any)) func(httpapi.Task) {
 }
 
 // follow shows the progress of a task until it is done or ctx ends: as a bar on a terminal, unless data is JSON; else by
-// say, when its state changes or a second after the last time. It returns the task as last read, with a nil error when ctx
-// has ended.
+// say, at each change. It returns the task as last read, with a nil error when ctx has ended.
 func (a *app) follow(ctx context.Context, d door.Door, id string, say func(httpapi.Task)) (task httpapi.Task, err error) {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	news := make(chan followed)
-	go func() { // ends with ctx, or with the task
-		defer close(news)
-		for event, err := range d.Follow(ctx, id, door.From{}) {
-			select {
-			case news <- followed{event, err}:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
 	show, end := a.shower(say)
 	defer end()
-	again := time.NewTimer(0) // to say what came too soon after the last time
-	defer again.Stop()
-	for {
-		select {
-		case next, ok := <-news:
-			switch {
-			case !ok:
-				return task, nil
-			case next.err != nil:
-				return task, next.err
-			case next.event.Task == nil:
-				continue
-			}
-			task = *next.event.Task
-		case <-again.C:
-		}
-		if task.ID == "" {
+	for event, err := range d.Follow(ctx, id, door.From{}) {
+		switch {
+		case err != nil:
+			return task, err
+		case event.Task == nil:
 			continue
 		}
-		if wait := show(task); wait > 0 {
-			again.Reset(wait)
-		}
-		if task.Done {
-			return task, nil
+		task = *event.Task
+		if show(task); task.Done {
+			break
 		}
 	}
+	return task, nil
 }
 
-// followed is what Follow gave.
-type followed struct {
-	event door.Event
-	err   error
-}
-
-// shower returns what shows a task, as a bar or by say. It returns how long to wait before it is called again with the same, when it
-// is too soon for another line; 0: it is shown.
-func (a *app) shower(say func(httpapi.Task)) (show func(httpapi.Task) time.Duration, end func()) {
+// shower returns what shows a task, as a bar or by say: with data as text only what reads otherwise than the last time.
+func (a *app) shower(say func(httpapi.Task)) (show func(httpapi.Task), end func()) {
 	if a.screen.ErrColumns != nil && !a.screen.JSON {
-		return func(task httpapi.Task) time.Duration { a.screen.Draw(progressOf(task)); return 0 }, a.screen.Wipe
+		return func(task httpapi.Task) { a.screen.Draw(progressOf(task)) }, a.screen.Wipe
 	}
-	var said httpapi.Task
-	var saidAt time.Time
-	return func(task httpapi.Task) time.Duration {
-		early := lineEvery - time.Since(saidAt)
-		switch {
-		case task.Revision == said.Revision:
-			return 0
-		case task.State == said.State && early > 0:
-			return early
+	said := ""
+	return func(task httpapi.Task) {
+		line := progressOf(task).Line()
+		if line != said || a.screen.JSON {
+			say(task)
 		}
-		say(task)
-		said, saidAt = task, time.Now()
-		return 0
+		said = line
 	}, func() {}
 }
 

@@ -15,6 +15,9 @@ const mostPicked = 500
 // errBadForm is what a form that no page has is answered with.
 var errBadForm = errors.New("the form is none of this page's; load the page again")
 
+// errChanged is what an edit is answered with that somebody else was faster than.
+var errChanged = errors.New("nothing was stored. Load the page again, and edit the task then")
+
 // verbs are what can be done to tasks, and how it is said when it was done.
 var verbs = map[string]struct {
 	past string

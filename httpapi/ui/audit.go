@@ -29,6 +29,16 @@ func deeds(audit []scheduler.Audit, now time.Time) []deed {
 	return list
 }
 
+// retries is when somebody brought a task back.
+func retries(audit []scheduler.Audit) (list []time.Time) {
+	for _, a := range audit {
+		if a.Verb == "retry" {
+			list = append(list, a.At)
+		}
+	}
+	return list
+}
+
 // details says the members of an object, in order of their names, but for some.
 func details(raw json.RawMessage, but ...string) string {
 	var object map[string]any

@@ -123,11 +123,11 @@ func TestEditInBrowser(t *testing.T) {
 	two.Click(`.edit summary`)
 	two.Fill(`.edit [name=max_attempts]`, "3")
 	two.Click(`.edit button`)
-	said(two, "Somebody changed the task meanwhile")
+	two.Await(`document.querySelector(".edit [role=alert]")?.textContent.includes("Somebody changed the task meanwhile")`)
 	one.Click(`.edit summary`)
 	one.Fill(`.edit [name=payload]`, `{"a":`)
 	one.Click(`.edit button`)
-	one.Await(`document.querySelector("h1").textContent.includes("breaks a rule")`)
+	one.Await(`document.querySelector(".edit [role=alert]")?.textContent.includes("breaks a rule") && document.querySelector(".edit [name=payload]").value === '{"a":'`)
 }
 
 // TestTasksInBrowser filters, selects by mouse and keys, and does something with what is selected; rows that change by somebody
@@ -253,7 +253,7 @@ func TestSchedulesInBrowser(t *testing.T) {
 	tab.Click(`tr[data-schedule=nightly] a.button`)
 	tab.Fill(`#edit [name=expression]`, "not cron")
 	tab.Click(`#edit button`)
-	tab.Await(`document.querySelector("h1").textContent.includes("cron expression")`)
+	tab.Await(`document.querySelector("#edit [role=alert]")?.textContent.includes("cron expression")`)
 	tab.Go(r.one + "/schedules")
 	tab.Click(`tr[data-schedule=nightly] button[value=delete]`)
 	said(tab, "is deleted")

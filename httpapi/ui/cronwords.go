@@ -17,7 +17,7 @@ func cronWords(expression string) string {
 		if err != nil {
 			return ""
 		}
-		return "every " + lasted(d)
+		return "every " + exactly(d)
 	case len(fields) == 1:
 		return map[string]string{"@hourly": "every hour", "@daily": "every day at 00:00", "@midnight": "every day at 00:00",
 			"@weekly": "every Sunday at 00:00", "@monthly": "on day 1 of the month at 00:00", "@yearly": "on January 1 at 00:00",
@@ -43,7 +43,9 @@ func cronWords(expression string) string {
 func clockWords(minute, hour string) (words string, ok bool) {
 	if step, found := strings.CutPrefix(minute, "*/"); found || minute == "*" {
 		every := "every minute"
-		if found {
+		if n, err := strconv.Atoi(step); found && (err != nil || n < 1 || 60%n != 0) {
+			return "", false // it begins anew with each hour
+		} else if found && n > 1 {
 			every = "every " + step + " minutes"
 		}
 		if hour == "*" {
@@ -57,7 +59,14 @@ func clockWords(minute, hour string) (words string, ok bool) {
 		return "", false
 	}
 	if step, found := strings.CutPrefix(hour, "*/"); found && len(minutes) == 1 {
-		return "every " + step + " hours at minute " + minute, true
+		n, err := strconv.Atoi(step)
+		if err != nil || n < 1 || 24%n != 0 {
+			return "", false // it begins anew with each day
+		}
+		if n > 1 {
+			return "every " + step + " hours at minute " + minute, true
+		}
+		hour = "*"
 	}
 	if hour == "*" {
 		if len(minutes) == 1 && minutes[0] == 0 {

@@ -47,7 +47,7 @@ func (u *UI) editTask(r *http.Request) (string, error) {
 	}
 	err = u.client.Edit(r.Context(), id, edit)
 	if errors.Is(err, scheduler.ErrRevision) {
-		return "Somebody changed the task meanwhile; nothing was stored. Look at it again, and edit it then.", nil
+		err = errChanged
 	}
 	return "The task is edited.", err
 }

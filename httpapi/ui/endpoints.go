@@ -25,6 +25,7 @@ type endpointRow struct {
 	Now   time.Time
 	State string // what people look for first: paused, open, half open, closed, or unserved
 	Title string // the same as a sentence
+	Due   bool   // it is open, and the next task probes it
 }
 
 func (u *UI) endpoints(r *http.Request) (*screen, error) {
@@ -46,6 +47,7 @@ func (u *UI) endpoints(r *http.Request) (*screen, error) {
 
 func newEndpointRow(e scheduler.Endpoint) endpointRow {
 	row := endpointRow{Endpoint: e, Now: time.Now()}
+	row.Due = e.PausedAt == nil && e.State == scheduler.BreakerOpen && e.ProbeAt != nil && !e.ProbeAt.After(row.Now)
 	switch {
 	case e.PausedAt != nil:
 		row.State, row.Title = "paused", "Nothing is delivered on request."

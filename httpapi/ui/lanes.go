@@ -14,7 +14,8 @@ type lane struct {
 	Label   string
 	Outcome string
 	Worker  string
-	Waited  string
+	Paused  string        // for how long it was not due, after an attempt before: backoff 12 s; "": it was due at once
+	Waited  string        // since it was due; "": it never was
 	Ran     string        // "": it does not run yet
 	Due     string        // when it runs at the earliest; "": at once, or it ran
 	Bar     template.HTML // drawing of both, on the scale of the whole timeline
@@ -26,8 +27,8 @@ const laneWidth = 1000 // of the drawing, which is stretched
 const mostLanes = 30
 
 // lanes draws the attempts of a task between its submit and now, or its end, and returns the scale that they are drawn on. A task
-// that waits has one more, which did not begin.
-func lanes(t scheduler.Task, attempts []scheduler.Attempt, now time.Time) ([]lane, scale) {
+// that waits has one more, which did not begin. retried is when it was brought back after its end.
+func lanes(t scheduler.Task, attempts []scheduler.Attempt, now time.Time, retried ...time.Time) ([]lane, scale) {
 	end := now
 	if t.FinishedAt != nil && t.State.Done() {
 		end = *t.FinishedAt
@@ -44,25 +45,76 @@ func lanes(t scheduler.Task, attempts []scheduler.Attempt, now time.Time) ([]lan
 	if waits && t.RunAt.After(last) {
 		last = t.RunAt
 	}
-	scale := scale{from: free, to: last, now: now, live: !t.State.Done()}
+	scale := scale{from: free, to: last, now: now, live: !t.State.Done(), retried: retried}
 	var list []lane
-	for _, a := range attempts {
-		stop, ran := now, ""
+	before := "" // how the attempt before ended
+	for i, a := range attempts {
+		stop, due := now, time.Time{} // of an attempt before the last nobody knows any more when it was due
 		if a.EndedAt != nil {
 			stop = *a.EndedAt
 		}
-		ran = lasted(max(0, stop.Sub(a.StartedAt)))
-		l := lane{Label: fmt.Sprintf("Attempt %d", a.Attempt), Outcome: a.Outcome, Worker: text(a.Worker), Waited: lasted(max(0, a.StartedAt.Sub(free))), Ran: ran, Bar: scale.draw(free, a.StartedAt, stop, a.Outcome)}
-		list, free = append(list, l), stop
+		if i == len(attempts)-1 && !waits && a.Attempt == t.Attempt {
+			due = t.RunAt
+		}
+		l := lane{Label: fmt.Sprintf("Attempt %d", a.Attempt), Outcome: a.Outcome, Worker: text(a.Worker), Ran: lasted(max(0, stop.Sub(a.StartedAt)))}
+		l.wait(scale, before, free, due, a.StartedAt, stop)
+		list, free, before = append(list, l), stop, a.Outcome
 	}
 	if waits {
-		due := ""
+		l := lane{Label: "Next", Outcome: string(t.State)}
 		if t.RunAt.After(now) {
-			due = "due in " + lasted(t.RunAt.Sub(now))
+			l.Due = "due in " + lasted(t.RunAt.Sub(now))
 		}
-		list = append(list, lane{Label: "Next", Due: due, Outcome: string(t.State), Waited: lasted(max(0, now.Sub(free))), Bar: scale.draw(free, later(now, t.RunAt), time.Time{}, string(t.State))})
+		l.wait(scale, before, free, t.RunAt, later(now, t.RunAt), time.Time{})
+		list = append(list, l)
 	}
 	return list, scale
+}
+
+// pauses are the words for how it was until an attempt was due, by how the one before had ended.
+var pauses = map[string]string{"": "delay", "failed": "backoff", "snoozed": "snooze"}
+
+// pause is how it was until an attempt was due, and when it was. A zero due: nobody knows.
+func (s scale) pause(before string, free, due, start time.Time) (word string, until time.Time) {
+	for _, at := range s.retried {
+		switch {
+		case !at.After(free) || at.After(start):
+			continue
+		case before == "" || before == "cancelled":
+			return "cancelled", at
+		}
+		return "given up", at
+	}
+	if due.IsZero() && before != "" {
+		due = start
+	}
+	if word = pauses[before]; word == "" || due.Sub(free) < time.Millisecond {
+		return "", free
+	}
+	if due.After(start) {
+		due = start
+	}
+	return word, due
+}
+
+// wait says and draws how long the attempt was not due, then waited until it began; at a zero stop it did not yet.
+func (l *lane) wait(s scale, before string, free, due, start, stop time.Time) {
+	word, until := s.pause(before, free, due, start)
+	if word != "" {
+		l.Paused = word + " " + lasted(until.Sub(free))
+	}
+	if began := s.before(start, stop); word == "" || began.After(until) {
+		l.Waited = "waited " + lasted(max(0, began.Sub(until)))
+	}
+	l.Bar = s.draw(free, until, start, stop, l.Outcome)
+}
+
+// before is until when an attempt waited: until it began, or now.
+func (s scale) before(start, stop time.Time) time.Time {
+	if stop.IsZero() {
+		return s.now
+	}
+	return start
 }
 
 func later(a, b time.Time) time.Time {
@@ -76,6 +128,7 @@ func later(a, b time.Time) time.Time {
 type scale struct {
 	from, to, now time.Time
 	live          bool // now is marked
+	retried       []time.Time
 }
 
 func (s scale) x(t time.Time) float64 {
@@ -86,14 +139,23 @@ func (s scale) x(t time.Time) float64 {
 	return min(1, max(0, float64(t.Sub(s.from))/float64(span))) * laneWidth
 }
 
-// draw draws one lane: a thin line while it was waited, a bar while it ran. A zero stop: it did not run.
-func (s scale) draw(free, start, stop time.Time, outcome string) template.HTML {
+// draw draws one lane: a thin line while it was not due or waited, a bar while it ran. A zero stop: it did not run.
+func (s scale) draw(free, due, start, stop time.Time, outcome string) template.HTML {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg class="lane" viewBox="0 0 %d 14" preserveAspectRatio="none" aria-hidden="true">`, laneWidth)
-	x, y := s.x(free), s.x(start)
-	fmt.Fprintf(&b, `<g>%s<rect class="hit" x="%.1[2]f" y="0" width="%.1[3]f" height="14"/><rect class="waited" x="%.1[2]f" y="6" width="%.1[3]f" height="2"/></g>`, between("waited", free, start), x, max(1, y-x))
+	thin := func(class, title string, from, to time.Time) {
+		x, y := s.x(from), s.x(to)
+		fmt.Fprintf(&b, `<g>%s<rect class="hit" x="%.1[2]f" y="0" width="%.1[3]f" height="14"/><rect class="%[4]s" x="%.1[2]f" y="6" width="%.1[3]f" height="2"/></g>`,
+			between(title, from, to), x, max(1, y-x), class)
+	}
+	if due.After(free) {
+		thin("paused", "not due for", free, due)
+	}
+	if start.After(due) || !due.After(free) {
+		thin("waited", "waited", due, start)
+	}
 	if !stop.IsZero() {
-		z := s.x(stop)
+		y, z := s.x(start), s.x(stop)
 		fmt.Fprintf(&b, `<rect class="%s" x="%.1f" y="1" width="%.1f" height="12">%s</rect>`, template.HTMLEscapeString(outcome), min(y, laneWidth-3), max(3, z-y), between("ran", start, stop))
 	}
 	if s.live {

@@ -95,7 +95,7 @@ func (u *UI) overview(r *http.Request) (*screen, error) {
 
 // tiles are the figures on top.
 func tiles(g glance) []tile {
-	by := map[scheduler.State]string{}
+	by, hour := map[scheduler.State]string{}, newSeries(g.hour, scheduler.StatsFilter{}, time.Now())
 	for _, c := range g.counts {
 		by[c.State] = count(c)
 	}
@@ -110,7 +110,7 @@ func tiles(g glance) []tile {
 		{"Ready", by[scheduler.Ready], longest(g.queues), "/tasks?state=ready", "ready"},
 		{"Scheduled", by[scheduler.Scheduled], "for later, or to retry", "/tasks?state=scheduled", "scheduled"},
 		{"Dead letters", by[scheduler.Failed], buried(g.hour), "/dead", "failed"},
-		{"Done per minute", g.series.perMinute(), g.series.last().failing(), "/tasks?state=completed", "completed"},
+		{"Done per minute", hour.perMinute(), hour.last().failing(), "/tasks?state=completed", "completed"},
 		{"Workers", number(int64(live)), crew(g.workers), "/workers", ""},
 	}
 }

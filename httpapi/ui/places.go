@@ -59,7 +59,7 @@ type workerRow struct {
 	scheduler.Worker
 	Now   time.Time
 	Tasks []row // that it runs
-	More  int   // that are not in Tasks
+	More  int   // that it runs besides
 }
 
 const workerTasks = 5 // shown of one worker
@@ -84,12 +84,11 @@ func (u *UI) workers(r *http.Request) (*screen, error) {
 			if t.WorkerID == nil || *t.WorkerID != w.ID {
 				continue
 			}
-			if len(row.Tasks) == workerTasks {
-				row.More++
-				continue
+			if len(row.Tasks) < workerTasks {
+				row.Tasks = append(row.Tasks, newRow(t, now))
 			}
-			row.Tasks = append(row.Tasks, newRow(t, now))
 		}
+		row.More = max(0, w.Running-len(row.Tasks))
 		rows = append(rows, row)
 	}
 	return &screen{Name: "workers", Title: "Workers", Reread: true, Data: rows, Wire: map[string]any{"items": list(workers, u.config.Wire.Worker)},

@@ -159,6 +159,8 @@ func (u *UI) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(err, errBadForm):
 		status = http.StatusUnprocessableEntity
+	case errors.Is(err, errChanged):
+		status, title = http.StatusPreconditionFailed, "Somebody changed the task meanwhile"
 	case u.config.Refusal != nil:
 		status, title, detail = u.config.Refusal(r.Context(), err)
 	}

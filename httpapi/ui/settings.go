@@ -62,7 +62,7 @@ func (u *UI) settings(r *http.Request) (*screen, error) {
 	all := append(health.Findings(asked, answered), scheduler.RoundTripFinding(trip, deaf))
 	data := settingsData{Checks: checks(all), Facts: []fact{
 		{Label: "scheduler", Text: u.config.Version}, {Label: "Go", Text: runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH},
-		{Label: "Schema", Text: fmt.Sprintf("%d, as this program needs", scheduler.SchemaVersion)},
+		{Label: "Migrations", Text: fmt.Sprintf("%d applied, as this program needs", scheduler.SchemaVersion)},
 		{Label: "PostgreSQL", Text: version}, {Label: "Database", Text: health.Database + " as " + health.Username},
 		{Label: "Access", Text: access}, {Label: "You", Text: actor(r)},
 	}, Findings: amiss(all)}

@@ -22,6 +22,7 @@ type taskData struct {
 	Reasons []scheduler.Reason
 	Lanes   []lane
 	Scale   scale
+	Paused  bool      // some of Lanes were not due for a while
 	Errors  []mistake // newest first
 	Lines   []scheduler.LogLine
 	Before  bool // there are lines before those in Lines
@@ -75,7 +76,8 @@ func (u *UI) task(r *http.Request) (*screen, error) {
 	d.Row, d.Facts, d.Curl = newRow(d.Task, now), facts(d.Task, now), curl(r, d.Task)
 	d.Payload, d.Result, d.Reports = newExcerpt(id, "payload", d.Task.Payload), newExcerpt(id, "result", d.Task.Result), newExcerpt(id, "data", d.Task.ProgressData)
 	d.Lines, d.Before = lastLines(d.Lines, logBytes)
-	d.Lanes, d.Scale = lanes(d.Task, attempts, now)
+	d.Lanes, d.Scale = lanes(d.Task, attempts, now, retries(audit)...)
+	d.Paused = slices.ContainsFunc(d.Lanes, func(l lane) bool { return l.Paused != "" })
 	reasons := d.Reasons
 	d.Earlier, d.Errors = len(attempts) > mostLanes, mistakes(attempts)
 	if d.Task.State == scheduler.Completed || d.Task.State == scheduler.Running && len(d.Reasons) == 1 {
@@ -165,7 +167,11 @@ func facts(t scheduler.Task, now time.Time) []fact {
 	if !t.State.Done() && t.State != scheduler.Running {
 		at("Due", &t.RunAt)
 	}
-	at("Started", t.StartedAt)
+	started := "Started"
+	if !t.State.Done() && t.State != scheduler.Running {
+		started = "Last started"
+	}
+	at(started, t.StartedAt)
 	at("Ended", t.FinishedAt)
 	if t.Worker != nil {
 		say("Worker", *t.Worker, "/workers")
@@ -174,8 +180,9 @@ func facts(t scheduler.Task, now time.Time) []fact {
 	}
 	say("Attempts", attemptsOf(t), "")
 	if t.TimeoutMS != nil {
-		say("Timeout", lasted(time.Duration(*t.TimeoutMS)*time.Millisecond), "")
+		say("Timeout", exactly(time.Duration(*t.TimeoutMS)*time.Millisecond), "")
 	}
+	say("Backoff", backoffs(t.BackoffMS), "")
 	at("Expires", t.ExpiresAt)
 	at("Cancel asked for", t.CancelRequestedAt)
 	say("Unique key", text(t.UniqueKey), "")
@@ -183,7 +190,24 @@ func facts(t scheduler.Task, now time.Time) []fact {
 	say("Schedule", text(t.Schedule), "/schedules")
 	at("Tick", t.TickAt)
 	say("Topic", text(t.Topic), "/topics?topic="+query(text(t.Topic)))
+	say("Trace", traceID(t), "")
 	return list
+}
+
+// backoffs spells waits between attempts of the task's own: 1 s, 1 min, 1 h. "": it has none.
+func backoffs(list []int64) string {
+	said := make([]string, len(list))
+	for i, ms := range list {
+		said[i] = exactly(time.Duration(ms) * time.Millisecond)
+	}
+	return strings.Join(said, ", ")
+}
+
+// traceID is that of the trace that the task belongs to, as people look for it; "": none.
+func traceID(t scheduler.Task) string {
+	_, rest, _ := strings.Cut(text(t.TraceParent), "-")
+	id, _, _ := strings.Cut(rest, "-")
+	return id
 }
 
 func attemptsOf(t scheduler.Task) string {

@@ -58,8 +58,7 @@ func (u *UI) tasks(r *http.Request) (*screen, error) {
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	data := tasksData{State: filter.State, Tabs: tabs(query, filter.State, counts), Fields: fields(query), Table: newTable(tasks, filter.State),
-		Nothing: "There is no such task."}
+	data := tasksData{State: filter.State, Fields: fields(query), Table: newTable(tasks, filter.State), Nothing: "There is no such task."}
 	data.Table.Pick, data.Bulks = true, bulks
 	if len(tasks) > 0 {
 		data.Matching, data.Filter = matching(filter.State), strings.TrimPrefix(with(query, "before", ""), "/tasks?")
@@ -67,6 +66,7 @@ func (u *UI) tasks(r *http.Request) (*screen, error) {
 	for _, f := range data.Fields {
 		data.Filtered = data.Filtered || f.Value != ""
 	}
+	data.Tabs = tabs(query, filter.State, counts, !data.Filtered)
 	switch data.Never = filter.State == "" && query.Get("before") == ""; {
 	case data.Filtered:
 		data.Nothing, data.Never = "No task fits the filter.", false
@@ -155,8 +155,8 @@ func heading(state scheduler.State) string {
 	return "When"
 }
 
-// tabs are the states, with the filters that are set.
-func tabs(query url.Values, here scheduler.State, counts []scheduler.StateCount) []tab {
+// tabs are the states, with the filters that are set. counted: with how many tasks have it, of all that there are.
+func tabs(query url.Values, here scheduler.State, counts []scheduler.StateCount, counted bool) []tab {
 	base := url.Values{}
 	for name, values := range query {
 		if name != "before" {
@@ -168,7 +168,11 @@ func tabs(query url.Values, here scheduler.State, counts []scheduler.StateCount)
 		if c.State == scheduler.Blocked && c.Tasks == 0 && here != c.State {
 			continue // rare
 		}
-		list = append(list, tab{Label: string(c.State), Path: with(base, "state", string(c.State)), Count: count(c), Here: here == c.State})
+		t := tab{Label: string(c.State), Path: with(base, "state", string(c.State)), Here: here == c.State}
+		if counted {
+			t.Count = count(c)
+		}
+		list = append(list, t)
 	}
 	return list
 }

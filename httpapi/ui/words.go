@@ -78,6 +78,9 @@ func lasted(d time.Duration) string {
 	return two(d, 24*time.Hour, "d", time.Hour, "h")
 }
 
+// exactly is a duration that somebody has chosen, which has no tenths unless it was chosen so: 5 s, 1.5 s.
+func exactly(d time.Duration) string { return strings.Replace(lasted(d), ".0 s", " s", 1) }
+
 func two(d, large time.Duration, one string, small time.Duration, other string) string {
 	text := strconv.Itoa(int(d/large)) + " " + one
 	if rest := int(d % large / small); rest > 0 {

@@ -31,9 +31,15 @@ func TestCronWords(t *testing.T) {
 		"*/10 9-17 * * 1-5":   "every 10 minutes from 09:00 to 17:59 on weekdays",
 		"@hourly":             "every hour",
 		"@every 90s":          "every 1 min 30 s",
+		"@every 5s":           "every 5 s",
 		"0 0 13 * 5":          "", // either day will do
 		"1-59/2 * * * *":      "",
 		"*/7 1-3,9 * * *":     "",
+		"*/7 * * * *":         "", // 4 minutes pass from :56 to :00
+		"*/40 * * * *":        "",
+		"*/1 * * * *":         "every minute",
+		"0 */5 * * *":         "",
+		"15 */1 * * *":        "every hour at minute 15",
 		"15 30 2 * * *":       "",
 		"not cron":            "",
 		"":                    "",
@@ -125,7 +131,7 @@ func TestLanes(t *testing.T) {
 	why := "<b>"
 	list, scale := lanes(scheduler.Task{State: scheduler.Scheduled, CreatedAt: now.Add(-100 * time.Second), RunAt: now.Add(100 * time.Second)},
 		[]scheduler.Attempt{{Attempt: 1, Outcome: "failed", StartedAt: now.Add(-80 * time.Second), EndedAt: &ended, Error: &why}}, now)
-	if len(list) != 2 || list[0].Waited != "20 s" || list[0].Ran != "30 s" || list[1].Label != "Next" || list[1].Due != "due in 1 min 40 s" {
+	if len(list) != 2 || list[0].Waited != "waited 20 s" || list[0].Ran != "30 s" || list[1].Label != "Next" || list[1].Due != "due in 1 min 40 s" {
 		t.Fatalf("%+v", list)
 	}
 	for _, part := range []string{`class="waited" x="0.0" y="6" width="100.0"`, `class="failed" x="100.0" y="1" width="150.0"`, `class="now" x="500.0"`} {

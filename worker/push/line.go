@@ -50,6 +50,7 @@ func (l *line) run(intake, life context.Context) {
 		w, err := l.newWorker()
 		if err == nil {
 			err = w.Run(intake)
+			l.pusher.attempts.end(w)
 		}
 		if err == nil || errors.Is(err, worker.ErrAborted) || intake.Err() != nil {
 			return
@@ -88,6 +89,7 @@ func (l *line) newWorker() (*worker.Worker, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.worker = w
+	l.pusher.attempts.begin(w)
 	if l.aborted {
 		w.Abort()
 	}

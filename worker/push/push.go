@@ -51,6 +51,8 @@ type Pusher struct {
 
 	mu    sync.Mutex
 	lines map[*line]bool // those that deliver, and those that have not ended yet
+
+	attempts attempts
 }
 
 // New returns a Pusher. It returns an error that names the field for a bad Config.

@@ -68,7 +68,8 @@ func (p Progress) Bar(columns int) string {
 		tail = append(tail, count)
 	}
 	if p.Left > 0 && percent < 100 {
-		tail = append(tail, "eta "+Span(p.Left.Round(time.Second)))
+		left := max(time.Second, p.Left.Round(time.Second))
+		tail = append(tail, "eta "+strings.Replace(Span(left), ".0s", "s", 1))
 	}
 	if p.Message != "" {
 		tail = append(tail, Clean(p.Message))

@@ -256,9 +256,30 @@ document.addEventListener("change", (e) => {
 });
 document.addEventListener("submit", (e) => {
   const asked = e.submitter?.dataset.confirm;
-  if (asked && !confirm(asked)) e.preventDefault();
+  if (asked && !confirm(asked)) return e.preventDefault();
   if (e.target.matches("form[method=get]")) for (const field of e.target.elements) if (!field.value) field.disabled = true; // a short URL
+  if (!e.target.matches("form.form")) return;
+  e.preventDefault();
+  store(e.target, e.submitter ?? $("button", e.target));
 });
+// store sends a form that somebody has filled in. What was typed stays when it is refused, with the reason below.
+async function store(form, button) {
+  const body = new URLSearchParams(new FormData(form, button));
+  button.disabled = true;
+  let why = "The server did not answer. What you typed is still here.";
+  try {
+    const answer = await fetch(form.getAttribute("action"), { method: "POST", body, headers: { "X-Refresh": "0" } }); // which leaves what is said to the page
+    if (answer.redirected) return location.assign(answer.url);
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    why = all(".failed h1, .failed h1 + p", page).map((part) => part.textContent).join(": ") || why;
+  } catch { /* no answer */ }
+  button.disabled = false;
+  $(".wrong", form)?.remove();
+  const alert = Object.assign(document.createElement("p"), { className: "wrong whole", textContent: why });
+  alert.setAttribute("role", "alert");
+  (button.closest(".whole") ?? button).before(alert);
+  alert.scrollIntoView({ block: "nearest" });
+}
 document.addEventListener("click", async (e) => {
   const button = e.target;
   if (!button.matches(".copy")) return;
