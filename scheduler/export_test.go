@@ -11,7 +11,8 @@ import (
 // PinPlans sets what connections of the hot path are opened with.
 func PinPlans(params map[string]string) { pinPlans(params) }
 
-// Patient makes a client wait for locks for as long as tests wait for anything, so that nothing depends on how long a test holds one.
+// Patient makes a client wait for locks for as long as tests wait for anything, so that nothing depends on how long a test holds one, or
+// somebody who has one is held up; also for the counts that it adds.
 func Patient(c Config) Config {
 	c.bear = time.Minute
 	return c
