@@ -251,6 +251,8 @@ func TestManyFollowFew(t *testing.T) {
 		all.Go(func() {
 			w := client.Watcher()
 			defer w.Close()
+			sees := sync.OnceFunc(seen.Done)
+			defer sees()
 			for _, id := range ids {
 				w.Add(id, scheduler.WatchFrom{})
 			}
@@ -264,7 +266,7 @@ func TestManyFollowFew(t *testing.T) {
 					return
 				}
 				if read++; read == len(ids) {
-					seen.Done()
+					sees()
 				}
 				ended[id] = c.Latest.Task.State.Done()
 				if !ended[id] {
