@@ -12,7 +12,7 @@ import (
 func PinPlans(params map[string]string) { pinPlans(params) }
 
 // Patient makes a client wait for locks for as long as tests wait for anything, so that nothing depends on how long a test holds one, or
-// somebody who has one is held up; also for the counts that it adds.
+// somebody who has one is held up; also for the counts that it adds, and for what it hands back of those who are gone.
 func Patient(c Config) Config {
 	c.bear = time.Minute
 	return c

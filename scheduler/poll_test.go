@@ -725,7 +725,7 @@ func TestPollsThatComeAndGoLoseNothing(t *testing.T) {
 		done.Go(func() { // ends when all tasks are done, or with life
 			client := clients[i%2]
 			p := poll(scheduler.NewWorkerID(), time.Second)
-			p.Max, p.Tells = 1+i%3, true // it has none when it polls: what could not be handed back is its stray
+			p.Max = 1 + i%3
 			p.Worker.Queues = [][]scheduler.Queue{{"a"}, {"a", "b"}, {"b", "a"}}[i%3]
 			if i%5 == 0 {
 				p.Worker.Kinds = []string{"k", "other"}
