@@ -138,7 +138,7 @@ type FailRequest struct {
 
 // LeaseError is why an attempt failed.
 type LeaseError struct {
-	Code    string `json:"code,omitempty" maxLength:"64" doc:"One word. Default: error"`
+	Code    string `json:"code,omitempty" doc:"One word, cut to 64 bytes. Default: error"`
 	Message string `json:"message,omitempty" doc:"For people, cut to 64 KiB"`
 	Stack   string `json:"stack,omitempty" doc:"Cut to 64 KiB"`
 }
@@ -146,7 +146,7 @@ type LeaseError struct {
 // ReleaseRequest is the body that hands a task back.
 type ReleaseRequest struct {
 	DelayMS    *int64          `json:"delay_ms,omitempty" minimum:"0" maximum:"31557600000" doc:"Run it again after so long. Default: as soon as somebody is free"`
-	Reason     string          `json:"reason,omitempty" maxLength:"1000" doc:"For people, in the task's attempts"`
+	Reason     string          `json:"reason,omitempty" doc:"For people, in the task's attempts, cut to 1,000 bytes"`
 	Progress   *ProgressReport `json:"progress,omitempty"`
 	Logs       []LogEntry      `json:"logs,omitempty" maxItems:"1000" nullable:"false" doc:"In order"`
 	Checkpoint json.RawMessage `json:"checkpoint,omitempty" doc:"As of a heartbeat"`

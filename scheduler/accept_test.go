@@ -279,6 +279,7 @@ func TestAcceptedTasksHoldTheConcurrency(t *testing.T) {
 func TestAcceptRacesRescue(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
+	r.client = r.patient()
 	kept := 0
 	for range 60 {
 		r.submitN(4, scheduler.NewTask{})

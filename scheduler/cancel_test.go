@@ -169,7 +169,8 @@ func race(t *testing.T, r *rig, rounds int, a, b func(lease scheduler.Lease) err
 func TestCancelRacesComplete(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	other := r.open(scheduler.Config{})
+	r.client = r.patient()
+	other := r.patient()
 	requested := sync.Map{}
 	race(t, r, 2000,
 		func(l scheduler.Lease) error {
@@ -198,7 +199,8 @@ func TestCancelRacesComplete(t *testing.T) {
 func TestCancelRacesFail(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	other := r.open(scheduler.Config{})
+	r.client = r.patient()
+	other := r.patient()
 	race(t, r, 1000,
 		func(l scheduler.Lease) error { return second(other.Cancel(r.ctx, l.Task, "")) },
 		func(l scheduler.Lease) error { return second(r.client.Fail(r.ctx, l, scheduler.Failure{})) },
@@ -260,7 +262,8 @@ func (r *rig) someoneWaits() bool {
 func TestCancelRacesLease(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	worker, other := r.worker(), r.open(scheduler.Config{})
+	r.client = r.patient()
+	worker, other := r.worker(), r.patient()
 	for range 500 {
 		id := r.submit(scheduler.NewTask{})
 		var out scheduler.Outcome
@@ -292,7 +295,8 @@ func TestCancelRacesLease(t *testing.T) {
 func TestCancelRacesRescue(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	other := r.open(scheduler.Config{})
+	r.client = r.patient()
+	other := r.patient()
 	for range 150 {
 		lease := r.running(scheduler.NewTask{})
 		r.kill(lease.Worker)

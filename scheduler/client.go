@@ -45,8 +45,9 @@ type Config struct {
 	// Logger gets what happens in the background. nil: slog.Default().
 	Logger *slog.Logger
 
-	bear time.Duration // instead of hotLockTimeout, lockTimeout, statsTimeout and handInLimit; 0: those
-	ping time.Duration // instead of pingEvery; 0: that
+	bear   time.Duration // instead of hotLockTimeout, lockTimeout, statsTimeout and handInLimit; 0: those
+	ping   time.Duration // instead of pingEvery; 0: that
+	answer time.Duration // instead of pingWithin; 0: that
 }
 
 // Client is a connection to the tasks of one database. Safe for concurrent use. Make it with Open; Close it.

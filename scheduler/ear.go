@@ -134,7 +134,7 @@ func (e *ear) wanted() bool {
 
 // connect listens on one connection until it fails, or with no error until nobody listens.
 func (e *ear) connect() (stood bool, err error) {
-	within, cancel := context.WithTimeout(e.life, pingWithin)
+	within, cancel := context.WithTimeout(e.life, cmp.Or(e.client.config.answer, pingWithin))
 	defer cancel()
 	conn, err := pgx.ConnectConfig(within, e.client.listen)
 	if err != nil {
@@ -174,7 +174,7 @@ func (e *ear) attune(conn *pgx.Conn, tuned *[]string) (silent context.Context, e
 	if len(list) == 0 {
 		return nil, nil
 	}
-	within, cancel := context.WithTimeout(e.life, pingWithin)
+	within, cancel := context.WithTimeout(e.life, cmp.Or(e.client.config.answer, pingWithin))
 	defer cancel()
 	if _, err := conn.Exec(within, orders(list, tuned)); err != nil {
 		return nil, err

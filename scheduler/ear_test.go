@@ -33,7 +33,7 @@ func (r *rig) awaitListening(want string) {
 func TestAllListenByOneConnection(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	client := r.open(scheduler.Config{})
+	client := r.patient()
 	r.followTopic(client, "#", nil)
 	r.awaitListening(`listen "scheduler_message"`)
 	w := r.follow(client, scheduler.WatchFrom{}, r.submit(scheduler.NewTask{}))
@@ -52,7 +52,7 @@ func TestAllListenByOneConnection(t *testing.T) {
 	go func() { ended <- client.Listen(r.ctx, []string{scheduler.ChannelWatch}, e.on) }() // received below
 	await(t, "who comes late is told at once", func() bool { return e.count(connected) == 1 })
 
-	other := r.open(scheduler.Config{})
+	other := r.patient()
 	hers := r.listen(other)
 	await(t, "two clients, two connections", func() bool { return len(r.listening()) == 2 && hers.count(connected) == 1 })
 	leave()
@@ -77,6 +77,7 @@ func TestAllListenByOneConnection(t *testing.T) {
 func TestNothingIsMissedWhenTheConnectionIsCut(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
+	r.client = r.patient() // whoever watches locks tasks for a moment
 	client := r.open(scheduler.Config{})
 	const cuts, each, followers, workers = 12, 20, 5, 3
 	var watched []scheduler.Lease
@@ -185,7 +186,7 @@ func TestListenIsCancelledWhileItBegins(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	for _, stays := range []bool{false, true} {
-		client := r.open(scheduler.Config{})
+		client := r.patient()
 		e := &ear{}
 		if stays {
 			e = r.listen(client)
@@ -240,7 +241,7 @@ func TestCloseWhileTheConnectionIsMadeAnew(t *testing.T) {
 		must(t, second(admin.Exec(r.ctx, fmt.Sprintf("alter database %s allow_connections %t", name, !yes))))
 	}
 	for n := range 12 {
-		client := r.open(scheduler.Config{})
+		client := r.patient()
 		e, ended := &ear{}, make(chan error)
 		go func() { ended <- client.Listen(r.ctx, []string{scheduler.ChannelReady}, e.on) }() // received below
 		await(t, "it listens", func() bool { return e.count(connected) == 1 })
@@ -272,7 +273,7 @@ func TestABusyTaskStarvesNoOther(t *testing.T) {
 	r.told(other)
 	r.exec(`update scheduler.tasks set watched_until = now() - interval '1 s' where id = $1`, other) // as if it had been watched for long
 	must(t, second(r.client.Cancel(r.ctx, other, "")))
-	limit := time.Now().Add(patience)
+	limit := time.Now().Add(2 * patience) // it is looked for every 20 s
 	for n := int64(0); time.Now().Before(limit); n++ {
 		_, _, err := r.client.Report(r.ctx, []scheduler.Report{{Lease: busy, Progress: scheduler.Progress{Current: n}}})
 		must(t, err)

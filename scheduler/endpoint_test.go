@@ -139,6 +139,7 @@ func TestEndpointBounds(t *testing.T) {
 func TestTurnsHoldTheConcurrency(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
+	r.client = r.patient()
 	r.endpoint(scheduler.NewEndpoint{Concurrency: 7})
 	var workers []scheduler.WorkerID
 	for range 6 {
@@ -195,7 +196,7 @@ func TestTurnsHoldTheRate(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	a, b := r.worker(), r.worker()
-	r.endpoint(scheduler.NewEndpoint{Rate: 0.01, Concurrency: 1000})
+	r.endpoint(scheduler.NewEndpoint{Rate: 0.001, Concurrency: 1000})
 	ask := func(w scheduler.WorkerID, unused int, want int) scheduler.Turn {
 		t.Helper()
 		turn := r.turn(scheduler.Deliveries{Worker: w, More: 50, Unused: unused})
@@ -208,11 +209,11 @@ func TestTurnsHoldTheRate(t *testing.T) {
 		r.exec(`update scheduler.endpoints set tokens_at = tokens_at - $1::interval`, interval)
 	}
 	ask(a, 0, 1)
-	if turn := ask(b, 0, 0); turn.RetryMS < 90_000 || turn.RetryMS > 100_000 {
+	if turn := ask(b, 0, 0); turn.RetryMS < 900_000 || turn.RetryMS > 1_000_000 {
 		t.Errorf("%+v", turn)
 	}
 	ask(a, 1, 1) // it had no task for it
-	age("100 s")
+	age("1000 s")
 	ask(b, 0, 1)
 	age("1 hour") // does not pile up
 	ask(b, 0, 1)

@@ -79,8 +79,9 @@ func TestExplain(t *testing.T) {
 		"queue paused": {func(r *rig) scheduler.TaskID {
 			r.worker()
 			must(r.t, second(r.client.PauseQueue(r.ctx, scheduler.DefaultQueue)))
+			r.exec(`update scheduler.queues set paused_at = paused_at - interval '2 h'`)
 			return r.submit(scheduler.NewTask{})
-		}, []reason{{"queue_paused", "default has been paused for 0 s, since 20"}}},
+		}, []reason{{"queue_paused", "default has been paused for 2 h, since 20"}}},
 		"no worker for the queue": {func(r *rig) scheduler.TaskID { r.worker(); return r.submit(scheduler.NewTask{Queue: "lonely"}) },
 			[]reason{{"no_worker_for_queue", "lonely"}}},
 		"only a dead worker": {func(r *rig) scheduler.TaskID { r.kill(r.worker()); return r.submit(scheduler.NewTask{}) },
@@ -113,13 +114,14 @@ func TestExplain(t *testing.T) {
 			r.endpoint(scheduler.NewEndpoint{})
 			r.turn(scheduler.Deliveries{Worker: r.worker()})
 			must(r.t, r.client.PauseEndpoint(r.ctx, "shop"))
+			r.exec(`update scheduler.endpoints set paused_at = paused_at - interval '2 h'`)
 			return r.submit(scheduler.NewTask{})
-		}, []reason{{"endpoint_paused", "Endpoint shop has been paused for 0 s, since 20"}}},
+		}, []reason{{"endpoint_paused", "Endpoint shop has been paused for 2 h, since 20"}}},
 		"endpoint open": {func(r *rig) scheduler.TaskID {
-			r.endpoint(scheduler.NewEndpoint{BreakerFailures: 1})
+			r.endpoint(scheduler.NewEndpoint{BreakerFailures: 1, BreakerPause: time.Hour})
 			r.turn(scheduler.Deliveries{Worker: r.worker(), Generation: 1, Failures: 1, LastError: "503 Service Unavailable"})
 			return r.submit(scheduler.NewTask{})
-		}, []reason{{"endpoint_open", "1 time in a row (503 Service Unavailable); the next probe is due in 2"}}},
+		}, []reason{{"endpoint_open", "1 time in a row (503 Service Unavailable); the next probe is due in 59 min"}}},
 		"endpoint half open": {func(r *rig) scheduler.TaskID {
 			r.endpoint(scheduler.NewEndpoint{BreakerFailures: 1})
 			w := r.worker()
@@ -135,7 +137,7 @@ func TestExplain(t *testing.T) {
 			return r.submit(scheduler.NewTask{})
 		}, []reason{{"endpoint_busy", "all the 2 tasks in hand"}}},
 		"endpoint open beside a worker": {func(r *rig) scheduler.TaskID {
-			r.endpoint(scheduler.NewEndpoint{BreakerFailures: 1})
+			r.endpoint(scheduler.NewEndpoint{BreakerFailures: 1, BreakerPause: time.Hour})
 			r.turn(scheduler.Deliveries{Worker: r.worker(), Generation: 1, Failures: 1, LastError: "no"})
 			r.worker()
 			return r.submit(scheduler.NewTask{})

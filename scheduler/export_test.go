@@ -12,9 +12,10 @@ import (
 func PinPlans(params map[string]string) { pinPlans(params) }
 
 // Patient makes a client wait for locks for as long as tests wait for anything, so that nothing depends on how long a test holds one, or
-// somebody who has one is held up; also for the counts that it adds, and for what it hands back of those who are gone.
+// somebody who has one is held up; as long for its counts to be added, for what it hands back of those who are gone, and for the answer
+// of a connection that listens, which else is given up.
 func Patient(c Config) Config {
-	c.bear = time.Minute
+	c.bear, c.answer = time.Minute, time.Minute
 	return c
 }
 

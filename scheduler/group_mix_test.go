@@ -71,7 +71,7 @@ func TestAnswersAgreeWithTheDatabase(t *testing.T) {
 				r.exec(`truncate scheduler.tasks, scheduler.attempts, scheduler.workers, scheduler.leases, scheduler.cancellations`)
 				m := &mix{rig: r}
 				for range 2 {
-					client := r.open(scheduler.Config{MaxConns: 4})
+					client := r.open(scheduler.Patient(scheduler.Config{MaxConns: 4})) // they wait for each other's keys and tasks
 					client.LimitGroups(most)
 					m.clients = append(m.clients, client)
 				}

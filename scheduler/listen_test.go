@@ -56,18 +56,18 @@ func (r *rig) listenTo(client *scheduler.Client, channels []string, on func(chan
 
 const connected = " " // what Listen says after each connect, and each loss
 
-// listener returns the process id of the connection that listens, 0 when there is none.
+// listener returns the process id of the connection that listens, of several the newest: one that was cut may take a moment to go. 0: none.
 func (r *rig) listener() int {
 	r.t.Helper()
-	return read[int](r, `select coalesce(max(pid), 0) from pg_stat_activity where datname = current_database() and application_name = 'scheduler'
-		and query like 'listen %'`)
+	return read[int](r, `select coalesce((select pid from pg_stat_activity where datname = current_database() and application_name = 'scheduler'
+		and query like 'listen %' order by backend_start desc limit 1), 0)`)
 }
 
 // The connection is cut off: it is made anew, whoever listens is told to look at everything, and hears what comes then.
 func TestListenSurvivesItsConnection(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	e := r.listen(r.open(scheduler.Config{}))
+	e := r.listen(r.patient())
 	await(t, "listening", func() bool { return e.count(connected) == 1 })
 	for cut := 1; cut <= 3; cut++ {
 		payload := fmt.Sprint("queue", cut)
@@ -95,7 +95,7 @@ func TestListenSurvivesItsConnection(t *testing.T) {
 func TestListenStaysThroughSilence(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	e := r.listen(r.open(scheduler.Pinging(scheduler.Config{}, 300*time.Millisecond)))
+	e := r.listen(r.open(scheduler.Pinging(scheduler.Patient(scheduler.Config{}), 300*time.Millisecond)))
 	await(t, "listening", func() bool { return e.count(connected) == 1 })
 	pid := r.listener()
 	for range 2 {
@@ -119,6 +119,10 @@ func TestPollOnlyNeverListens(t *testing.T) {
 	returned := make(chan error)
 	e := &ear{}
 	go func() { returned <- client.Listen(ctx, []string{scheduler.ChannelReady}, e.on) }() // received below
+	await(t, "it hears of its own submit", func() bool {
+		must(t, second(client.Submit(r.ctx, scheduler.NewTask{Kind: "k"})))
+		return e.count("scheduler_ready default") > 0
+	})
 	r.exec(`notify scheduler_ready, 'q'`)
 	must(t, second(client.Submit(r.ctx, scheduler.NewTask{Kind: "k"})))
 	if r.listener() != 0 {

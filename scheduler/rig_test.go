@@ -76,7 +76,7 @@ func (r *rig) open(config scheduler.Config) *scheduler.Client {
 	return client
 }
 
-// patient returns a client that waits for a lock until the test lets go of it, however long that takes.
+// patient returns a client that waits for a lock until whoever has it lets go of it, and for answers, however long that takes.
 func (r *rig) patient() *scheduler.Client {
 	r.t.Helper()
 	return r.open(scheduler.Patient(scheduler.Config{}))

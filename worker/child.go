@@ -147,19 +147,23 @@ func after(d time.Duration) (<-chan time.Time, func() bool) {
 	return t.C, t.Stop
 }
 
-// endsItself gives a process that has closed a pipe the time to end.
+// endsItself gives a process that has closed a pipe the time to end, in parts: when this one was held up, and finds the time to
+// be over and the process to have ended, both at once, only a part is over.
 func (k *child) endsItself(b breach) (bool, error) {
 	if !b.ending {
 		return false, nil
 	}
-	limit := time.NewTimer(endingFor)
-	defer limit.Stop()
-	select {
-	case err := <-k.process.ended:
-		return true, err
-	case <-limit.C:
-		return false, nil
+	const parts = 10
+	part := time.NewTicker(endingFor / parts)
+	defer part.Stop()
+	for range parts {
+		select {
+		case err := <-k.process.ended:
+			return true, err
+		case <-part.C: // those that are missed are not made up for
+		}
 	}
+	return false, nil
 }
 
 // verdict says how the process ended. All that it said is read.

@@ -19,8 +19,8 @@ import (
 type childArgs struct {
 	Kinds    []string // nil: k
 	Slots    int
-	Once     string // a file: the first process that finds it missing makes it, the later ones do Later
-	Later    string // other: other kinds, exit: exit 7, silent: never ready
+	While    string // a file: a process that finds it does Else
+	Else     string // other: other kinds, exit: exit 7, silent: never ready
 	Silent   bool   // never ready
 	Exit     bool   // 7 at once
 	V        int
@@ -78,19 +78,14 @@ func helper(said string) {
 	if err := json.Unmarshal([]byte(said), &args); err != nil {
 		panic(err)
 	}
-	if args.Once != "" {
-		f, err := os.OpenFile(args.Once, os.O_CREATE|os.O_EXCL, 0o600)
-		if err == nil {
-			_ = f.Close()
-		} else {
-			switch args.Later {
-			case "other":
-				args.Kinds = []string{"k", "other"}
-			case "exit":
-				args.Exit = true
-			case "silent":
-				args.Silent = true
-			}
+	if _, err := os.Stat(args.While); err == nil {
+		switch args.Else {
+		case "other":
+			args.Kinds = []string{"k", "other"}
+		case "exit":
+			args.Exit = true
+		case "silent":
+			args.Silent = true
 		}
 	}
 	if args.Exit {

@@ -89,18 +89,24 @@ func TestHandleCommandEndsWithItsContext(t *testing.T) {
 // A process that comes back as another one is not given tasks; it is tried again and again.
 func TestChildThatComesBackDifferent(t *testing.T) {
 	t.Parallel()
-	for later, want := range map[string]string{
-		"other":  "it serves k, other, and this worker registered with k",
-		"exit":   "it ended before it was ready: exit status 7",
-		"silent": "it was not ready within 3s",
+	for other, c := range map[string]struct {
+		within time.Duration
+		want   string
+	}{
+		"other":  {0, "it serves k, other, and this worker registered with k"},
+		"exit":   {0, "it ended before it was ready: exit status 7"},
+		"silent": {5 * time.Second, "it was not ready within 5s"}, // in which the first, which is not, must be
 	} {
-		t.Run(later, func(t *testing.T) {
+		t.Run(other, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			file := filepath.Join(t.TempDir(), "once")
-			r.startChildren(worker.Command{ReadyWithin: 3 * time.Second}, childArgs{Once: file, Later: later}, worker.Config{})
+			file := filepath.Join(t.TempDir(), "while")
+			r.startChildren(worker.Command{ReadyWithin: c.within}, childArgs{While: file, Else: other}, worker.Config{})
+			if err := os.WriteFile(file, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
 			r.ends(do("kill"), scheduler.Scheduled)
-			await(t, "two more starts", func() bool { return strings.Count(r.logs.String(), want) >= 2 })
+			await(t, "two more starts", func() bool { return strings.Count(r.logs.String(), c.want) >= 2 })
 			id := r.submit(do("pid"))
 			if err := os.Remove(file); err != nil { // it is itself again
 				t.Fatal(err)
@@ -131,8 +137,8 @@ func TestChildrenDrain(t *testing.T) {
 	if task := r.task(id); task.State != scheduler.Completed || string(task.Result) != `"there"` {
 		t.Errorf("%s: %s", task.State, text(task.Error))
 	}
-	if strings.Contains(r.logs.String(), "level=WARN") {
-		t.Error("something was wrong")
+	if strings.Contains(r.logs.String(), `level=WARN msg="child `) {
+		t.Error("something was wrong with them")
 	}
 }
 
@@ -218,7 +224,7 @@ func TestChildThatIsDeaf(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.startChildren(worker.Impatient(worker.Command{}, time.Second), childArgs{Deaf: true}, worker.Config{})
-	id := r.submit(scheduler.NewTask{Kind: "k", Payload: strings.Repeat("p", 200_000), MaxAttempts: 1, Timeout: 200 * time.Millisecond})
+	id := r.submit(scheduler.NewTask{Kind: "k", Payload: strings.Repeat("p", 200_000), MaxAttempts: 1, Timeout: timeout})
 	if task := r.final(id); text(task.ErrorCode) != "timeout" || !strings.Contains(text(task.Error), "did not answer cancel") {
 		t.Errorf("%s: %s", text(task.ErrorCode), text(task.Error))
 	}

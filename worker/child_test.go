@@ -90,8 +90,8 @@ func TestChildOutcomes(t *testing.T) {
 		{"20 MiB", do("long"), crash("it wrote a line of more than 16 MiB on descriptor 3"), "16 MiB"},
 		{"closes descriptor 3", do("close fd"), crash("it closed descriptor 3"), "closed descriptor 3"},
 		{"leaves a grandchild", do("grandchild"), crash("exit status 0"), "it is started again"},
-		{"two results", frames(`{"op":"result",`+id+`,"result":1}`, `{"op":"result",`+id+`,"result":2}`), want{scheduler.Completed, 0, "", "", "1"}, "it is replaced"},
-		{"result of another", frames(`{"op":"result","id":"x","result":1}`, `{"op":"result",`+id+`,"result":2}`), want{scheduler.Completed, 0, "", "", "2"}, "that it does not have"},
+		{"two results", frames(`{"op":"result",`+id+`,"result":1}`, `{"op":"result",`+id+`,"result":2}`), want{scheduler.Completed, 0, "", "", "1"}, "child is replaced"},
+		{"result of another", frames(`{"op":"result","id":"x","result":1}`, `{"op":"result",`+id+`,"result":2}`), want{scheduler.Completed, 0, "", "", "2"}, `reason="it says how a task ended that it does not have"`},
 		{"floods", do("flood", "n", 12000), want{scheduler.Completed, 0, "", "", "12000"}, ""},
 		{"checkpoints and reads no answers", do("checkpoints unread", "n", 50), want{scheduler.Completed, 0, "", "", ""}, ""},
 	} {
@@ -105,11 +105,9 @@ func TestChildOutcomes(t *testing.T) {
 			if got != c.want {
 				t.Errorf("got  %+v\nwant %+v", got, c.want)
 			}
+			await(t, "the log to say "+c.logged, func() bool { return strings.Contains(r.logs.String(), c.logged) }) // from then on it gets no task
 			if same := r.pidOfChild() == before; same != (c.logged == "") {
 				t.Errorf("the same child serves: %t", same)
-			}
-			if !strings.Contains(r.logs.String(), c.logged) {
-				t.Errorf("the log does not say %q", c.logged)
 			}
 		})
 	}
@@ -245,19 +243,20 @@ func TestChildIsCancelled(t *testing.T) {
 		message string
 	}{
 		{"wait", 0, scheduler.Cancelled, "cancelled", "enough"},
-		{"wait", 300 * time.Millisecond, scheduler.Failed, "timeout", "told: timeout"},
-		{"wait, then succeed", 300 * time.Millisecond, scheduler.Completed, "", ""},
-		{"hang", 300 * time.Millisecond, scheduler.Failed, "timeout", "it did not answer cancel (timeout) within 1s: signal: killed"},
+		{"wait", timeout, scheduler.Failed, "timeout", "told: timeout"},
+		{"wait, then succeed", timeout, scheduler.Completed, "", ""},
+		{"hang", timeout, scheduler.Failed, "timeout", "it did not answer cancel (timeout) within 1s: signal: killed"},
 		{"hang", 0, scheduler.Cancelled, "cancelled", "enough"},
 	} {
 		t.Run(fmt.Sprint(c.do, c.timeout), func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
 			var command worker.Command
+			var args childArgs
 			if c.do == "hang" {
-				command = worker.Impatient(command, time.Second)
+				command, args.Stubborn = worker.Impatient(command, time.Second), true // from the start: SIGTERM may come before the task has begun
 			}
-			r.startChildren(command, childArgs{}, worker.Config{Heartbeat: 200 * time.Millisecond, TTL: patience})
+			r.startChildren(command, args, worker.Config{Heartbeat: 200 * time.Millisecond, TTL: patience})
 			new := do(c.do)
 			new.Timeout, new.MaxAttempts = c.timeout, 1
 			id := r.submit(new)
@@ -290,7 +289,7 @@ func TestChildEndsForAnotherTask(t *testing.T) {
 	innocent := r.submit(do("until file", "file", file))
 	await(t, "it runs", func() bool { return r.task(innocent).State == scheduler.Running })
 	hang := do("hang")
-	hang.Timeout, hang.MaxAttempts = 300*time.Millisecond, 1
+	hang.Timeout, hang.MaxAttempts = timeout, 1
 	if task := r.final(r.submit(hang)); text(task.ErrorCode) != "timeout" {
 		t.Errorf("%s: %s", text(task.ErrorCode), text(task.Error))
 	}

@@ -31,11 +31,10 @@ func (c *Children) run(ctx context.Context, a *attempt) (json.RawMessage, error)
 	defer c.release(e.child, e.id)
 	defer close(e.done)
 	e.child.catchUp() // what it printed before is not of this task
-	if !e.child.begin(e) {
+	task := a.task.Wire()
+	if !e.child.begin(e, order{Op: "task", Task: &task}) {
 		return e.handBack()
 	}
-	task := a.task.Wire()
-	e.child.send(order{Op: "task", Task: &task})
 	return e.await(ctx)
 }
 
@@ -44,15 +43,17 @@ func (e *errand) handBack() (json.RawMessage, error) {
 	return nil, errHandBack
 }
 
-// begin enters a task. It reports false when the process has ended.
-func (k *child) begin(e *errand) bool {
+// begin enters a task and gives it to the process. It reports false when that has ended meanwhile, or is about to: after drain
+// nothing more may come.
+func (k *child) begin(e *errand, task order) bool {
 	k.pool.mu.Lock()
 	defer k.pool.mu.Unlock()
-	if isClosed(k.over) {
+	if isClosed(k.over) || !k.available() {
 		return false
 	}
 	k.open[e.id] = e
 	k.last, k.stray = "", 0
+	k.send(task)
 	return true
 }
 

@@ -213,8 +213,9 @@ func TestExecFloodOfLinesIsCut(t *testing.T) {
 }
 
 func TestExecEnvironment(t *testing.T) { // not parallel: it sets the environment
-	t.Setenv("SCHEDULER_DATABASE_URL", "postgres://secret")
-	t.Setenv("SCHEDULER_TOKEN", "secret")
+	const secret = "none of a child's business"
+	t.Setenv("SCHEDULER_DATABASE_URL", secret)
+	t.Setenv("SCHEDULER_TOKEN", secret)
 	t.Setenv("SCHEDULER_FD", "17")
 	t.Setenv("APP_SETTING", "kept")
 	r := newRig(t)
@@ -228,7 +229,7 @@ func TestExecEnvironment(t *testing.T) { // not parallel: it sets the environmen
 		}
 	}
 	for _, line := range lines {
-		if strings.Contains(line, "secret") || line == "SCHEDULER_FD=17" {
+		if strings.Contains(line, secret) || line == "SCHEDULER_FD=17" {
 			t.Errorf("the child was given %s", line)
 		}
 	}
@@ -241,7 +242,7 @@ func TestExecTimeoutKillsTheWholeGroup(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.script(worker.Config{}, stubborn)
-	id := r.submit(scheduler.NewTask{Kind: "k", MaxAttempts: 1, Timeout: time.Second}) // in which the shells must have begun
+	id := r.submit(scheduler.NewTask{Kind: "k", MaxAttempts: 1, Timeout: begin})
 	task := r.final(id)
 	if task.State != scheduler.Failed || text(task.ErrorCode) != "timeout" || !strings.Contains(text(task.Error), "signal: killed") {
 		t.Errorf("%s, %s: %s", task.State, text(task.ErrorCode), text(task.Error))
@@ -279,7 +280,7 @@ func TestExecThatEndsWellInSpiteOfATimeout(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.script(worker.Config{}, `trap 'echo "{\"op\":\"result\",\"result\":\"in time\"}" >&3; exit 0' TERM; while :; do sleep 0.05; done`)
-	task := r.final(r.submit(scheduler.NewTask{Kind: "k", Timeout: time.Second, MaxAttempts: 1})) // in which the shell must have begun
+	task := r.final(r.submit(scheduler.NewTask{Kind: "k", Timeout: begin, MaxAttempts: 1}))
 	if task.State != scheduler.Completed || string(task.Result) != `"in time"` {
 		t.Errorf("%s, %s: %s", task.State, task.Result, text(task.Error))
 	}

@@ -217,11 +217,11 @@ func TestTimeoutCancelsWithItsCauseAndCountsAFailure(t *testing.T) {
 		return none{}, ctx.Err()
 	})
 	r.start(registry, worker.Config{})
-	task := r.final(r.submit(scheduler.NewTask{Kind: "k", MaxAttempts: 1, Timeout: 50 * time.Millisecond}))
+	task := r.final(r.submit(scheduler.NewTask{Kind: "k", MaxAttempts: 1, Timeout: timeout}))
 	if task.State != scheduler.Failed || text(task.ErrorCode) != "timeout" || !strings.HasPrefix(text(task.Error), "timed out after ") {
 		t.Errorf("%s, %s, %s", task.State, text(task.ErrorCode), text(task.Error))
 	}
-	if cause := <-causes; !errors.Is(cause, worker.ErrTimeout) {
+	if cause := receive(t, causes, "the cause"); !errors.Is(cause, worker.ErrTimeout) {
 		t.Errorf("cause %v", cause)
 	}
 }

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -205,6 +206,7 @@ func (j *journal) sendLines(ctx context.Context, mine func(scheduler.Line) bool)
 	}
 	j.lines = rest
 	j.mu.Unlock()
+	gather(chosen)
 	for len(chosen) > 0 {
 		n := batchOf(chosen)
 		if err := j.client.Log(ctx, chosen[:n]); err != nil {
@@ -223,6 +225,16 @@ func (j *journal) sendLines(ctx context.Context, mine func(scheduler.Line) bool)
 	j.makeRoom()
 	j.mu.Unlock()
 	return refused
+}
+
+// gather puts the lines of each worker id together, those of each attempt in the order that they have. There are several after a
+// lease was lost, as long as handlers of the life before are deaf to that, and their lines come in turns: a statement for each turn
+// would take minutes.
+func gather(lines []scheduler.Line) {
+	if !slices.ContainsFunc(lines, func(l scheduler.Line) bool { return l.Worker != lines[0].Worker }) {
+		return
+	}
+	slices.SortStableFunc(lines, func(a, b scheduler.Line) int { return bytes.Compare(a.Worker[:], b.Worker[:]) })
 }
 
 // batchOf returns how many of the lines, from the first on, go into one statement, which is about one worker id.

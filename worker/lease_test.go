@@ -5,8 +5,11 @@ import (
 	"errors"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/pgscheduler/scheduler/scheduler"
 	"github.com/pgscheduler/scheduler/worker"
@@ -50,7 +53,16 @@ func TestLeaseRowsAreDropped(t *testing.T) {
 	r := newRig(t)
 	registry := worker.NewRegistry()
 	worker.Handle(registry, "k", func(context.Context, *worker.Task[none]) (none, error) { return none{}, nil })
-	r.start(registry, worker.Config{Concurrency: 3, Heartbeat: 10 * time.Millisecond, TTL: 10 * time.Second})
+	x := r.start(registry, worker.Config{Concurrency: 3})
+	beats, stop := context.WithCancel(t.Context())
+	var beating sync.WaitGroup
+	defer beating.Wait()
+	defer stop()
+	beating.Go(func() { // one heartbeat after the other
+		for pause(beats, time.Millisecond) == nil {
+			x.Hear(scheduler.ChannelControl, "*")
+		}
+	})
 	for range 300 {
 		r.submit(scheduler.NewTask{Kind: "k"})
 	}
@@ -69,25 +81,29 @@ func TestHandlersStopBeforeTheLeaseRunsOut(t *testing.T) {
 	t.Parallel()
 	const heartbeat, ttl = time.Second, 3 * time.Second
 	r := newRig(t)
+	stood := standsStill(t)
 	type told struct {
 		cause error
 		left  time.Duration // of the lease when it was told, by the database's clock
 		err   error
 	}
-	heard := make(chan told)
 	const workers = 20
+	heard := make(chan told, 10*workers) // none waits: a worker may lose its lease before it is cut off, and get another task
 	for range workers {
 		p, url := newProxy(t, r.url)
 		client := r.open(scheduler.Config{DatabaseURL: url, MaxConns: 2, PollOnly: true})
-		registry, started := worker.NewRegistry(), make(chan none)
+		registry, started := worker.NewRegistry(), make(chan none, 10)
 		worker.Handle(registry, "k", func(ctx context.Context, task *worker.Task[none]) (none, error) {
-			close(started)
+			started <- none{}
 			<-ctx.Done()
 			at, x := time.Now(), told{cause: context.Cause(ctx)}
 			var ms int64
 			x.err = r.db.QueryRow(context.WithoutCancel(ctx), `select (extract(epoch from w.seen_at + w.ttl_ms * interval '1 ms' - clock_timestamp()) * 1000)::bigint
 				from scheduler.tasks t join scheduler.workers w on w.id = t.worker_id where t.id = $1`, task.ID).Scan(&ms)
 			x.left = time.Duration(ms)*time.Millisecond + time.Since(at) // which the question took
+			if errors.Is(x.err, pgx.ErrNoRows) {                         // it has run out, and the task was rescued
+				x.err, x.left = nil, 0
+			}
 			heard <- x
 			return none{}, ctx.Err()
 		})
@@ -103,12 +119,37 @@ func TestHandlersStopBeforeTheLeaseRunsOut(t *testing.T) {
 			p.thaw()
 		})
 	}
+	var all []told
 	for range workers {
-		x := receive(t, heard, "the handlers to be told")
-		if !errors.Is(x.cause, scheduler.ErrLeaseLost) || x.err != nil || x.left <= 0 {
-			t.Errorf("told %s before the lease ran out, cause %v (%v)", x.left, x.cause, x.err)
+		all = append(all, receive(t, heard, "the handlers to be told"))
+	}
+	still := stood()
+	for _, x := range all {
+		if !errors.Is(x.cause, scheduler.ErrLeaseLost) || x.err != nil || x.left+still <= 0 {
+			t.Errorf("told %s before the lease ran out, cause %v (%v); this process stood still for %s", x.left, x.cause, x.err, still)
 		}
 	}
+}
+
+// standsStill returns what says for how long this process, or most of it, got no time of the processor since: nobody is told anything
+// meanwhile.
+func standsStill(t *testing.T) (stood func() time.Duration) {
+	const tick, late = 10 * time.Millisecond, 50 * time.Millisecond
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	sum := make(chan time.Duration, 1)
+	go func() { // ends with ctx
+		var still time.Duration
+		for over := false; !over; {
+			began := time.Now()
+			over = pause(ctx, tick) != nil
+			if took := time.Since(began); took > late {
+				still += took
+			}
+		}
+		sum <- still
+	}()
+	t.Cleanup(stop)
+	return func() time.Duration { stop(); return <-sum }
 }
 
 // Heartbeats vanish while a lease is on its way; its answer comes when the lease may be over: no handler begins.
@@ -119,21 +160,31 @@ func TestLeaseThatIsAnsweredTooLate(t *testing.T) {
 	began := make(chan none, 10)
 	worker.Handle(registry, "k", func(context.Context, *worker.Task[none]) (none, error) { began <- none{}; return none{}, nil })
 	id := r.submit(scheduler.NewTask{Kind: "k"})
+	cutoffs := func() int { return strings.Count(r.logs.String(), "stopped all handlers") }
+	leased, before := false, 0 // guarded by mu
+	var mu sync.Mutex
 	p.decide(func(statement string) fate {
+		mu.Lock()
+		defer mu.Unlock()
 		switch {
-		case strings.HasPrefix(statement, "-- heartbeat:"):
+		case strings.HasPrefix(statement, "-- heartbeat:") && leased:
 			return hang
 		case strings.HasPrefix(statement, "-- lease:"):
+			if !leased {
+				leased, before = true, cutoffs() // there was one if it had stood still for so long
+			}
 			return late
 		}
 		return pass
 	})
-	r.start(registry, worker.Config{Heartbeat: 200 * time.Millisecond, DrainTimeout: -1})
+	r.start(registry, worker.Config{Heartbeat: 500 * time.Millisecond, DrainTimeout: -1})
 	defer p.cut()
-	r.reach(id, scheduler.Running)
-	cutoffs := func() int { return strings.Count(r.logs.String(), "stopped all handlers") }
-	before := cutoffs() // there was one if it began so slowly
-	await(t, "the cutoff", func() bool { return cutoffs() > before })
+	await(t, "the lease", func() bool { return r.task(id).Attempt > 0 })
+	await(t, "the cutoff after it", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return cutoffs() > before
+	})
 	p.decide(func(statement string) fate { // the next lease is not its
 		switch {
 		case strings.HasPrefix(statement, "-- heartbeat:"):
@@ -172,7 +223,7 @@ func TestWorkerThatIsCutOffComesBack(t *testing.T) {
 		done <- none{}
 		return none{}, nil
 	})
-	r.start(registry, worker.Config{Heartbeat: 200 * time.Millisecond, TTL: 3 * time.Second})
+	r.start(registry, worker.Config{Heartbeat: 200 * time.Millisecond, TTL: 6 * time.Second}) // most of which may pass until it is cut off
 	id := r.submit(scheduler.NewTask{Kind: "k"})
 	receive(t, began, "the first attempt")
 	first := read[string](r, `select worker_id::text from scheduler.tasks where id = $1`, id)
@@ -206,7 +257,7 @@ func TestWorkerThatIsCutOffComesBack(t *testing.T) {
 // What a lost attempt had reported does not harm the attempts of the worker's next life.
 func TestReportsOfALostLifeHarmNoOther(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	r := newRigWith(t, scheduler.Config{MaxCrashes: 1}) // a deaf task is not tried again
 	registry := worker.NewRegistry()
 	deaf, hear := make(chan none, 100), make(chan none)
 	worker.Handle(registry, "deaf", func(_ context.Context, task *worker.Task[none]) (none, error) {

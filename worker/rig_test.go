@@ -18,7 +18,13 @@ import (
 )
 
 // patience bounds every wait of these tests; nothing takes so long unless it never happens.
-const patience = 30 * time.Second
+const patience = time.Minute
+
+// timeout is that of tasks that must begin before it is over: one that does not is ended without its handler.
+const timeout = 2 * time.Second
+
+// begin is the timeout of tasks whose processes must have begun, and set their traps, before it is over.
+const begin = 5 * time.Second
 
 // none is the argument or result of a handler that has none.
 type none = struct{}

@@ -310,7 +310,7 @@ func TestRegistrationWhoseAnswerIsLost(t *testing.T) {
 	r, p := newProxiedRig(t, scheduler.Config{})
 	registry := worker.NewRegistry()
 	worker.Handle(registry, "k", func(context.Context, *worker.Task[none]) (none, error) { return none{}, nil })
-	r.start(registry, worker.Config{Heartbeat: 50 * time.Millisecond, TTL: patience})
+	r.start(registry, worker.Config{Heartbeat: 500 * time.Millisecond, TTL: patience})
 	r.final(r.submit(scheduler.NewTask{Kind: "k"}))
 	met := p.doom("register", 2, loseAnswer)
 	r.exec(`delete from scheduler.workers`)

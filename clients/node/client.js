@@ -2,6 +2,7 @@
 import { Breaker } from './breaker.js';
 import { follow } from './events.js';
 import { Transport } from './http.js';
+import { Lease } from './lease.js';
 
 const longestWait = 60; // seconds, of one request
 
@@ -72,10 +73,22 @@ export class Client {
     return (await this.#http.call('GET', at(id, `/logs?after=${Number(after)}&limit=${Number(limit)}`), { signal })).items;
   }
 
-  /** Publishes to a topic: a task for each subscription that matches. Returns the message and its tasks. */
-  async publish(topic, payload = {}, { idempotency_key, signal } = {}) {
+  /** Publishes to a topic: a task for each subscription that matches. Returns the message and its tasks. requestId is the key of what has none. */
+  async publish(topic, payload = {}, { idempotency_key, requestId, traceparent, signal } = {}) {
+    const headers = { ...(requestId && { 'x-request-id': requestId }), ...(traceparent && { traceparent }) };
     const body = { payload, ...(idempotency_key && { idempotency_key }) };
-    return this.#http.call('POST', `/v1/topics/${encodeURIComponent(topic)}/publish`, { body, signal, repeatable: Boolean(idempotency_key) });
+    const repeatable = Boolean(idempotency_key || requestId);
+    return this.#http.call('POST', `/v1/topics/${encodeURIComponent(topic)}/publish`, { body, headers, signal, repeatable });
+  }
+
+  /** One call, for what has no method here: the body of the answer, parsed. repeatable: it does no harm twice; by itself, what only reads. */
+  async call(method, path, { body, headers, wait = 0, signal, repeatable } = {}) {
+    return this.#http.call(method, path, { body, headers, wait: Math.min(wait, longestWait), signal, repeatable });
+  }
+
+  /** The right to end an attempt that was pushed and answered by 202: token is the delivery's lease. */
+  lease(token) {
+    return new Lease(this.#http, token);
   }
 
   /**

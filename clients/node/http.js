@@ -62,7 +62,7 @@ export class Transport {
       text = await response.text();
     } catch (error) {
       signal?.throwIfAborted();
-      throw error instanceof ConnectionError ? error : new ConnectionError(`${method} ${path}: the answer broke off: ${reason(error)}`, true, error);
+      throw response === undefined ? error : new ConnectionError(`${method} ${this.base}${path}: the answer broke off: ${reason(error)}`, true, error);
     } finally {
       clearTimeout(late);
       signal?.removeEventListener('abort', onAbort);
@@ -71,20 +71,19 @@ export class Transport {
     try {
       return text === '' ? null : JSON.parse(text);
     } catch (error) {
-      throw new ConnectionError(`${method} ${path}: the answer is no JSON: ${error.message}`, true, error);
+      throw new ConnectionError(`${method} ${this.base}${path}: the answer is no JSON: ${error.message}`, true, error);
     }
   }
 
   /** The answer as fetch has it. Throws a ConnectionError when none comes. */
   async open(method, path, { body, headers, signal }) {
     const content = body === undefined ? {} : { 'content-type': 'application/json' };
+    const text = body === undefined ? undefined : JSON.stringify(body); // throws a TypeError for what JSON has no form for
     try {
-      return await fetch(this.base + path, {
-        method, signal, redirect: 'manual', headers: { ...this.headers, ...content, ...headers }, body: body === undefined ? undefined : JSON.stringify(body),
-      });
+      return await fetch(this.base + path, { method, signal, redirect: 'manual', headers: { ...this.headers, ...content, ...headers }, body: text });
     } catch (error) {
-      if (error instanceof TypeError && !error.cause) throw error; // a bad header or body, the caller's fault
-      throw new ConnectionError(`${method} ${path}: ${reason(error)}`, !unsent.has(error.cause?.code), error);
+      if (error instanceof TypeError && !error.cause) throw error; // a bad header, the caller's fault
+      throw new ConnectionError(`${method} ${this.base}${path}: ${reason(error)}`, !unsent.has(error.cause?.code), error);
     }
   }
 }
@@ -114,4 +113,4 @@ function worthwhile(error, repeatable) {
   return error instanceof ProblemError && repeatable && [408, 425, 429, 502, 503, 504].includes(error.status);
 }
 
-const reason = (error) => error.cause?.message || error.cause?.code || error.message;
+const reason = (error) => (error.cause?.message || error.cause?.code || error.message).trim();

@@ -172,9 +172,27 @@ export class Client {
   attempts(id: string, options?: CallOptions): Promise<Attempt[]>;
   logs(id: string, options?: CallOptions & { after?: number; limit?: number }): Promise<LogLine[]>;
   /** Publishes to a topic: a task for each subscription that matches. */
-  publish(topic: string, payload?: unknown, options?: CallOptions & { idempotency_key?: string }): Promise<Published>;
+  publish(topic: string, payload?: unknown, options?: CallOptions & { idempotency_key?: string; requestId?: string; traceparent?: string }): Promise<Published>;
+  /** One call, for what has no method here: the body of the answer, parsed. repeatable: it does no harm twice; by itself, what only reads. */
+  call<Answer = any>(method: string, path: string, options?: CallOptions & { body?: unknown; headers?: { [name: string]: string }; wait?: number; repeatable?: boolean }): Promise<Answer>;
+  /** The right to end an attempt that was pushed and answered by 202: token is the delivery's lease. */
+  lease(token: string): Lease;
   /** Follows one task, or up to 100, live, until all are done. */
   watch<Payload = unknown, Result = unknown>(ids: string | string[], options?: CallOptions & { after?: string; logs?: boolean }): AsyncGenerator<Change<Payload, Result>, void, void>;
+}
+
+/** The right to end one attempt. Its calls reject with a ProblemError of the code lease_lost when the attempt is over by anybody else's doing. */
+export interface Lease {
+  /** The task is done. */
+  complete(result?: unknown, options?: CallOptions): Promise<State>;
+  /** An error means what it means in a handler: PermanentError, RetryAfter and Snooze too. */
+  fail(error: unknown, options?: CallOptions): Promise<State>;
+  /** Hands the task back, which counts as no failure. */
+  release(options?: CallOptions & { delayMs?: number; reason?: string }): Promise<State>;
+  /** cancelled: somebody asked to cancel the task: stop, and fail. */
+  heartbeat(report?: CallOptions & { progress?: { current?: number; total?: number; message?: string; data?: unknown }; logs?: string[]; checkpoint?: unknown }): Promise<{
+    cancelled: boolean; expires_at: string;
+  }>;
 }
 
 /** A database client in a transaction: that of pg, or one made like it. */

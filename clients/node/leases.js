@@ -94,7 +94,8 @@ export class Leases {
 
   /** Says what is wrong with the server, not again and again, and waits. */
   async #trouble(error) {
-    if (error.message !== this.#said) this.#options.logger.error(`lease: ${this.#said = error.message}; trying again`);
+    const what = error instanceof ProblemError ? `${this.#http.base} says: ${error.message}` : error.message;
+    if (what !== this.#said) this.#options.logger.error(`lease: ${this.#said = what}; trying again`);
     const pause = Math.min(longestPause, 250 * 2 ** Math.min(this.#troubles++, 10)) * (0.5 + Math.random() / 2);
     await this.#pause(Math.max(pause, error.retryAfterMs ?? 0));
   }
@@ -221,7 +222,7 @@ export class Leases {
       for (const lease of answer.lost) this.#stop(lease, 'lost');
       await this.#obey(answer.state, false);
     } catch (error) {
-      this.#warn('heartbeat', error);
+      this.#warn('heartbeat', late.aborted ? new Error(`no good answer within ${Math.ceil(ttlMs / 3)} ms`) : error);
       if (performance.now() - this.#renewed > ttlMs * 0.9) for (const lease of this.#held.keys()) this.#stop(lease, 'lost');
     }
   }

@@ -28,7 +28,7 @@ func TestScripts(t *testing.T) {
 	t.Parallel()
 	proc.Need(t, programs...)
 	for _, line := range []string{"client_test.php", "database_test.php", "worker_test.php http", "worker_test.php child",
-		"resque_test.php", "kill_test.php", "hostile_test.php"} {
+		"resque_test.php", "kill_test.php", "hostile_test.php", "lease_test.php", "delivery.php"} {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()
 			words := strings.Fields(line)

@@ -16,13 +16,18 @@
 A worker speaks frames below `scheduler worker --cmd "python3 worker.py"`, and takes leases over HTTP otherwise. README.md says more.
 """
 
+import base64
 import collections
+import datetime
+import hashlib
+import hmac
 import http.client
 import json
 import os
 import platform
 import queue
 import random
+import re
 import selectors
 import signal
 import socket
@@ -34,8 +39,8 @@ import traceback
 import urllib.parse
 import uuid
 
-__all__ = ["AllDeaf", "Client", "ConnectionFailed", "PermanentError", "ProblemError", "RetryAfter", "Snooze", "Stopped", "Task", "Worker",
-           "publish_tx", "submit_tx"]
+__all__ = ["AllDeaf", "BadDelivery", "Client", "ConnectionFailed", "Lease", "PermanentError", "ProblemError", "RetryAfter", "Snooze", "Stopped",
+           "Task", "Worker", "publish_tx", "submit_tx", "verify_delivery"]
 __version__ = "0.1.0"
 
 
@@ -62,6 +67,14 @@ class ConnectionFailed(Exception):
     def __init__(self, message, sent):
         super().__init__(message)
         self.sent = sent
+
+
+class BadDelivery(Exception):
+    """Raised by verify_delivery: answer 401. reason: missing (a header), timestamp, signature or body."""
+
+    def __init__(self, reason, message):
+        super().__init__(message)
+        self.reason = reason
 
 
 class AllDeaf(Exception):
@@ -122,10 +135,10 @@ class Client:
     def submit(self, kind, payload=None, *, wait=0, request_id=None, traceparent=None, **more):
         """Submits a task and returns it once it is durable; with wait, seconds, as it is when it is done or they are over.
 
-        more are the members of docs/reference/http.md: queue, priority, run_at, delay_ms, idempotency_key, … It is sent again after a lost
-        answer only with an idempotency_key or a request_id."""
+        more are the members of docs/reference/http.md: queue, priority, run_at, delay_ms, idempotency_key, … run_at and expires_at may be datetimes
+        with a time zone. It is sent again after a lost answer only with an idempotency_key or a request_id."""
         headers = {"X-Request-ID": request_id, "traceparent": traceparent}
-        body = {"kind": kind, "payload": {} if payload is None else payload, **more}
+        body = {"kind": kind, "payload": {} if payload is None else payload, **_timed(more)}
         repeatable = bool(request_id or more.get("idempotency_key"))
         return self._http.call("POST", "/v1/tasks", body, headers, wait=min(wait, 60), repeatable=repeatable)
 
@@ -134,7 +147,7 @@ class Client:
         if not tasks:
             return []
         repeatable = all(task.get("idempotency_key") for task in tasks)
-        return self._http.call("POST", "/v1/tasks/batch", list(tasks), repeatable=repeatable)["items"]
+        return self._http.call("POST", "/v1/tasks/batch", [_timed(task) for task in tasks], repeatable=repeatable)["items"]
 
     def task(self, id):
         return self._http.call("GET", _path(id))
@@ -168,11 +181,21 @@ class Client:
         """Up to limit lines of its log, those behind the line after."""
         return self._http.call("GET", _path(id, "/logs?after=%d&limit=%d" % (after, limit)))["items"]
 
-    def publish(self, topic, payload=None, idempotency_key=None):
-        """Publishes to a topic: a task for each subscription that matches. Returns the message and its tasks."""
+    def publish(self, topic, payload=None, idempotency_key=None, *, request_id=None, traceparent=None):
+        """Publishes to a topic: a task for each subscription that matches. Returns the message and its tasks. request_id, of the request's
+        X-Request-ID, is the key of what has none."""
         path = "/v1/topics/%s/publish" % urllib.parse.quote(topic, safe="")
         body = {"payload": {} if payload is None else payload, **({"idempotency_key": idempotency_key} if idempotency_key else {})}
-        return self._http.call("POST", path, body, repeatable=bool(idempotency_key))
+        headers = {"X-Request-ID": request_id, "traceparent": traceparent}
+        return self._http.call("POST", path, body, headers, repeatable=bool(idempotency_key or request_id))
+
+    def lease(self, token):
+        """The right to end an attempt that was pushed and answered by 202: token is the delivery's "lease"."""
+        return Lease(self._http, token)
+
+    def call(self, method, path, body=None, *, headers=None, wait=0, repeatable=None):
+        """One call, for what has no method here: the answer's body, parsed. repeatable: it does no harm twice; None: what only reads."""
+        return self._http.call(method, path, body, headers, wait=wait, repeatable=repeatable)
 
     def watch(self, id, after=None, logs=True):
         """Follows a task live: yields (event, data) until it is done. Connections that break are opened again where they broke."""
@@ -196,6 +219,86 @@ class Client:
             time.sleep(max(asked, 2 * random.uniform(0.75, 1.25)))
 
 
+class Lease:
+    """The right to end one attempt. Each call raises a ProblemError of the code lease_lost when the attempt is over by anybody else's doing."""
+
+    def __init__(self, http, token):
+        if not isinstance(token, str) or not token:
+            raise TypeError("lease: the header Scheduler-Lease of a delivery is needed")
+        self._http, self._path = http, "/v1/leases/%s/" % urllib.parse.quote(token, safe="")
+
+    def complete(self, result=None):
+        """The task is done. Returns its state."""
+        return self._call("complete", {"result": result})["state"]
+
+    def fail(self, error):
+        """The attempt has failed, by a text, or by an exception, which means what it means in a handler: PermanentError, RetryAfter and Snooze too.
+        Returns the task's state."""
+        if not isinstance(error, BaseException):
+            return self._call("fail", {"error": {"message": _storable(error)}})["state"]
+        verb, fields = _failure(error, None, "".join(traceback.format_exception(type(error), error, error.__traceback__)))
+        return self._call(verb, fields)["state"]
+
+    def release(self, delay_ms=0, reason=""):
+        """Hands the task back, at once or for later, which counts as no failure. Returns its state."""
+        return self._call("release", {**({"delay_ms": delay_ms} if delay_ms else {}), **({"reason": _storable(reason)} if reason else {})})["state"]
+
+    def heartbeat(self, progress=None, logs=None, checkpoint=None):
+        """Says how the work goes on: progress is a dict of current, total, message, data; logs a list of lines. Returns a dict: "cancelled", when somebody
+        asked to cancel the task (stop, and fail), and "expires_at"."""
+        fields = {"progress": progress, "logs": logs and [_storable(line) for line in logs], "checkpoint": checkpoint}
+        return self._call("heartbeat", {name: value for name, value in fields.items() if value is not None})
+
+    def _call(self, verb, fields):
+        return self._http.call("POST", self._path + verb, fields, repeatable=True)
+
+
+def verify_delivery(body, headers, secrets, tolerance=300, now=None):
+    """The task in a request that `scheduler worker --push` made, as a dict, with the header Scheduler-Lease as "lease". See docs/guides/push.md.
+
+    body: as it came, to the last byte; headers: a mapping of names, in any case, to values; the environ of WSGI will do. secrets: whsec_…, or several while
+    they are changed. Raises BadDelivery for what was not signed with one of them within tolerance, seconds, of now, and ValueError for what is no
+    secret, as an empty one."""
+    keys = [_delivery_key(secret) for secret in ([secrets] if isinstance(secrets, str) or secrets is None else secrets)]
+    if not keys:
+        raise ValueError("secrets: there is none")
+    if isinstance(body, str):
+        body = body.encode()
+    given = {re.sub("^http-", "", name.lower().replace("_", "-")): value for name, value in headers.items() if isinstance(value, str)}
+    for name in ("webhook-id", "webhook-timestamp", "webhook-signature"):
+        if not given.get(name):
+            raise BadDelivery("missing", "the request has no %s" % name)
+    at = given["webhook-timestamp"]
+    if not re.fullmatch("[0-9]{1,15}", at) or abs((time.time() if now is None else now) - int(at)) > tolerance:
+        raise BadDelivery("timestamp", "the request was not made within %g s of now; is the clock right?" % tolerance)
+    signed = False
+    for key in keys:
+        digest = hmac.new(key, ("%s.%s." % (given["webhook-id"], at)).encode() + body, hashlib.sha256).digest()
+        mine = b"v1," + base64.b64encode(digest)
+        for theirs in given["webhook-signature"].split(" "):
+            signed = hmac.compare_digest(mine, theirs.encode(errors="replace")) or signed
+    if not signed:
+        raise BadDelivery("signature", "no signature of the request is by a secret of this endpoint")
+    try:
+        task = json.loads(body)
+    except (ValueError, RecursionError):
+        task = None
+    if not isinstance(task, dict) or not isinstance(task.get("id"), str) or not isinstance(task.get("kind"), str):
+        raise BadDelivery("body", "the body of the request is no task")
+    return {**task, "lease": given.get("scheduler-lease", ""), "traceparent": given.get("traceparent")}
+
+
+def _delivery_key(secret):
+    text = secret[6:] if isinstance(secret, str) and secret.startswith("whsec_") else ""
+    try:
+        key = base64.b64decode(text.encode(), validate=True)
+    except ValueError:
+        key = b""
+    if not 24 <= len(key) <= 64 or base64.b64encode(key).decode() != text:
+        raise ValueError("secrets: whsec_ and the base64 of 24 to 64 bytes")
+    return key
+
+
 _TYPES = {"kind": "text", "payload": "jsonb", "queue": "text", "priority": "integer", "run_at": "timestamptz", "delay_ms": "bigint",
           "max_attempts": "integer", "timeout_ms": "bigint", "expires_at": "timestamptz", "unique_key": "text", "idempotency_key": "text",
           "backoff_ms": "bigint[]", "tags": "text[]", "traceparent": "text"}
@@ -204,7 +307,7 @@ _TYPES = {"kind": "text", "payload": "jsonb", "queue": "text", "priority": "inte
 def submit_tx(cursor, kind, payload=None, **more):
     """Submits a task in the transaction of a cursor (psycopg, or any with %s for arguments); returns its id."""
     given = {"kind": kind, "payload": json.dumps({} if payload is None else payload, allow_nan=False)}
-    given.update((name, value) for name, value in more.items() if value is not None)
+    given.update((name, value) for name, value in _timed(more).items() if value is not None)
     for name in given:
         if name not in _TYPES:
             raise TypeError("%s: no argument of scheduler.submit, which has %s" % (name, ", ".join(_TYPES)))
@@ -218,6 +321,18 @@ def publish_tx(cursor, topic, payload=None, idempotency_key=None, traceparent=No
     cursor.execute("select scheduler.publish(%s::text, %s::jsonb, %s::text, %s::text)",
                    [topic, json.dumps({} if payload is None else payload, allow_nan=False), idempotency_key, traceparent])
     return str(cursor.fetchone()[0])
+
+
+def _timed(fields):
+    """Datetimes as the server reads them. One without a time zone means another time on each machine."""
+    times = {}
+    for name in ("run_at", "expires_at"):
+        value = fields.get(name)
+        if isinstance(value, datetime.datetime):
+            if value.tzinfo is None:
+                raise ValueError("%s: a datetime with a time zone, as datetime.now(timezone.utc)" % name)
+            times[name] = value.isoformat()
+    return {**fields, **times}
 
 
 def _path(id, verb=""):
@@ -316,14 +431,14 @@ class _HTTP:
         try:
             return json.loads(answer) if answer else None
         except ValueError as error:
-            raise ConnectionFailed("%s %s: the answer is no JSON: %s" % (method, path, error), True) from error
+            raise ConnectionFailed("%s %s%s: the answer is no JSON: %s" % (method, self.address, path, error), True) from error
 
     def _exchange(self, connection, method, path, text, headers):
         response = self._begin(connection, method, path, text, headers)
         try:
             answer = response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise ConnectionFailed("%s %s: the answer broke off: %s" % (method, path, error), True) from error
+            raise ConnectionFailed("%s %s%s: the answer broke off: %s" % (method, self.address, path, error), True) from error
         return response.status, response.headers, answer, not response.will_close
 
     def _begin(self, connection, method, path, text, headers):
@@ -340,7 +455,7 @@ class _HTTP:
                 return self._early(connection, error)
             return connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
-            raise ConnectionFailed("%s %s: %s" % (method, path, error or type(error).__name__), sent) from error
+            raise ConnectionFailed("%s %s%s: %s" % (method, self.address, path, error or type(error).__name__), sent) from error
 
     @staticmethod
     def _early(connection, error):
@@ -1057,9 +1172,10 @@ class _Leases:
 
     def _trouble(self, error):
         """Says what is wrong with the server, not again and again, and waits."""
-        if str(error) != self._said:
-            self._said = str(error)
-            self._log("lease: %s; trying again" % self._said)
+        what = "%s says: %s" % (self._http.address, error) if isinstance(error, ProblemError) else str(error)
+        if what != self._said:
+            self._said = what
+            self._log("lease: %s; trying again" % what)
         pause = min(self.LONGEST_PAUSE, 0.25 * 2 ** min(self._troubles, 10)) * random.uniform(0.5, 1)
         self._troubles += 1
         self.draining.wait(max(pause, getattr(error, "retry_after", None) or 0))

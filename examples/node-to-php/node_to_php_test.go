@@ -75,7 +75,7 @@ func (s *shop) scheduler(args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// Consumers and their processes are killed all the while that some 2,000 tasks run. Each has its effect, and has it once: the numbers
+// Consumers and their processes are killed all the while that 2,000 tasks run. Each has its effect, and has it once: the numbers
 // of the invoices have no gap.
 func TestKilledConsumers(t *testing.T) {
 	const kills, pace = 15, 80 // so many tasks are done between two kills, or more
@@ -98,7 +98,7 @@ func TestKilledConsumers(t *testing.T) {
 			t.FailNow()
 		}
 	}
-	more(1500)
+	more(2000)
 
 	done := func() int {
 		return s.Number(`select count(*) from scheduler.tasks where state in ('completed', 'failed', 'cancelled')`)

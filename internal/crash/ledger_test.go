@@ -83,6 +83,12 @@ func read[T any](l *ledger, query string, args ...any) T {
 	return v
 }
 
+// silent makes the workers that are registered look as if they had been silent for long.
+func (l *ledger) silent() {
+	l.t.Helper()
+	l.exec(`update scheduler.workers set seen_at = seen_at - interval '1 hour'`)
+}
+
 // submit enters tasks, and in the book what was acknowledged.
 func (l *ledger) submit(tasks ...scheduler.NewTask) []scheduler.TaskID {
 	l.t.Helper()

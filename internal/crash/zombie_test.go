@@ -5,18 +5,22 @@ package crash
 import (
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/pgscheduler/scheduler/internal/pgtest"
 	"github.com/pgscheduler/scheduler/internal/proc"
 	"github.com/pgscheduler/scheduler/scheduler"
 )
 
-// A worker process stands still for longer than its lease, wakes up, and tries to write by every verb: nothing changes. Then
-// it works again under another id.
+// zombieTTL is the lease of workers that must not lose it before they are stopped.
+const zombieTTL = 15 * time.Second
+
+// A worker process stands still for longer than its lease, as the database has it, wakes up, and tries to write by every verb: nothing
+// changes. Then it works again under another id.
 func TestZombieWritesNothing(t *testing.T) {
 	t.Parallel()
 	l := openLedger(t, pgtest.DB(t))
-	zombie := start(t, orders{URL: l.url, Name: "zombie", Concurrency: 20, Heartbeat: heartbeat, TTL: ttl})
+	zombie := start(t, orders{URL: l.url, Name: "zombie", Concurrency: 20, Heartbeat: heartbeat, TTL: zombieTTL})
 	var batch []scheduler.NewTask
 	for _, verb := range []string{"complete in a transaction", "report", "complete", "fail", "fail for good", "snooze", "panic",
 		"complete at once", "fail at once", "fail for good at once", "snooze at once", "panic at once"} {
@@ -27,8 +31,9 @@ func TestZombieWritesNothing(t *testing.T) {
 	proc.Await(t, "all handlers to begin", func() bool { return read[int](l, `select count(*) from ledger.begun`) == len(batch) })
 	first := read[string](l, `select id::text from scheduler.workers`)
 	zombie.Signal(syscall.SIGSTOP)
+	l.silent()
 
-	heir := start(t, orders{URL: l.url, Name: "heir", Heartbeat: heartbeat, TTL: ttl})
+	heir := start(t, orders{URL: l.url, Name: "heir"})
 	proc.Await(t, "all to complete elsewhere", func() bool {
 		return read[int](l, `select count(*) from scheduler.tasks where state = 'completed'`) == len(batch)
 	})
@@ -73,7 +78,7 @@ func TestZombieWritesNothing(t *testing.T) {
 func TestZombieThatHoldsALock(t *testing.T) {
 	t.Parallel()
 	l := openLedger(t, pgtest.DB(t))
-	zombie := start(t, orders{URL: l.url, Name: "zombie", Heartbeat: heartbeat, TTL: ttl})
+	zombie := start(t, orders{URL: l.url, Name: "zombie", Heartbeat: heartbeat, TTL: zombieTTL})
 	held := l.submit(scheduler.NewTask{Kind: "zombie", MaxAttempts: 1, Payload: job{Verb: "hold"}})[0]
 	proc.Await(t, "the lock", func() bool { return read[int](l, `select count(*) from ledger.verdicts where verb = 'holds'`) == 1 })
 	var batch []scheduler.NewTask
@@ -83,7 +88,8 @@ func TestZombieThatHoldsALock(t *testing.T) {
 	others := l.submit(batch...)
 	proc.Await(t, "all to run", func() bool { return read[int](l, `select count(*) from scheduler.tasks where state = 'running'`) == 6 })
 	zombie.Signal(syscall.SIGSTOP)
-	start(t, orders{URL: l.url, Name: "heir", Heartbeat: heartbeat, TTL: ttl})
+	l.silent()
+	start(t, orders{URL: l.url, Name: "heir"})
 	proc.Await(t, "the others to complete elsewhere", func() bool {
 		return read[int](l, `select count(*) from scheduler.tasks where state = 'completed' and id = any ($1)`, others) == len(others)
 	})

@@ -43,23 +43,37 @@ func Main(m *testing.M, after ...func()) {
 	os.Exit(code)
 }
 
-// farewell is how long goroutines may take to end after all tests. A connection whose call was given up has one that takes leave of
-// the server, for up to 15 s (pgx).
-const farewell = 20 * time.Second
-
 // Tidy is Main for a package of which no goroutine may be left after all tests.
 func Tidy(m *testing.M) {
 	code := run(m)
 	if code == 0 {
-		err := goleak.Find() // looks for half a second
-		for until := time.Now().Add(farewell); err != nil && time.Now().Before(until); err = goleak.Find() {
-		}
-		if err != nil {
+		if err := left(patience); err != nil {
 			fmt.Fprintln(os.Stderr, "goroutines are left after all tests:", err)
 			code = 1
 		}
 	}
 	os.Exit(code)
+}
+
+// AwaitNoGoroutines fails the test when a goroutine is left that the options do not allow.
+func AwaitNoGoroutines(t testing.TB, allowed ...goleak.Option) {
+	t.Helper()
+	if err := left(patience, allowed...); err != nil {
+		t.Error(err)
+	}
+}
+
+// patience is how long goroutines may take to end that were told to. A connection that is given up in the middle of a statement waits
+// for the server to hang up, for 15 s at most.
+const patience = 30 * time.Second
+
+// left is an error if goroutines do not end. goleak itself waits for less than half a second.
+func left(patience time.Duration, but ...goleak.Option) error {
+	for limit := time.Now().Add(patience); ; {
+		if err := goleak.Find(but...); err == nil || time.Now().After(limit) {
+			return err
+		}
+	}
 }
 
 func run(m *testing.M) int {

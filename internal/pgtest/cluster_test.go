@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"go.uber.org/goleak"
 
 	"github.com/pgscheduler/scheduler/internal/privatepg"
 )
@@ -96,6 +99,20 @@ func TestFailedTestKeepsItsDatabase(t *testing.T) {
 	private := record(t, func(r *recorder) { kept = nameOf(t, EmptyDB(r)); r.failed = true })
 	if exists(t, kept) || private.said.Len() > 0 {
 		t.Errorf("failed test on a cluster that ends with the process: said %q", private.said.String())
+	}
+}
+
+// Counts goroutines, so not in parallel.
+func TestGoroutinesGetTimeToEnd(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	end := make(chan struct{})
+	go func() { <-end }() // ends with end
+	if left(0, before) == nil {
+		t.Error("one is there, and is not found")
+	}
+	time.AfterFunc(time.Second, func() { close(end) })
+	if err := left(patience, before); err != nil {
+		t.Error(err)
 	}
 }
 

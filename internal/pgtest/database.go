@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // DB returns the URL of a fresh database with all migrations applied. It is dropped, its connections
@@ -37,7 +39,7 @@ func EmptyDB(t testing.TB) string {
 func create(t testing.TB, admin, template string) string {
 	t.Helper()
 	name := newName(t.Name())
-	check(t, execute(t.Context(), admin, "create database "+quote(name)+" template "+quote(template)))
+	check(t, execute(t.Context(), admin, "create database "+quote(name)+" template "+quote(template)+" strategy file_copy")) // a third of the work of wal_log here
 	own := withDatabase(admin, name)
 	t.Cleanup(func() {
 		if t.Failed() && os.Getenv(outside) != "" {
@@ -46,11 +48,22 @@ func create(t testing.TB, admin, template string) string {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // the test's own context has ended
 		defer cancel()
-		if err := execute(ctx, admin, "drop database if exists "+quote(name)+" with (force)"); err != nil {
+		if err := drop(ctx, admin, name); err != nil {
 			t.Errorf("pgtest: %v", err)
 		}
 	})
 	return own
+}
+
+// drop drops a database, its connections included, once these have ended: PostgreSQL itself waits for them for 5 s.
+func drop(ctx context.Context, admin, name string) error {
+	for {
+		err := execute(ctx, admin, "drop database if exists "+quote(name)+" with (force)")
+		var inUse *pgconn.PgError
+		if !errors.As(err, &inUse) || inUse.Code != "55006" {
+			return err
+		}
+	}
 }
 
 // execute runs one statement on a connection of its own. PostgreSQL takes no arguments in statements about

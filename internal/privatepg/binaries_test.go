@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -109,6 +110,8 @@ func fakePostgres(t *testing.T, version string) string {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	syscall.ForkLock.RLock() // a process that is started beside this would hold the script open, which then can't be run: text file busy
+	defer syscall.ForkLock.RUnlock()
 	for _, name := range []string{"initdb", "postgres"} {
 		script := "#!/bin/sh\necho \"" + version + "\"\n"
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755); err != nil {

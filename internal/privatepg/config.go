@@ -26,8 +26,9 @@ type Config struct {
 	Settings map[string]string
 
 	// Fast trades what a test does not need for speed: no fsync, no full page writes, no WAL sender,
-	// 300 connections. Default false: durable settings, 100 connections. Even with Fast a commit that
-	// was acknowledged survives Kill (synchronous_commit stays on), but not the machine's power cut.
+	// 1000 connections, and a temporary cluster lies in memory when there is plenty. Default false:
+	// durable settings, 100 connections. Even with Fast a commit that was acknowledged survives Kill
+	// (synchronous_commit stays on), but not the machine's power cut.
 	Fast bool
 
 	// Log gets a line for each thing worth a person's attention, such as the directory that a cluster

@@ -90,7 +90,7 @@ func (s *Server) choose(ctx context.Context) (err error) {
 // own gets hold of the cluster directory.
 func (s *Server) own(ctx context.Context) (err error) {
 	if s.cfg.Dir == "" {
-		s.dir, s.lock, err = makeTemporary(ctx, s.account, s.bin)
+		s.dir, s.lock, err = makeTemporary(ctx, s.cfg.Fast, s.account, s.bin)
 		s.temporary = err == nil
 		return err
 	}

@@ -152,7 +152,7 @@ func TestSettings(t *testing.T) {
 			"jit": "off", "TimeZone": "UTC", "listen_addresses": "", "shared_buffers": "128MB",
 		}},
 		{"fast", Config{Fast: true}, map[string]string{
-			"fsync": "off", "full_page_writes": "off", "synchronous_commit": "on", "max_connections": "300", "listen_addresses": "",
+			"fsync": "off", "full_page_writes": "off", "synchronous_commit": "on", "max_connections": "1000", "listen_addresses": "",
 		}},
 		{"own", Config{Fast: true, Settings: map[string]string{"max_connections": "17", "search_path": `"a b", public`}}, map[string]string{
 			"max_connections": "17", "search_path": `"a b", public`,

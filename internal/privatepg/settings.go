@@ -29,15 +29,16 @@ var durableSettings = map[string]string{
 }
 
 // a server for tests keeps what was committed when it is killed (synchronous_commit on), not when the
-// machine is.
+// machine is. The tests of all packages may use it: on n processors n tests of n packages at once, with 8
+// connections each, and some with 35.
 var fastSettings = map[string]string{
 	"autovacuum_naptime": "10s",
 	"checkpoint_timeout": "30min",
 	"fsync":              "off",
 	"full_page_writes":   "off",
-	"max_connections":    "300",
+	"max_connections":    "1000",
 	"max_wal_senders":    "0",
-	"max_wal_size":       "2GB",
+	"max_wal_size":       "1GB",
 	"synchronous_commit": "on",
 	"wal_level":          "minimal",
 }

@@ -40,5 +40,12 @@ func children(pid int) ([]int, error) {
 	return found, nil
 }
 
+// memoryRoot: macOS has no file system in memory.
+const memoryRoot = ""
+
+func memoryLeft() int64 { return 0 }
+
+func freeInMemory(string) int64 { return 0 }
+
 // removeSegment does nothing: the key of a segment, which tells whose it is, cannot be read here.
 func (pm postmaster) removeSegment() {}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -56,6 +57,39 @@ func children(pid int) ([]int, error) {
 		}
 	}
 	return found, nil
+}
+
+// memoryRoot is a tmpfs on nearly every system.
+const memoryRoot = "/dev/shm"
+
+// memoryLeft is the memory that may be taken, in bytes, 0 when nothing tells: what is available, or less where a container
+// has a limit (the file is its own cgroup's there, and missing at the root).
+func memoryLeft() (left int64) {
+	info, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(info)) {
+		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "MemAvailable:" { // "MemAvailable: 123 kB"
+			kilobytes, _ := strconv.ParseInt(fields[1], 10, 64)
+			left = kilobytes << 10
+		}
+	}
+	if limit, err := os.ReadFile("/sys/fs/cgroup/memory.max"); err == nil {
+		if most, err := strconv.ParseInt(strings.TrimSpace(string(limit)), 10, 64); err == nil { // not "max"
+			left = min(left, most)
+		}
+	}
+	return left
+}
+
+// freeInMemory is the room in a file system in memory, in bytes, 0 for one that is not.
+func freeInMemory(root string) int64 {
+	var stats unix.Statfs_t
+	if err := unix.Statfs(root, &stats); err != nil || stats.Type != unix.TMPFS_MAGIC {
+		return 0
+	}
+	return int64(stats.Bavail) * int64(stats.Bsize)
 }
 
 // removeSegment removes the shared memory segment that a killed server left. The next server on the same

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -100,4 +102,27 @@ func beParent(string) {
 	}
 	fmt.Println(s.dir)
 	select {}
+}
+
+func TestFastClusterLiesInMemory(t *testing.T) { // not parallel: it sets the environment
+	t.Setenv("TMPDIR", "")
+	if roots := memoryRoots(false); len(roots) != 0 {
+		t.Errorf("a durable cluster in %q", roots)
+	}
+	roots := memoryRoots(true)
+	enough := memoryLeft() >= 2*plenty && freeInMemory("/dev/shm") >= plenty
+	if enough != slices.Equal(roots, []string{"/dev/shm"}) || !enough && len(roots) != 0 {
+		t.Errorf("%d MiB left, %d in memory, and a fast cluster in %q", memoryLeft()>>20, freeInMemory("/dev/shm")>>20, roots)
+	}
+	if got := freeInMemory("/proc"); got != 0 {
+		t.Errorf("/proc has room for %d bytes in memory", got)
+	}
+	server := start(t, Config{Fast: true})
+	if in := filepath.Dir(string(server.dir)); enough && in != "/dev/shm" {
+		t.Errorf("it lies in %s", in)
+	}
+	t.Setenv("TMPDIR", t.TempDir())
+	if roots := memoryRoots(true); len(roots) != 0 {
+		t.Errorf("with TMPDIR in %q", roots)
+	}
 }

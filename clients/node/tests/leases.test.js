@@ -199,7 +199,7 @@ test('a call for tasks that fails is tried again, and people are told', async (t
   await make(url, { logger }).handle('x', () => {}).run();
   assert.deepEqual(requests.map((r) => r.method), [...Array(6).fill('POST'), 'DELETE']);
   assert.equal(logger.lines.length, 5, logger.lines.join('\n'));
-  assert.match(logger.lines[1], /^lease: <html>; trying again$/);
+  assert.match(logger.lines[1], /^lease: http.* says: <html>; trying again$/);
   assert.match(logger.lines[3], /^lease: what answers at http.* is no scheduler; trying again$/);
   assert.equal(logger.lines[4], 'lease: the server answers again');
 });

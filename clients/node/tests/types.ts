@@ -1,7 +1,7 @@
 // Compiled, never run: what people write has the types that they expect, and mistakes are found.
 import {
   CircuitOpen, Client, ConnectionError, PermanentError, ProblemError, RetryAfter, Snooze, Stopped, Worker, publishTx, submitTx,
-  type Attempt, type CallOptions, type Change, type ClientOptions, type Handler, type Json, type LogLine, type NewTask, type ProblemCode,
+  type Attempt, type CallOptions, type Change, type ClientOptions, type Handler, type Json, type Lease, type LogLine, type NewTask, type ProblemCode,
   type Progress, type Published, type Queryable, type Reason, type ServerOptions, type State, type Submitted, type SubmitOptions,
   type SubmitRequest, type Task, type TaskView, type WorkerOptions,
 } from '../index.js';
@@ -77,6 +77,10 @@ export async function all(db: Queryable, call: CallOptions): Promise<Json> {
   const attempts: Attempt[] = await client.attempts(view.id);
   const lines: LogLine[] = await client.logs(view.id, { after: 3, ...call });
   const code: ProblemCode = 'lease_lost';
+  const { items } = await client.call<{ items: { name: string }[] }>('GET', '/v1/queues', call);
+  const lease: Lease = client.lease('token');
+  if ((await lease.heartbeat({ progress: { current: 1 }, logs: ['line'], checkpoint: 1 })).cancelled) await lease.fail(new Error('cancelled'));
+  const end: State = await lease.complete({ id: 7 });
   for await (const change of client.watch([view.id])) {
     const known: Change = change;
     // @ts-expect-error: not every change has a message
@@ -85,5 +89,5 @@ export async function all(db: Queryable, call: CallOptions): Promise<Json> {
   await publishTx(db, message.topic, {}, { idempotency_key: await submitTx(db, task) });
   const worker = new Worker(crew).handle('mail.send', send);
   worker.stop();
-  return [state, progress?.percent ?? null, stored.length, reasons.length, attempts[0].outcome, lines[0].message, code];
+  return [state, end, items[0].name, progress?.percent ?? null, stored.length, reasons.length, attempts[0].outcome, lines[0].message, code];
 }

@@ -223,6 +223,12 @@ final class Client
         $this->call('POST', '/v1/workers/' . rawurlencode($worker) . "/$command");
     }
 
+    /** The right to end an attempt that came as a Delivery and was answered by 202. */
+    public function lease(string $token): Lease
+    {
+        return new Lease($this, $token);
+    }
+
     /**
      * One call, for what has no method here.
      *

@@ -33,8 +33,9 @@ final class Task
     public readonly ?string $schedule;
     public readonly ?string $tickAt;
 
-    /** The topic of the message that made the task; null: none did. */
+    /** The topic and the id of the message that made the task; null: none did. */
     public readonly ?string $topic;
+    public readonly ?string $messageId;
 
     /** W3C trace context; null: the task belongs to no trace. */
     public readonly ?string $traceparent;
@@ -59,6 +60,7 @@ final class Task
         $this->schedule = $task->schedule ?? null;
         $this->tickAt = $task->tick_at ?? null;
         $this->topic = $task->topic ?? null;
+        $this->messageId = isset($task->message_id) ? (string) $task->message_id : null;
         $this->traceparent = $task->traceparent ?? null;
         $this->checkpoint = Json::arrays($task->checkpoint ?? null);
     }

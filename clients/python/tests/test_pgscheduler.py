@@ -311,7 +311,7 @@ class LeasesTest(unittest.TestCase):
         worker.run()
         self.assertEqual([request["method"] for request in fake.requests], ["POST"] * 6 + ["DELETE"])
         self.assertEqual(len(lines), 5, lines)
-        self.assertEqual((lines[1], lines[4]), ("lease: <html>; trying again", "lease: the server answers again"))
+        self.assertEqual((lines[1], lines[4]), ("lease: %s says: <html>; trying again" % fake.url, "lease: the server answers again"))
         self.assertEqual(lines[3], "lease: what answers at %s is no scheduler; trying again" % fake.url)
 
     def test_a_redirect_ends_the_worker_with_the_address(self):

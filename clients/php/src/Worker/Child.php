@@ -7,7 +7,6 @@ namespace PgScheduler\Worker;
 use PgScheduler\Cancelled;
 use PgScheduler\Failure;
 use PgScheduler\Json;
-use PgScheduler\Snooze;
 use PgScheduler\Task;
 
 /**
@@ -224,7 +223,7 @@ final class Child
             $this->handling = false;
         } catch (\Throwable $e) {
             $this->handling = false;
-            $answer = $this->answer($e);
+            $answer = Verdict::of($e);
         }
         while (ob_get_level() > $buffers) { // what the handler left open
             ob_end_flush();
@@ -236,25 +235,6 @@ final class Child
             $this->inside--;
             [$this->open, $this->cancel, $this->interrupt] = [null, null, false];
         }
-    }
-
-    /** @return array<string, mixed> the frame for an exception */
-    private function answer(\Throwable $e): array
-    {
-        if ($e instanceof Snooze) {
-            return ['op' => 'snooze', 'delay_ms' => $e->delayMs, 'reason' => Json::text($e->reason)];
-        }
-        $class = explode("\0", $e::class)[0]; // of an anonymous class follows where it is
-        $answer = ['op' => 'error', 'code' => $class, 'message' => Json::text($e->getMessage()),
-            'stack' => Json::text("$class at {$e->getFile()}:{$e->getLine()}\n" . $e->getTraceAsString()), 'retryable' => true];
-        for ($cause = $e->getPrevious(); $cause !== null; $cause = $cause->getPrevious()) {
-            $answer['stack'] .= Json::text("\ncaused by " . explode("\0", $cause::class)[0] . ": {$cause->getMessage()} at {$cause->getFile()}:{$cause->getLine()}");
-        }
-        if ($e instanceof Failure) {
-            $answer = ['code' => $e->errorCode ?? 'error', 'retryable' => $e->retryable] + $answer;
-            $answer += $e->retryAfterMs === null ? [] : ['retry_after_ms' => $e->retryAfterMs];
-        }
-        return $answer;
     }
 
     /**

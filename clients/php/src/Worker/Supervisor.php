@@ -291,7 +291,8 @@ final class Supervisor
 
     private function trouble(SchedulerException $e, float $now): void
     {
-        $this->note($e->getMessage());
+        $said = $e->getMessage();
+        $this->note(str_contains($said, $this->options->url) ? $said : ($e instanceof ApiException ? "{$this->options->url} says: $said" : "{$this->options->url}: $said"));
         if ($e instanceof Unauthorized || $e instanceof ValidationFailed || $e->getCode() === 'redirected') { // will not get better
             [$this->draining, $this->code] = [true, 1];
         }

@@ -114,7 +114,7 @@ class Lasting_Job
     }
 }
 
-class Progress_Job
+class Progress_Job implements Resque_JobInterface
 {
     public function perform()
     {
