@@ -19,7 +19,7 @@ type testCase struct {
 	About   string   `json:"about"`
 	Doors   []string `json:"doors"`   // of tasks.json: lease, child; none: both
 	Workers *int     `json:"workers"` // of tasks.json, at the start; default 1
-	TTL     int      `json:"ttl_ms"`  // of tasks.json, of the workers' leases; default 5000
+	TTL     int      `json:"ttl_ms"`  // of tasks.json, of the workers' leases; default 15000, which nobody is silent for
 	Steps   []step   `json:"steps"`
 }
 

@@ -44,7 +44,7 @@ func playTasks(t *testing.T, s *server, c client, door string, one testCase) {
 		s = newServer(t)
 	}
 	p := newPlay(t, s)
-	p.client, p.door, p.ttl = c, door, cmp.Or(one.TTL, 5000)
+	p.client, p.door, p.ttl = c, door, cmp.Or(one.TTL, 15_000)
 	if door == doorLease {
 		p.proxy = newProxy(t, s)
 	}

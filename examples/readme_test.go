@@ -88,7 +88,7 @@ func TestQuickStart(t *testing.T) {
 	said := string(out)
 	for what, pattern := range map[string]string{
 		"the result":                     `(?m)^\{"slept": ?3\}\r?$`,
-		"progress":                       `slept [12]\.\d of 3 seconds`,
+		"progress":                       `slept [012]\.\d of 3 seconds`,
 		"why the task does not run":      `can run kind report\.generate; they can run: demo\.echo, demo\.sleep`,
 		"the list, with what completed":  `(?m)\bcompleted\b.*\bdemo\.sleep\b`,
 		"the list, with what cannot run": `(?m)\bready\b.*\breport\.generate\b`,

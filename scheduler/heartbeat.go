@@ -132,5 +132,8 @@ func (c *Client) Command(ctx context.Context, id WorkerID, command Command) erro
 	}
 	type row struct{ ID string }
 	_, err := one[row](ctx, c.pool, string(command), sql.WorkerCommand, by(ctx, pgx.StrictNamedArgs{"id": id, "command": command}))
+	if err == nil {
+		c.dispatch.told(id, command)
+	}
 	return err
 }

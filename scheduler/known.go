@@ -150,6 +150,24 @@ func (d *dispatcher) doubt(id string) {
 	nudge(d.work)
 }
 
+// told takes in what this process has told a worker, so that none of its polls here gets a task afterwards, however late that is announced.
+func (d *dispatcher) told(id WorkerID, command Command) {
+	d.doubt(id.String())
+	if command == CommandRun {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if r := d.known[id]; r != nil {
+		r.state.Command = command
+	}
+	for w := range d.waiters {
+		if w.worker == id {
+			d.excuse(w)
+		}
+	}
+}
+
 func nudge(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

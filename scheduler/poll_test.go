@@ -270,6 +270,22 @@ func TestAWaitingWorkerHearsOfQuietAndStop(t *testing.T) {
 	}
 }
 
+// Whoever told a worker to be quiet gives it nothing more, though no announcement comes back.
+func TestWhoToldAWorkerToBeQuietNeedsNoAnnouncement(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	client := r.open(scheduler.Config{PollOnly: true})
+	p := poll(scheduler.NewWorkerID(), 0)
+	must(t, second(client.Poll(r.ctx, p))) // it is known here by now, and trusted for a while
+	r.submit(scheduler.NewTask{})
+	for want, command := range []scheduler.Command{scheduler.CommandQuiet, scheduler.CommandRun} { // so many tasks
+		must(t, client.Command(r.ctx, p.Worker.ID, command))
+		if got, err := client.Poll(r.ctx, p); err != nil || got.Command != command || len(got.Tasks) != want {
+			t.Errorf("%s: %+v %v", command, got, err)
+		}
+	}
+}
+
 // With nothing announced, tasks are found all the same.
 func TestPollsAreServedWithoutAnnouncements(t *testing.T) {
 	t.Parallel()

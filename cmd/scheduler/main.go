@@ -58,10 +58,10 @@ func obeySignals(stop context.CancelCauseFunc, again chan<- struct{}, draining *
 		count++
 		switch {
 		case count == 1:
-			if draining.Load() {
+			stop(&interrupted{s})
+			if draining.Load() { // it takes nothing more by now
 				slog.Info("drain: a second signal ends it at once", slog.String("signal", s.String()))
 			}
-			stop(&interrupted{s})
 		case count == 2 && draining.Load():
 			slog.Warn("abort: second signal", slog.String("signal", s.String()))
 			close(again)

@@ -88,7 +88,7 @@ func TestAcceptedTaskOutlivesThePusher(t *testing.T) {
 			api := serve(t, url, "secret")
 			c.ok("endpoints", "set", "shop", address, "--kind", "k", "--concurrency", "1", "--complete-within", "1h")
 			push := func() *proc.Process {
-				return startWorker(t, url, "--push", "--push-allow", "127.0.0.1", "--heartbeat", "100ms", "--lease-ttl", "500ms", "--drain-timeout", "24h")
+				return startWorker(t, url, "--push", "--push-allow", "127.0.0.1", "--drain-timeout", "24h")
 			}
 			first := push()
 			id := c.ok("submit", "k")
@@ -98,6 +98,7 @@ func TestAcceptedTaskOutlivesThePusher(t *testing.T) {
 			if code := first.Exit(); signal == syscall.SIGTERM && code != exitOK {
 				t.Errorf("exit %d\n%s", code, first.Stderr)
 			}
+			execute(t, connect(t, url), "update scheduler.workers set seen_at = seen_at - interval '1 hour'") // as if it had been silent for so long
 			second := push()
 			proc.Await(t, "the first is gone", func() bool { return strings.Count(c.ok("workers", "list", "-o", "json"), `"id"`) == 1 })
 			next := c.ok("submit", "k") // waits for the only slot

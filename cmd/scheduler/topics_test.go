@@ -8,15 +8,15 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/pgscheduler/scheduler/internal/pgtest"
+	"github.com/pgscheduler/scheduler/internal/proc"
 )
 
 // hear reads messages of a topic's stream until one makes it stop, or the stream breaks. It returns the last id.
 func hear(t *testing.T, server, after string, message func(data string) (enough bool)) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), proc.Patience)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, "GET", server+"/v1/topics/news.%23/events", nil)
 	if err != nil {
@@ -85,6 +85,9 @@ func TestFollowerOfAKilledServerGoesOnAtAnother(t *testing.T) {
 	})
 	t.Logf("%d messages came from the first", next)
 	hear(t, two, last, func(data string) bool { expect(data); return next == n })
+	if next != n {
+		t.Errorf("%d messages were heard, want %d", next, n)
+	}
 	if err := <-published; err != nil {
 		t.Error(err)
 	}

@@ -90,7 +90,7 @@ func TestQueuesAndNotificationsOff(t *testing.T) {
 	t.Parallel()
 	url := pgtest.DB(t)
 	startWorker(t, url, "--demo", "--queue", "a:2,b", "--queue", "c", "--concurrency", "3", "--poll-only", "--poll", "50ms", "--name", "poller",
-		"--heartbeat", "1s", "--lease-ttl", "4s")
+		"--heartbeat", "10s", "--lease-ttl", "40s")
 	c := sqlDoor(t, url)
 	for _, queue := range []string{"a", "b", "c"} {
 		if got := c.ok("submit", "demo.echo", "7", "--queue", queue, "--wait=1m"); got != "7" {
@@ -99,7 +99,7 @@ func TestQueuesAndNotificationsOff(t *testing.T) {
 	}
 	c.fails(exitTimeout, "submit", "demo.echo", "--queue", "d", "--wait=300ms")
 	workers := c.ok("workers", "list", "-o", "json")
-	for _, want := range []string{`"queues":["a","b","c"]`, `"slots":3`, `"name":"poller"`, `"ttl_ms":4000`} {
+	for _, want := range []string{`"queues":["a","b","c"]`, `"slots":3`, `"name":"poller"`, `"ttl_ms":40000`} {
 		if !strings.Contains(workers, want) {
 			t.Errorf("%s lacks %s", workers, want)
 		}
@@ -164,13 +164,13 @@ func TestFirstSignalDrains(t *testing.T) {
 	}
 }
 
-// again sends a process a signal until it has taken note of it as another one than the first.
+// again sends a process one more signal, once it cannot be taken for a copy of the one whose note was seen, and waits for its own note.
 func again(t *testing.T, p *proc.Process, s os.Signal, note string) {
 	t.Helper()
-	proc.Await(t, note, func() bool {
-		p.Signal(s)
-		return strings.Contains(p.Stderr.String(), note)
-	})
+	seen := time.Now() // later than the process counted the one before
+	proc.Await(t, "another signal is another one", func() bool { return time.Since(seen) > repeat })
+	p.Signal(s)
+	p.Says(note)
 }
 
 // The second signal hands tasks back without waiting for them: no failure is counted, and no child is left.

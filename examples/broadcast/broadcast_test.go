@@ -28,9 +28,10 @@ func TestMain(m *testing.M) { pgtest.Main(m, browser.Stop) }
 // rig is the example: two web servers, each with an API process of its own.
 type rig struct {
 	*example.Example
-	t     *testing.T
-	pages [2]string
-	apis  [2]string
+	t      *testing.T
+	pages  [2]string
+	apis   [2]string
+	killed []int // processes
 }
 
 func open(t *testing.T) *rig {
@@ -66,13 +67,14 @@ func get(ctx context.Context, url string, headers ...string) (*http.Response, er
 }
 
 // kill ends all processes whose command line holds the word, but not those that keep them alive, once there are so many: those of
-// the kill before may not be back yet.
+// the kill before may not be back yet, and it may take them a while to be gone.
 func (r *rig) kill(word string, want int) {
 	var victims []int
 	r.Await(fmt.Sprintf("%d times %s", want, word), func() bool {
-		victims = r.Processes(word, "!sh keep")
+		victims = slices.DeleteFunc(r.Processes(word, "!sh keep"), func(pid int) bool { return slices.Contains(r.killed, pid) })
 		return len(victims) >= want
 	})
+	r.killed = append(r.killed, victims...)
 	for _, pid := range victims {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			r.t.Errorf("kill %s: %v", word, err)
@@ -282,10 +284,10 @@ func (r *rig) tasks(undone []int64) {
 		r.Number(`select scheduler.publish('order.created', '{}')`)
 		return mailing() > 0
 	})
-	r.Await("the queues are empty", func() bool {
-		mailing()
-		return r.Number(`select count(*) from scheduler.tasks where state <> 'completed'`) == 0
-	})
+	left := func() int { return r.Number(`select count(*) from scheduler.tasks where state <> 'completed'`) }
+	for before := left(); before > 0; before = left() {
+		r.Await("the queues grow shorter", func() bool { mailing(); return left() < before })
+	}
 	for queue, pattern := range map[string]string{"mail": `order\.[a-z]+`, "ledger": `order\..*`} {
 		wrong := r.Number(`select count(*) from scheduler.messages m where (m.topic ~ ('^' || $2 || '$'))::integer <>
 			(select count(*) from scheduler.tasks t where t.message_id = m.id and t.queue = $1 and t.topic = m.topic)`, queue, pattern)

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pgscheduler/scheduler/internal/example"
 	"github.com/pgscheduler/scheduler/internal/pgtest"
@@ -38,7 +39,7 @@ type task struct {
 	State  string
 	Worker *struct{ ID string }
 	Error  *struct{ Message string }
-	Start  string `json:"started_at"`
+	Start  time.Time `json:"started_at"`
 }
 
 func (f *farm) get(path string, into any) {
@@ -189,7 +190,7 @@ func TestResque(t *testing.T) {
 		t.Errorf("hello said %q", said)
 	}
 	f.completed(a, b)
-	if first, second := f.task(a), f.task(b); first.Worker.ID != all["a,b"].ID || second.Worker.ID != all["a,b"].ID || first.Start >= second.Start {
+	if first, second := f.task(a), f.task(b); first.Worker.ID != all["a,b"].ID || second.Worker.ID != all["a,b"].ID || !first.Start.Before(second.Start) {
 		t.Errorf("a before b by one worker: %+v %+v", first, second)
 	}
 	failing := f.queue("Failing_Job")

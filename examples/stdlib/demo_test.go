@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // programs builds the demo and the scheduler once for all tests.
@@ -76,10 +78,24 @@ func demoCommand(t *testing.T) *exec.Cmd {
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	cmd := demoCommand(t)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
-	said := stdout.String()
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for in := bufio.NewScanner(stdout); in.Scan(); {
+		all.WriteString(in.Text() + "\n")
+		if database := regexp.MustCompile(`psql '([^']+)'`).FindStringSubmatch(in.Text()); database != nil {
+			slowDown(t, database[1])
+		}
+	}
+	err = cmd.Wait()
+	said := all.String()
 	if err != nil {
 		t.Fatalf("the demo failed: %v\n%s\n%s", err, said, stderr.String())
 	}
@@ -106,6 +122,30 @@ func TestDemo(t *testing.T) {
 		t.Errorf("something on standard error:\n%s", stderr.String())
 	}
 	nothingLeft(t, said)
+}
+
+// slowDown has each count take most of a second, so that the worker is killed in the middle however quick the machine is, and though
+// it pauses.
+func slowDown(t *testing.T, database string) {
+	t.Helper()
+	db, err := pgx.Connect(t.Context(), database)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer db.Close(t.Context())
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for there := false; err == nil && !there; <-tick.C { // the demo makes the table next
+		err = db.QueryRow(t.Context(), `select to_regclass('stdlib.counts') is not null`).Scan(&there)
+	}
+	if err == nil {
+		_, err = db.Exec(t.Context(), `create function stdlib.slowly() returns trigger language plpgsql as 'begin perform pg_sleep(0.8); return new; end';
+			create trigger slowly before insert on stdlib.counts for each row execute function stdlib.slowly()`)
+	}
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 func TestInterruptLeavesNothingBehind(t *testing.T) {

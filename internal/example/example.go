@@ -21,6 +21,10 @@ import (
 	"github.com/pgscheduler/scheduler/internal/proc"
 )
 
+// Client makes a connection for each request: one that was idle might be closed by the server, Node's after 5 s, just when a request
+// is on its way that cannot be repeated.
+var Client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
 // Example is an example that runs.
 type Example struct {
 	API      string // URL of the scheduler's API, without a slash at the end
@@ -106,21 +110,21 @@ func (e *Example) Do(method, url, body string, headers ...string) (status int, a
 		name, value, _ := strings.Cut(header, ": ")
 		request.Header.Set(name, value)
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := Client.Do(request)
 	return e.read(response, err)
 }
 
 // Get returns the status and body of a page; a request that fails ends the test.
 func (e *Example) Get(url string) (status int, body string) {
 	e.t.Helper()
-	answer, err := http.Get(url)
+	answer, err := Client.Get(url)
 	return e.read(answer, err)
 }
 
 // Post sends a form.
 func (e *Example) Post(url string, form url.Values) (status int, body string) {
 	e.t.Helper()
-	answer, err := http.PostForm(url, form)
+	answer, err := Client.PostForm(url, form)
 	return e.read(answer, err)
 }
 
@@ -144,7 +148,7 @@ func (e *Example) answers(url string) bool {
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	answer, err := http.DefaultClient.Do(request)
+	answer, err := Client.Do(request)
 	if err != nil {
 		return false
 	}

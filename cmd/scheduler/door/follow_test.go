@@ -29,7 +29,7 @@ func follow(t *testing.T, handler http.HandlerFunc, from From) (told []string, e
 		t.Fatal(err)
 	}
 	defer d.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for event, err := range d.Follow(ctx, followedID, from) {
 		if err != nil {

@@ -82,18 +82,26 @@ func (s *Stage) liveReports(ctx context.Context, r *load.Run, its *subject) (out
 	}
 	var mu sync.Mutex
 	var took []time.Duration
-	var followers errgroup.Group
-	over := time.Now().Add(r.Window)
+	var over time.Time // zero: not all have come
+	come := 0
+	followers, life := errgroup.WithContext(ctx) // without one of them it would never be over
 	for i := range liveFollow {
 		followers.Go(func() error { // until over; Wait waits for it
-			return follow(ctx, address, ids[i%len(ids)], func(data []byte) bool {
+			there := false
+			return follow(life, address, ids[i%len(ids)], func(data []byte) bool {
 				var task struct{ Progress *struct{ Current int64 } }
-				if json.Unmarshal(data, &task) == nil && task.Progress != nil && task.Progress.Current > 0 {
-					mu.Lock()
-					defer mu.Unlock()
+				reported := json.Unmarshal(data, &task) == nil && task.Progress != nil && task.Progress.Current > 0
+				mu.Lock()
+				defer mu.Unlock()
+				if !there { // the first one is what was there when it came
+					there = true
+					if come++; come == liveFollow {
+						over = time.Now().Add(r.Window)
+					}
+				} else if reported && !over.IsZero() {
 					took = append(took, time.Since(began)-time.Duration(task.Progress.Current))
 				}
-				return time.Now().Before(over)
+				return over.IsZero() || time.Now().Before(over)
 			})
 		})
 	}
@@ -103,9 +111,7 @@ func (s *Stage) liveReports(ctx context.Context, r *load.Run, its *subject) (out
 		return out, err
 	}
 	out.Tasks = liveTasks
-	if len(took) > liveFollow { // the first one of each is what was there when it came
-		out.Percentiles(took[liveFollow:])
-	}
+	out.Percentiles(took)
 	return out, nil
 }
 
