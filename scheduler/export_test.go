@@ -11,8 +11,9 @@ import (
 // PinPlans sets what connections of the hot path are opened with.
 func PinPlans(params map[string]string) { pinPlans(params) }
 
-// Patient makes a client wait for locks for as long as tests wait for anything, so that nothing depends on how long a test holds one,
-// and as long for the answer of a connection that listens, which else is given up.
+// Patient makes a client wait for locks for as long as tests wait for anything, so that nothing depends on how long a test holds one, or
+// somebody who has one is held up; as long for its counts to be added, for what it hands back of those who are gone, and for the answer
+// of a connection that listens, which else is given up.
 func Patient(c Config) Config {
 	c.bear, c.answer = time.Minute, time.Minute
 	return c

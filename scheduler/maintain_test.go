@@ -79,7 +79,7 @@ func TestPromoteTogether(t *testing.T) {
 	must(t, err)
 	var all sync.WaitGroup
 	for range 4 {
-		client := r.open(scheduler.Config{MaxConns: 1})
+		client := r.open(scheduler.Patient(scheduler.Config{MaxConns: 1}))
 		all.Go(func() {
 			for range 6 {
 				if err := client.PromoteOnce(r.ctx); err != nil {
@@ -187,13 +187,11 @@ func TestLockedScheduleHoldsUpNoPromotion(t *testing.T) {
 	must(t, err)
 	client := r.patient()
 	r.maintain(client)
-	await(t, "it waits for the schedule", func() bool {
-		return read[bool](r, `select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')`)
-	})
+	await(t, "it waits for the schedule", r.someoneWaits)
 	task, err := client.Submit(r.ctx, scheduler.NewTask{Kind: "k", Delay: 10 * time.Millisecond})
 	must(t, err)
 	await(t, "promoted", func() bool { return r.state(task.ID) == scheduler.Ready })
-	if !read[bool](r, `select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')`) {
+	if !r.someoneWaits() {
 		t.Error("the task was promoted after the schedule, not beside it")
 	}
 }
@@ -205,10 +203,16 @@ func TestRescueComesWhenTheTimeIsOver(t *testing.T) {
 	r.running(scheduler.NewTask{})
 	worker := r.worker()
 	r.exec(`update scheduler.workers set ttl_ms = 3600000`)
-	for _, silent := range []string{"3597 s", "3602 s"} {
-		r.exec(`update scheduler.workers set seen_at = now() - $2::interval where id = $1`, worker, silent)
-		if ms := read[int](r, sql.RescueNext); (ms > 0) != (silent == "3597 s") || ms < -2500 || ms > 3001 {
-			t.Errorf("silent for %s of an hour: it is dead in %d ms", silent, ms)
-		}
+	for silent, want := range map[string]int{"3597 s": 3001, "3602 s": -1999} {
+		must(t, r.tx(func(tx pgx.Tx) error { // within which the time stands still
+			_, err := tx.Exec(r.ctx, `update scheduler.workers set seen_at = now() - $2::interval where id = $1`, worker, silent)
+			must(t, err)
+			var ms int
+			must(t, tx.QueryRow(r.ctx, sql.RescueNext).Scan(&ms))
+			if ms != want {
+				t.Errorf("silent for %s of an hour: it is dead in %d ms, want %d", silent, ms, want)
+			}
+			return nil
+		}))
 	}
 }

@@ -13,6 +13,9 @@ import (
 	"github.com/pgscheduler/scheduler/scheduler"
 )
 
+// ages is how long a poll waits that is to end for another reason.
+const ages = 10 * patience
+
 // poll is what a remote worker of kind k asks of the default queue.
 func poll(id scheduler.WorkerID, wait time.Duration) scheduler.Poll {
 	return scheduler.Poll{Max: 1, Wait: wait, Worker: scheduler.WorkerInfo{ID: id, Name: "remote-" + id.String()[:4], Queues: []scheduler.Queue{scheduler.DefaultQueue},
@@ -61,7 +64,7 @@ func TestAThousandPollsAreServedEachATask(t *testing.T) {
 	got := map[scheduler.TaskID]scheduler.WorkerID{}
 	for i := range n {
 		done.Go(func() { // ends when it was served
-			p := poll(scheduler.NewWorkerID(), time.Minute)
+			p := poll(scheduler.NewWorkerID(), ages)
 			polled, err := clients[i%2].Poll(r.ctx, p)
 			if err != nil || len(polled.Tasks) != 1 {
 				t.Errorf("%d tasks, %v", len(polled.Tasks), err)
@@ -88,30 +91,33 @@ func TestAThousandPollsAreServedEachATask(t *testing.T) {
 	}
 }
 
-// The longest waiting is served first, also among lines of different kinds.
+// The longest waiting is served first, also among lines of different kinds. Nothing makes the process look for tasks but what it
+// submits itself: a look for one line just then would serve that one.
 func TestTheLongestWaitingIsServedFirst(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
+	client := r.open(scheduler.Config{PollOnly: true, Poll: time.Minute})
 	served := make(chan int, 10)
 	for i := range 6 {
-		p := poll(scheduler.NewWorkerID(), time.Minute)
+		p := poll(scheduler.NewWorkerID(), ages)
 		if i%2 == 1 {
 			p.Worker.Kinds = []string{"k", "other"}
 		}
 		go func() { // ends when it was served; received below
-			if polled, err := r.client.Poll(r.ctx, p); err == nil && len(polled.Tasks) == 1 {
-				served <- i
+			if polled, err := client.Poll(r.ctx, p); err != nil || len(polled.Tasks) != 1 {
+				t.Errorf("poll %d: %d tasks, %v", i, len(polled.Tasks), err)
 			}
+			served <- i
 		}()
-		await(t, "it waits", func() bool { return r.client.Counts().Polls == i+1 })
+		await(t, "it waits", func() bool { return client.Counts().Polls == i+1 })
 	}
-	await(t, "nothing is under way", r.client.DispatchIdle)
+	await(t, "nothing is under way", client.DispatchIdle)
 	for i := range 6 {
-		r.submit(scheduler.NewTask{})
+		must(t, second(client.Submit(r.ctx, scheduler.NewTask{Kind: "k"})))
 		if got := <-served; got != i {
 			t.Errorf("poll %d was served, want %d", got, i)
 		}
-		await(t, "nothing is under way", r.client.DispatchIdle)
+		await(t, "nothing is under way", client.DispatchIdle)
 	}
 }
 
@@ -122,7 +128,7 @@ func TestQueuesAreTakenFromInOrder(t *testing.T) {
 		r.submit(scheduler.NewTask{Queue: "low"})
 		r.submit(scheduler.NewTask{Queue: "high"})
 	}
-	p := poll(scheduler.NewWorkerID(), time.Minute)
+	p := poll(scheduler.NewWorkerID(), ages)
 	p.Worker.Queues, p.Max = []scheduler.Queue{"high", "none", "low"}, 4
 	var got []scheduler.Queue
 	for _, task := range r.pollNow(p) {
@@ -154,13 +160,14 @@ func TestAPollGetsItsKindsOnly(t *testing.T) {
 func TestAPollThatIsGivenUpTakesNothingAlong(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
+	client := r.patient() // its lease waits until the test has seen it wait
 	ctx, leave := context.WithCancel(r.ctx)
 	ended := make(chan error, 1)
 	go func() { // received below
-		_, err := r.client.Poll(ctx, poll(scheduler.NewWorkerID(), time.Minute))
+		_, err := client.Poll(ctx, poll(scheduler.NewWorkerID(), ages))
 		ended <- err
 	}()
-	await(t, "it waits", func() bool { return r.client.Counts().Polls == 1 && r.client.DispatchIdle() })
+	await(t, "it waits", func() bool { return client.Counts().Polls == 1 && client.DispatchIdle() })
 	tx := r.begin() // a lease can't be written now
 	must(t, second(tx.Exec(r.ctx, `lock table scheduler.leases in exclusive mode`)))
 	id := r.submit(scheduler.NewTask{})
@@ -176,7 +183,7 @@ func TestAPollThatIsGivenUpTakesNothingAlong(t *testing.T) {
 		task := r.task(id)
 		return task.State == scheduler.Ready && task.Attempt == 1
 	})
-	if n := r.client.Counts().Polls; n != 0 {
+	if n := client.Counts().Polls; n != 0 {
 		t.Errorf("%d polls are left over", n)
 	}
 	if got := r.pollNow(poll(scheduler.NewWorkerID(), 0)); len(got) != 1 || got[0].Attempt != 2 || got[0].Failures != 0 {
@@ -188,7 +195,7 @@ func TestAPollThatIsGivenUpTakesNothingAlong(t *testing.T) {
 func TestAWaitingWorkerIsKeptAlive(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	p := poll(scheduler.NewWorkerID(), time.Minute)
+	p := poll(scheduler.NewWorkerID(), ages)
 	p.Worker.TTL = 5 * time.Second
 	served := make(chan scheduler.Polled, 1)
 	go func() { // received below
@@ -218,7 +225,7 @@ func TestAWorkerThatComesBackIsKeptAlive(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	ctx, leave := context.WithCancel(r.ctx)
-	p := poll(scheduler.NewWorkerID(), time.Minute)
+	p := poll(scheduler.NewWorkerID(), ages)
 	p.Worker.TTL = 5 * time.Second
 	var gone sync.WaitGroup
 	wait := func(ctx context.Context) {
@@ -244,7 +251,7 @@ func TestAWaitingWorkerHearsOfQuietAndStop(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	for _, command := range []scheduler.Command{scheduler.CommandQuiet, scheduler.CommandStop} {
-		p := poll(scheduler.NewWorkerID(), time.Minute)
+		p := poll(scheduler.NewWorkerID(), ages)
 		served := make(chan scheduler.Polled, 1)
 		go func() { // received below
 			got, _ := r.client.Poll(r.ctx, p)
@@ -286,7 +293,7 @@ func TestPollsAreServedWithoutAnnouncements(t *testing.T) {
 	client := r.open(scheduler.Config{PollOnly: true, Poll: 20 * time.Millisecond})
 	served := make(chan scheduler.Polled, 1)
 	go func() { // received below
-		got, _ := client.Poll(r.ctx, poll(scheduler.NewWorkerID(), time.Minute))
+		got, _ := client.Poll(r.ctx, poll(scheduler.NewWorkerID(), ages))
 		served <- got
 	}()
 	await(t, "it waits", func() bool { return client.Counts().Polls == 1 })
@@ -303,7 +310,7 @@ func TestCloseAnswersWhoWaits(t *testing.T) {
 	client := r.open(scheduler.Config{})
 	served := make(chan error, 1)
 	go func() { // received below
-		_, err := client.Poll(r.ctx, poll(scheduler.NewWorkerID(), time.Minute))
+		_, err := client.Poll(r.ctx, poll(scheduler.NewWorkerID(), ages))
 		served <- err
 	}()
 	await(t, "it waits", func() bool { return client.Counts().Polls == 1 })
@@ -585,6 +592,7 @@ func TestTheLastReportWaitsForARow(t *testing.T) {
 func TestVerbsRaceForALease(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
+	client := r.patient() // the others wait for the first
 	verbs := []scheduler.Verb{scheduler.VerbComplete, scheduler.VerbFail, scheduler.VerbRelease}
 	for range 30 {
 		task := r.remoteLease(scheduler.NewTask{Timeout: time.Hour})
@@ -592,7 +600,7 @@ func TestVerbsRaceForALease(t *testing.T) {
 		errs := make([]error, len(verbs))
 		for i, verb := range verbs {
 			done.Go(func() { // ends with its answer
-				_, errs[i] = r.client.Settle(r.ctx, scheduler.Settling{Lease: task.Lease, Verb: verb, Delay: time.Hour})
+				_, errs[i] = client.Settle(r.ctx, scheduler.Settling{Lease: task.Lease, Verb: verb, Delay: time.Hour})
 			})
 		}
 		done.Wait()
@@ -644,7 +652,7 @@ func TestABadItemSpoilsOnlyItself(t *testing.T) {
 func TestRemoteOutcomesAreCounted(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	client := r.open(scheduler.Config{})
+	client := r.patient() // as Close adds what was counted
 	for _, s := range []scheduler.Settling{{Verb: scheduler.VerbComplete}, {Verb: scheduler.VerbFail}, {Verb: scheduler.VerbFail, Failure: scheduler.Failure{Permanent: true}},
 		{Verb: scheduler.VerbRelease, Delay: time.Hour}} {
 		s.Lease = r.remoteLease(scheduler.NewTask{}).Lease
@@ -671,7 +679,7 @@ func TestPollsOutliveTheDatabase(t *testing.T) {
 	served := make(chan scheduler.Polled, 3)
 	for range 3 {
 		go func() { // received below
-			got, err := r.client.Poll(r.ctx, poll(scheduler.NewWorkerID(), time.Minute))
+			got, err := r.client.Poll(r.ctx, poll(scheduler.NewWorkerID(), ages))
 			if err != nil {
 				t.Error(err)
 			}
@@ -699,7 +707,7 @@ func TestAPollThatIsToStopIsAnswered(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	stop := make(chan struct{})
-	p := poll(scheduler.NewWorkerID(), time.Minute)
+	p := poll(scheduler.NewWorkerID(), ages)
 	p.Stop = stop
 	served := make(chan error, 1)
 	go func() { // received below
@@ -716,17 +724,21 @@ func TestAPollThatIsToStopIsAnswered(t *testing.T) {
 	}
 }
 
-// Polls that come, give up and are served at any moment lose no task and leave none running that nobody knows of.
+// Polls that come, give up and are served at any moment lose no task and leave none running that nobody knows of. Some give up only
+// late, so that the work gets done also where everything takes longer than the others wait.
 func TestPollsThatComeAndGoLoseNothing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	const tasks, workers = 1500, 60
-	clients := []*scheduler.Client{r.client, r.open(scheduler.Config{})}
+	clients := []*scheduler.Client{r.patient(), r.patient()}
 	var left atomic.Int64
 	left.Store(tasks)
+	life, end := context.WithCancel(r.ctx)
 	var done sync.WaitGroup
+	defer done.Wait()
+	defer end()
 	for i := range workers {
-		done.Go(func() { // ends when all tasks are done
+		done.Go(func() { // ends when all tasks are done, or with life
 			client := clients[i%2]
 			p := poll(scheduler.NewWorkerID(), time.Second)
 			p.Max = 1 + i%3
@@ -734,11 +746,15 @@ func TestPollsThatComeAndGoLoseNothing(t *testing.T) {
 			if i%5 == 0 {
 				p.Worker.Kinds = []string{"k", "other"}
 			}
-			for left.Load() > 0 {
-				ctx, cancel := context.WithTimeout(r.ctx, time.Duration(rand.IntN(40_000))*time.Microsecond)
+			for left.Load() > 0 && life.Err() == nil {
+				within := time.Duration(rand.IntN(40_000)) * time.Microsecond
+				if rand.IntN(8) == 0 {
+					within = ages
+				}
+				ctx, cancel := context.WithTimeout(life, within)
 				got, err := client.Poll(ctx, p)
 				cancel()
-				if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+				if err != nil && !errors.Is(err, context.DeadlineExceeded) && life.Err() == nil {
 					t.Error(err)
 				}
 				for _, task := range got.Tasks {
@@ -753,15 +769,15 @@ func TestPollsThatComeAndGoLoseNothing(t *testing.T) {
 	for i := range tasks / 50 {
 		r.submitN(50, scheduler.NewTask{Queue: []scheduler.Queue{"a", "b"}[i%2]})
 	}
-	await(t, "all are done", func() bool { return left.Load() <= 0 })
+	for before := left.Load(); before > 0; before = left.Load() {
+		await(t, fmt.Sprintf("one of the last %d to be done", before), func() bool { return left.Load() < before })
+	}
 	done.Wait()
 	if n := read[int](r, `select count(*) from scheduler.tasks where state = 'completed'`); n != tasks || left.Load() != 0 {
 		t.Errorf("%d of %d are completed, %d left", n, tasks, left.Load())
 	}
 	for _, client := range clients {
-		if n := client.Counts().Polls; n != 0 {
-			t.Errorf("%d polls are left over", n)
-		}
+		await(t, "no poll is left over", func() bool { return client.Counts().Polls == 0 }) // leases for those who gave up may be under way
 	}
 	t.Logf("handed back: %d", read[int](r, `select count(*) from scheduler.attempts`))
 }

@@ -68,6 +68,7 @@ func TestPublishUnderAKeyOnce(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.subscribe("all", "#", "all")
+	client := r.patient() // the others wait for the first
 	message := scheduler.NewMessage{Topic: "a.b", Payload: map[string]any{"n": 1}, IdempotencyKey: "schlüssel"}
 	var mu sync.Mutex
 	var fresh []scheduler.Published
@@ -75,7 +76,7 @@ func TestPublishUnderAKeyOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for range 16 {
 		all.Go(func() {
-			p, err := r.client.Publish(r.ctx, message)
+			p, err := client.Publish(r.ctx, message)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil || len(p.Tasks) != 1 {

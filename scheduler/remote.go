@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -228,7 +229,7 @@ func (c *Client) handIn(ctx context.Context, tasks []LeasedTask) {
 	if len(tasks) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handInLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cmp.Or(c.config.bear, handInLimit))
 	defer cancel()
 	leases := make([]Lease, len(tasks))
 	for i, task := range tasks {

@@ -162,7 +162,7 @@ func TestEightSweepersRescueEachTaskOnce(t *testing.T) {
 	r.ageLeases()
 	var all sync.WaitGroup
 	for range 8 {
-		client := r.open(scheduler.Config{MaxConns: 1})
+		client := r.open(scheduler.Patient(scheduler.Config{MaxConns: 1}))
 		all.Go(func() {
 			for range 10 {
 				if err := client.RescueOnce(r.ctx); err != nil {
@@ -243,7 +243,7 @@ func TestALockedTaskHoldsUpNoRescue(t *testing.T) {
 func TestLeavingAndRescueDoNotDeadlock(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	other := r.open(scheduler.Config{})
+	client, other := r.patient(), r.patient() // a deadlock is an error all the same
 	for range 60 {
 		var workers []scheduler.WorkerID
 		for range 5 {
@@ -257,7 +257,7 @@ func TestLeavingAndRescueDoNotDeadlock(t *testing.T) {
 		for _, worker := range workers {
 			all.Go(func() {
 				<-start
-				if err := r.client.Deregister(r.ctx, worker); err != nil {
+				if err := client.Deregister(r.ctx, worker); err != nil {
 					t.Error(err)
 				}
 			})
@@ -283,7 +283,7 @@ func TestRandomDeaths(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	ids := r.submitN(600, scheduler.NewTask{MaxAttempts: 1})
-	sweeper := r.open(scheduler.Config{MaxCrashes: 1000}) // nobody gives up
+	client, sweeper := r.patient(), r.open(scheduler.Patient(scheduler.Config{MaxCrashes: 1000})) // nobody gives up
 	deadline := time.Now().Add(2 * patience)
 	var all sync.WaitGroup
 	left := func() int { return read[int](r, `select count(*) from scheduler.tasks where state <> 'completed'`) }
@@ -294,7 +294,7 @@ func TestRandomDeaths(t *testing.T) {
 				for range 4 {
 					for _, task := range r.lease(worker, 5) {
 						if rand.IntN(3) > 0 {
-							if err := r.client.Complete(r.ctx, task.Lease, nil); err != nil && err != scheduler.ErrLeaseLost { //nolint:errorlint // exactly that
+							if err := client.Complete(r.ctx, task.Lease, nil); err != nil && err != scheduler.ErrLeaseLost { //nolint:errorlint // exactly that
 								t.Error(err)
 							}
 						}

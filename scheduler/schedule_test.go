@@ -52,11 +52,13 @@ func TestSetSchedule(t *testing.T) {
 	}
 	full := scheduler.NewSchedule{Name: "a:b/c.d-e_1", Expression: "30 9 * * 1-5", Zone: "Europe/Paris", Kind: "mail", Payload: map[string]int{"n": 1}, Queue: "q",
 		Priority: -3, MaxAttempts: 2, Timeout: time.Minute, Backoff: []time.Duration{time.Second, time.Minute}}
+	before := read[time.Time](r, `select now()`)
 	got := r.set(full)
 	cron, err := scheduler.ParseCron(full.Expression, full.Zone)
 	must(t, err)
 	if got.Zone != full.Zone || got.Kind != "mail" || string(got.Payload) != `{"n": 1}` || got.Queue != "q" || got.Priority != -3 || got.MaxAttempts != 2 ||
-		*got.TimeoutMS != 60000 || !cmp.Equal(got.BackoffMS, []int64{1000, 60000}) || !got.NextRunAt.Equal(cron.Next(got.CreatedAt)) {
+		*got.TimeoutMS != 60000 || !cmp.Equal(got.BackoffMS, []int64{1000, 60000}) ||
+		got.NextRunAt.Before(cron.Next(before)) || got.NextRunAt.After(cron.Next(got.CreatedAt)) {
 		t.Errorf("%+v", got)
 	}
 	if stored := r.schedule(full.Name); !cmp.Equal(got, stored) {
@@ -170,11 +172,12 @@ func TestFireMakesTheTask(t *testing.T) {
 	}
 }
 
-// Eight processes, forty schedules that are 25 ticks behind: one task a tick.
+// Eight processes, ten schedules that are 25 ticks behind: one task a tick.
 func TestManyFireEachTickOnce(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	for i := range 40 {
+	const schedules = 10
+	for i := range schedules {
 		r.set(scheduler.NewSchedule{Name: fmt.Sprint("s", i), Expression: "@every 1s"})
 	}
 	// Less than half of the minute after which only the newest tick fires: slow machines get further behind before they catch up.
@@ -182,7 +185,7 @@ func TestManyFireEachTickOnce(t *testing.T) {
 	from := *r.schedule("s0").NextRunAt
 	var all sync.WaitGroup
 	for range 8 {
-		client := r.open(scheduler.Config{MaxConns: 1})
+		client := r.open(scheduler.Patient(scheduler.Config{MaxConns: 1}))
 		all.Go(func() {
 			for range 40 {
 				if err := client.FireOnce(r.ctx); err != nil {
@@ -195,7 +198,7 @@ func TestManyFireEachTickOnce(t *testing.T) {
 	if n := read[int](r, `select count(*) - count(distinct (schedule, tick_at)) from scheduler.tasks`); n != 0 {
 		t.Errorf("%d ticks fired twice", n)
 	}
-	for i := range 40 {
+	for i := range schedules {
 		ticks := r.ticks(fmt.Sprint("s", i))
 		for n, tick := range ticks {
 			if want := from.Add(time.Duration(n) * time.Second); !tick.Equal(want) {
@@ -274,7 +277,7 @@ func TestSchedulesWrittenByHand(t *testing.T) {
 		('nonsense due', '99 * * * *', 'UTC', 'k', now() - interval '1 h', 'q'),
 		('nowhere', '@hourly', 'Mars/Olympus', 'k', now() - interval '1 h', 'q'),
 		('unsayable', '@hourly', 'UTC', 'k', now() - interval '2 h', repeat('q', 9000)),
-		('good', '@hourly', 'UTC', 'k', now() - interval '1 s', 'q')`)
+		('good', '@every 1h', 'UTC', 'k', now() - interval '1 s', 'q')`) // whose next tick is not just now, whenever that is
 	for range 3 {
 		r.fire(r.client)
 	}
@@ -351,8 +354,7 @@ func TestTwoProcessesFireOneScheduleForAMinute(t *testing.T) {
 	for range 2 {
 		r.maintain(r.open(scheduler.Config{}))
 	}
-	r.set(scheduler.NewSchedule{Name: "s", Expression: "* * * * * *"})
-	first := *r.schedule("s").NextRunAt
+	first := *r.set(scheduler.NewSchedule{Name: "s", Expression: "* * * * * *"}).NextRunAt
 	minute := time.NewTimer(time.Until(first.Add(59 * time.Second)))
 	<-minute.C
 	await(t, "the last tick", func() bool { return len(r.ticks("s")) >= 60 })

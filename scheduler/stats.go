@@ -137,7 +137,7 @@ func (t *tallies) close() {
 
 // addStats writes counts.
 func (c *Client) addStats(ctx context.Context, counts map[tallied]*tally) error {
-	ctx, cancel := context.WithTimeout(bePatient(ctx), statsTimeout)
+	ctx, cancel := context.WithTimeout(bePatient(ctx), cmp.Or(c.config.bear, statsTimeout))
 	defer cancel()
 	keys := make([]tallied, 0, len(counts))
 	for key := range counts {

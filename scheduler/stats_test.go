@@ -14,14 +14,14 @@ func TestStats(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	for range 3 {
-		client := r.open(scheduler.Config{})
+		client := r.patient()
 		for _, state := range []scheduler.State{scheduler.Completed, scheduler.Completed, scheduler.Failed, scheduler.Cancelled, scheduler.Scheduled, scheduler.Ready} {
 			client.Count(scheduler.Ended{Queue: "q", Kind: "k", State: state, Ran: 100 * time.Millisecond, Waited: 10 * time.Millisecond})
 		}
 		client.Count(scheduler.Ended{Queue: "other", Kind: "k", State: scheduler.Completed, Waited: -time.Hour})
 		client.Close()
 	}
-	idle := r.open(scheduler.Config{})
+	idle := r.patient()
 	idle.Close()
 	for _, day := range []bool{false, true} {
 		list, err := r.client.Stats(r.ctx, scheduler.StatsFilter{Day: day})

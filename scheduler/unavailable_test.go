@@ -59,6 +59,8 @@ func TestRealErrorsAreUnavailable(t *testing.T) {
 	if _, err := client.Submit(r.ctx, scheduler.NewTask{Kind: "k"}); !scheduler.Unavailable(err) {
 		t.Errorf("waited in vain for a lock: %v", err)
 	}
+	client.Close()
+	client = r.open(scheduler.Patient(scheduler.Config{MaxConns: 1})) // it waits until it is cut off
 	answer := make(chan error)
 	go func() { answer <- second(client.Submit(r.ctx, scheduler.NewTask{Kind: "k"})) }() // received below
 	await(t, "the submit waits", func() bool { return r.someoneWaits() })

@@ -271,6 +271,8 @@ func TestManyFollowFew(t *testing.T) {
 		all.Go(func() {
 			w := client.Watcher()
 			defer w.Close()
+			sees := sync.OnceFunc(seen.Done)
+			defer sees()
 			for _, id := range ids {
 				w.Add(id, scheduler.WatchFrom{})
 			}
@@ -284,7 +286,7 @@ func TestManyFollowFew(t *testing.T) {
 					return
 				}
 				if read++; read == len(ids) {
-					seen.Done()
+					sees()
 				}
 				ended[id] = c.Latest.Task.State.Done()
 				if !ended[id] {

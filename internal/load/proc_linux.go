@@ -30,14 +30,29 @@ func findServer(backend int) (*server, error) {
 	return &server{postmaster: stat.parent}, nil
 }
 
+// cpuLooks is how often cpu looks again because a process has ended meanwhile, which would be counted nowhere, or twice.
+const cpuLooks = 10
+
 // cpu is what all processes of the server have used since its start: the postmaster and its live children, and those that
 // have ended, of which the postmaster keeps account.
 func (s *server) cpu() (time.Duration, error) {
-	postmaster, err := readStat(strconv.Itoa(s.postmaster))
-	if err != nil {
-		return 0, err
+	before, err := readStat(strconv.Itoa(s.postmaster))
+	for look := 1; err == nil; look++ {
+		var alive time.Duration
+		if alive, err = s.alive(); err != nil {
+			break
+		}
+		var after stat
+		if after, err = readStat(strconv.Itoa(s.postmaster)); err == nil && (after.children == before.children || look == cpuLooks) {
+			return after.own + after.children + alive, nil
+		}
+		before = after
 	}
-	total := postmaster.own + postmaster.children
+	return 0, err
+}
+
+// alive is what the children of the postmaster have used that have not ended.
+func (s *server) alive() (total time.Duration, err error) {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		return 0, err
