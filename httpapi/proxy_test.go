@@ -233,7 +233,7 @@ func TestNginxKeepsIdleStreams(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Config{Token: secret}, func(s *server) { s.silence = 300 * time.Millisecond })
 	ctx, stop := context.WithCancel(t.Context())
-	ended := r.serve(ctx)
+	_, ended := r.serve(ctx)
 	defer func() {
 		stop()
 		<-ended
@@ -285,7 +285,7 @@ func TestNginxTellsWhoIsGone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Config{Token: secret})
 	ctx, stop := context.WithCancel(t.Context())
-	ended := r.serve(ctx)
+	_, ended := r.serve(ctx)
 	defer func() {
 		stop()
 		<-ended
