@@ -130,7 +130,7 @@ type CompleteRequest struct {
 type FailRequest struct {
 	Error        *LeaseError     `json:"error,omitempty"`
 	Retryable    *bool           `json:"retryable,omitempty" doc:"false: never again. Default: true"`
-	RetryAfterMS *int64          `json:"retry_after_ms,omitempty" minimum:"0" maximum:"31557600000" doc:"Instead of the task's backoff"`
+	RetryAfterMS *int64          `json:"retry_after_ms,omitempty" minimum:"0" doc:"Instead of the task's backoff, up to a year"`
 	Progress     *ProgressReport `json:"progress,omitempty"`
 	Logs         []LogEntry      `json:"logs,omitempty" maxItems:"1000" nullable:"false" doc:"In order"`
 	Checkpoint   json.RawMessage `json:"checkpoint,omitempty" doc:"As of a heartbeat"`
@@ -145,7 +145,7 @@ type LeaseError struct {
 
 // ReleaseRequest is the body that hands a task back.
 type ReleaseRequest struct {
-	DelayMS    *int64          `json:"delay_ms,omitempty" minimum:"0" maximum:"31557600000" doc:"Run it again after so long. Default: as soon as somebody is free"`
+	DelayMS    *int64          `json:"delay_ms,omitempty" minimum:"0" doc:"Run it again after so long, up to a year. Default: as soon as somebody is free"`
 	Reason     string          `json:"reason,omitempty" doc:"For people, in the task's attempts, cut to 1,000 bytes"`
 	Progress   *ProgressReport `json:"progress,omitempty"`
 	Logs       []LogEntry      `json:"logs,omitempty" maxItems:"1000" nullable:"false" doc:"In order"`
