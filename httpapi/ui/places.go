@@ -4,6 +4,9 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -60,6 +63,19 @@ type workerRow struct {
 	Now   time.Time
 	Tasks []row // that it runs
 	More  int   // that it runs besides
+}
+
+// About is where and what it is, as far as it says so.
+func (w workerRow) About() string {
+	var parts []string
+	if w.Host != w.Name {
+		parts = append(parts, w.Host)
+	}
+	if w.PID > 0 {
+		parts = append(parts, "pid "+strconv.Itoa(w.PID))
+	}
+	parts = append(parts, w.Language, w.Version)
+	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), ", ")
 }
 
 const workerTasks = 5 // shown of one worker
