@@ -33,12 +33,12 @@ func lanes(t scheduler.Task, attempts []scheduler.Attempt, now time.Time, retrie
 	if t.FinishedAt != nil && t.State.Done() {
 		end = *t.FinishedAt
 	}
-	free := t.CreatedAt // since when the task waited for the attempt
+	free, before := t.CreatedAt, "" // since when the task waited for the attempt, and how the one before had ended
 	if cut := len(attempts) - mostLanes; cut > 0 {
 		if ended := attempts[cut-1].EndedAt; ended != nil {
 			free = *ended
 		}
-		attempts = attempts[cut:]
+		before, attempts = attempts[cut-1].Outcome, attempts[cut:]
 	}
 	last := end
 	waits := !t.State.Done() && t.State != scheduler.Running
@@ -47,7 +47,6 @@ func lanes(t scheduler.Task, attempts []scheduler.Attempt, now time.Time, retrie
 	}
 	scale := scale{from: free, to: last, now: now, live: !t.State.Done(), retried: retried}
 	var list []lane
-	before := "" // how the attempt before ended
 	for i, a := range attempts {
 		stop, due := now, time.Time{} // of an attempt before the last nobody knows any more when it was due
 		if a.EndedAt != nil {

@@ -51,4 +51,14 @@ func TestLanesTellWaitsApart(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, test.want)
 		}
 	}
+
+	// The first that is drawn comes after one that is not.
+	var many []scheduler.Attempt
+	for n := range mostLanes + 1 {
+		many = append(many, try(n+1, "failed", 10*n-600, ended(10*n-595)))
+	}
+	list, _ := lanes(scheduler.Task{State: scheduler.Failed, Attempt: len(many), CreatedAt: at(-600), RunAt: at(-300), FinishedAt: ended(-295)}, many, now)
+	if first := list[0]; len(list) != mostLanes || first.Label != "Attempt 2" || first.Paused != "backoff 5.0 s" {
+		t.Errorf("%d lanes, the first: %+v", len(list), first)
+	}
 }
