@@ -124,6 +124,9 @@ func (s *stream) answer(list [][]byte) (last *Problem) {
 // write puts a line of the answer behind the others.
 func (s *stream) write(line any) { _ = huma.DefaultJSONFormat.Marshal(&s.out, line) } // which never fails for what we send
 
+// flushPart is how many bytes a client is given the time for to take them: an answer that was held may have many.
+const flushPart = 64 << 10
+
 // flush sends what was written. A client that takes nothing for as long as it may take to send a body is gone.
 func (s *stream) flush() error {
 	if s.out.Len() == 0 {
@@ -138,9 +141,13 @@ func (s *stream) flush() error {
 		}
 		s.w.WriteHeader(http.StatusAccepted)
 	}
-	_ = s.lines.control.SetWriteDeadline(time.Now().Add(s.bodyWait))
-	_, err := s.out.WriteTo(s.w)
-	return errors.Join(err, s.lines.control.Flush())
+	for s.out.Len() > 0 {
+		_ = s.lines.control.SetWriteDeadline(time.Now().Add(s.bodyWait))
+		if _, err := s.w.Write(s.out.Next(flushPart)); err != nil {
+			return err
+		}
+	}
+	return s.lines.control.Flush()
 }
 
 // end sends the last line, or nothing but the problem when nothing was sent before.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strconv"
 	"strings"
@@ -233,6 +234,29 @@ func TestLinesOverHTTP10(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(string(a.body)), "\n")
 	if last := lines[len(lines)-1]; len(lines) >= 5000 || len(a.body) < most || !strings.Contains(last, `"payload_too_large"`) || !strings.HasSuffix(last, `"ended":true}`) {
 		t.Errorf("%d lines, %d bytes, the last is %s", len(lines), len(a.body), last)
+	}
+}
+
+// deadlines counts how often a client is given time.
+type deadlines struct {
+	*httptest.ResponseRecorder
+	given int
+}
+
+func (d *deadlines) SetWriteDeadline(time.Time) error {
+	d.given++
+	return nil
+}
+
+// TestALongAnswerIsTakenInParts: a client that goes on taking an answer that was held has the time for each part of it.
+func TestALongAnswerIsTakenInParts(t *testing.T) {
+	t.Parallel()
+	w := &deadlines{ResponseRecorder: httptest.NewRecorder()}
+	s := &stream{server: &server{bodyWait: time.Minute}, w: w, lines: &lines{control: http.NewResponseController(w)}, whole: true}
+	text := strings.Repeat("x", 3*flushPart+1)
+	s.out.WriteString(text)
+	if err := s.flush(); err != nil || w.Body.String() != text || w.given != 4 || w.Header().Get("Content-Length") != strconv.Itoa(len(text)) {
+		t.Errorf("%v, %d bytes in %d parts, %v", err, w.Body.Len(), w.given, w.Header())
 	}
 }
 
