@@ -263,17 +263,17 @@ def verify_delivery(body, headers, secrets, tolerance=300, now=None):
     if not keys:
         raise ValueError("secrets: there is none")
     if isinstance(body, str):
-        body = body.encode()
+        body = body.encode(errors="replace")
     given = {re.sub("^http-", "", name.lower().replace("_", "-")): value for name, value in headers.items() if isinstance(value, str)}
     for name in ("webhook-id", "webhook-timestamp", "webhook-signature"):
         if not given.get(name):
             raise BadDelivery("missing", "the request has no %s" % name)
     at = given["webhook-timestamp"]
-    if not re.fullmatch("[0-9]{1,15}", at) or abs((time.time() if now is None else now) - int(at)) > tolerance:
+    if not re.fullmatch("[0-9]{1,15}", at) or not abs((time.time() if now is None else now) - int(at)) <= tolerance:
         raise BadDelivery("timestamp", "the request was not made within %g s of now; is the clock right?" % tolerance)
     signed = False
     for key in keys:
-        digest = hmac.new(key, ("%s.%s." % (given["webhook-id"], at)).encode() + body, hashlib.sha256).digest()
+        digest = hmac.new(key, ("%s.%s." % (given["webhook-id"], at)).encode(errors="replace") + body, hashlib.sha256).digest()
         mine = b"v1," + base64.b64encode(digest)
         for theirs in given["webhook-signature"].split(" "):
             signed = hmac.compare_digest(mine, theirs.encode(errors="replace")) or signed

@@ -223,7 +223,11 @@ final class Client
         $this->call('POST', '/v1/workers/' . rawurlencode($worker) . "/$command");
     }
 
-    /** The right to end an attempt that came as a Delivery and was answered by 202. */
+    /**
+     * The right to end an attempt that came as a Delivery and was answered by 202.
+     *
+     * @throws \InvalidArgumentException for an empty token
+     */
     public function lease(string $token): Lease
     {
         return new Lease($this, $token);

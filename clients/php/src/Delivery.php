@@ -10,7 +10,7 @@ use PgScheduler\Exception\BadDelivery;
  * A task that `scheduler worker --push` posted to a page of yours:
  *
  *     try {
- *         $task = Delivery::received(getenv('SCHEDULER_SECRET'));
+ *         $task = Delivery::received((string) getenv('SCHEDULER_SECRET'));
  *     } catch (BadDelivery) {
  *         http_response_code(401);
  *         exit;

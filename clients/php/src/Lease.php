@@ -22,6 +22,9 @@ final class Lease
     /** @internal */
     public function __construct(private readonly Client $client, private readonly string $token)
     {
+        if ($token === '') {
+            throw new \InvalidArgumentException('the header Scheduler-Lease of a delivery is needed');
+        }
     }
 
     /**

@@ -66,6 +66,7 @@ check('release for later', $client->lease($token)->release(3_600_000, 'night'), 
 $client->cancel($id);
 check('told to stop', $client->lease($token)->heartbeat(), false);
 check('as told', $client->lease($token)->fail('cancelled'), 'cancelled');
+thrown('no token', InvalidArgumentException::class, fn () => $client->lease(''));
 thrown('a token that is none', PgScheduler\Exception\ApiException::class, fn () => $client->lease('x')->complete());
 
 // A class with a long name is tried again, as any other.
@@ -74,4 +75,4 @@ check('a long code', $client->lease($token)->fail(new PgScheduler\Failure('again
 [$code, $message] = failure($id);
 check('is cut', [strlen($code) <= 64, str_starts_with($code, 'VeryLongNamespace'), $message], [true, true, 'again']);
 
-done(26);
+done(27);

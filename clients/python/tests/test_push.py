@@ -45,6 +45,18 @@ class DeliveryTest(unittest.TestCase):
         with self.assertRaises(BadDelivery) as caught:
             verify_delivery(b"{\xff}", v["headers"], v["secrets"], now=NOW)
         self.assertEqual(caught.exception.reason, "signature")
+        with self.assertRaises(BadDelivery) as caught:
+            verify_delivery(v["body"], v["headers"], v["secrets"], float("nan"), NOW)
+        self.assertEqual(caught.exception.reason, "timestamp")
+
+    def test_what_a_stranger_sends_is_never_the_receivers_fault(self):
+        v = VECTORS["valid"][0]
+        for name in ("webhook-id", "webhook-signature"):  # as some frameworks hand over bytes that are no UTF-8
+            with self.subTest(name), self.assertRaises(BadDelivery) as caught:
+                verify_delivery(v["body"], {**v["headers"], name: "\udcff"}, v["secrets"], now=NOW)
+            self.assertEqual(caught.exception.reason, "signature")
+        with self.assertRaises(BadDelivery):
+            verify_delivery(v["body"] + "\udcff", v["headers"], v["secrets"], now=NOW)
 
 
 class Asking(unittest.TestCase):
