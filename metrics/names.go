@@ -48,7 +48,7 @@ var (
 	attemptsDone = declare(&ofAttempts, "scheduler_attempts_total",
 		"Attempts of this process that ended: completed, retried (failed, runs again), failed (failed for good), cancelled, snoozed, released, lost, elsewhere (by another program, also after a 202).",
 		"queue", "kind", "outcome")
-	leasesLost = declare(&ofAttempts, "scheduler_leases_lost_total", "Attempts that could write no outcome, because the lease was lost.")
+	leasesLost = declare(&ofAttempts, "scheduler_leases_lost_total", "Outcomes that were not written, because the lease was lost.")
 )
 
 // What its worker did and does.

@@ -1,4 +1,4 @@
--- ended: what the statistics count of attempts that were ended in this transaction. Arrays: $1 queues, $2 ids.
+-- ended: what is counted of attempts that were ended in this transaction. Arrays: $1 queues, $2 ids.
 -- Rows: one a task: its place in the arrays, from 1, its kind, and how long the attempt ran and had waited, in ms. Locks: none. Hot: positional.
 select d.place::integer as place, t.kind, t.ran_ms, t.waited_ms
 from unnest($1::text[], $2::uuid[]) with ordinality as d(queue, id, place),

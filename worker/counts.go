@@ -24,7 +24,7 @@ type LaneCounts struct {
 	Queue    scheduler.Queue
 	Kind     string
 	Wait     scheduler.Buckets // from due to started, nanoseconds
-	Run      scheduler.Buckets // of handlers, nanoseconds
+	Run      scheduler.Buckets // of handlers, nanoseconds; not of those that returned ErrEndedElsewhere
 	Outcomes map[Outcome]uint64
 }
 
