@@ -187,8 +187,7 @@ func (s *server) wait(ctx context.Context, id scheduler.TaskID, n int, have stri
 			defer context.AfterFunc(over, cancel)()
 		}
 	}
-	known := newest(have)
-	return s.client.WaitUntil(waiting, id, func(t scheduler.Task) bool {
-		return t.Revision >= known && (t.State.Done() || have != "" && !matches(have, etag(t.Revision)))
+	return s.client.WaitUntil(waiting, id, newest(have), func(t scheduler.Task) bool {
+		return t.State.Done() || have != "" && !matches(have, etag(t.Revision))
 	})
 }

@@ -210,14 +210,15 @@ func (c *Client) orUnknown(ctx context.Context, id TaskID, found int, err error)
 // Wait returns the task once it is final or ctx has ended, whichever is first; it then is as last read, with a nil error.
 // Many who wait cost the database no more than one; see Watcher.
 func (c *Client) Wait(ctx context.Context, id TaskID) (Task, error) {
-	return c.WaitUntil(ctx, id, func(t Task) bool { return t.State.Done() })
+	return c.WaitUntil(ctx, id, 0, func(t Task) bool { return t.State.Done() })
 }
 
-// WaitUntil is Wait for what holds says of the task.
-func (c *Client) WaitUntil(ctx context.Context, id TaskID, holds func(Task) bool) (Task, error) {
+// WaitUntil is Wait for what holds says of the task. seen is as WatchFrom.Revision: what was before that is neither asked about nor
+// returned; 0: none was seen.
+func (c *Client) WaitUntil(ctx context.Context, id TaskID, seen int64, holds func(Task) bool) (Task, error) {
 	w := c.Watcher()
 	defer w.Close()
-	w.Add(id, WatchFrom{NoLines: true})
+	w.Add(id, WatchFrom{NoLines: true, Revision: seen})
 	reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
 	_, change, err := w.Next(reading)
 	cancel()

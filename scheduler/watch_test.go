@@ -234,6 +234,27 @@ func TestFollowFromWhatIsKnownElsewhere(t *testing.T) {
 	r.next(r.follow(behind, scheduler.WatchFrom{Revision: 7}, r.submit(scheduler.NewTask{})))
 }
 
+// So it is with who waits, also with one who has no time to wait.
+func TestWaitFromWhatIsKnownElsewhere(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	behind := r.open(scheduler.Config{PollOnly: true}) // up to half a second
+	hurried, over := context.WithCancel(r.ctx)
+	over()
+	for range 5 {
+		id := r.submit(scheduler.NewTask{})
+		r.next(r.follow(behind, scheduler.WatchFrom{}, id))
+		must(t, second(r.client.Cancel(r.ctx, id, "")))
+		for _, ctx := range []context.Context{hurried, r.ctx} {
+			for _, seen := range []int64{2, 7} {
+				if task, err := behind.WaitUntil(ctx, id, seen, func(t scheduler.Task) bool { return t.State.Done() }); err != nil || task.Revision != 2 {
+					t.Errorf("seen %d: %v, revision %d", seen, err, task.Revision)
+				}
+			}
+		}
+	}
+}
+
 // Lines change no revision: those of which nobody was told are found when the connection stands again, and without one as well.
 func TestFollowLinesThatNobodyTold(t *testing.T) {
 	t.Parallel()
