@@ -182,6 +182,9 @@ func TestAcceptedAndForgotten(t *testing.T) {
 	if n := read[int](r, `select count(*) from scheduler.leases where endpoint is not null`); n != 0 {
 		t.Errorf("%d lease rows are left", n)
 	}
+	if got := endings(r.client); got["failed"] != 2 || got["retried"] != 1 || got["completed"] != 0 {
+		t.Errorf("counted: %v", got)
+	}
 }
 
 // The task's own timeout holds, and says so.

@@ -564,6 +564,20 @@ func TestTimeoutsOfRemoteWorkersAreTheServers(t *testing.T) {
 	if n := read[int](r, `select count(*) from scheduler.leases where worker_id = $1 and timeout_at is not null`, own.Worker); n != 0 {
 		t.Error("a worker of ours is looked after")
 	}
+	if got := endings(r.client); got["failed"] != 1 || got["retried"] != 0 {
+		t.Errorf("counted: %v", got)
+	}
+}
+
+// endings are the attempts of remote workers that a client has counted, by outcome.
+func endings(client *scheduler.Client) map[string]uint64 {
+	sum := map[string]uint64{}
+	for _, its := range client.Counts().Remote {
+		for how, n := range its.Outcomes {
+			sum[how] += n
+		}
+	}
+	return sum
 }
 
 // Who waits for a task marks its row; the last report of a lease that ends just then is not lost for that.

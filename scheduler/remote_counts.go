@@ -6,7 +6,7 @@ import (
 )
 
 // RemoteCounts is what remote workers did with the tasks of one queue and kind through this process, and endpoints with those that they
-// had accepted.
+// had accepted. Attempts of theirs that it ended because their time was over are among them.
 type RemoteCounts struct {
 	Queue    Queue
 	Kind     string

@@ -62,6 +62,7 @@ func (c *Client) askTimeOut(batch *pgx.Batch) func(context.Context) (time.Durati
 				return 0, err
 			}
 			c.Count(Ended{Queue: o.Queue, Kind: o.Kind, State: state, Ran: milli(&o.RanMS)})
+			c.counters.remote.end(o.Queue, o.Kind, remoteOutcome(Settling{Verb: VerbFail}, state), milli(&o.RanMS))
 		}
 		if len(list) > 0 {
 			return 0, nil // there may be more
