@@ -19,6 +19,14 @@ func foreign(r *http.Request) (header string) {
 			}
 		}
 	}
+	for _, hop := range forwarded(r, "Forwarded") { // RFC 7239: for=192.0.2.60;host="shop.example.org"
+		for pair := range strings.SplitSeq(hop, ";") {
+			name, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
+			if name = strings.ToLower(name); (name == "for" || name == "host") && !loopbackHost(strings.Trim(value, `"`)) {
+				return "Forwarded"
+			}
+		}
+	}
 	return ""
 }
 

@@ -150,7 +150,8 @@ func (d *dispatcher) doubt(id string) {
 	nudge(d.work)
 }
 
-// told takes in what this process has told a worker, so that none of its polls here gets a task afterwards, however late that is announced.
+// told takes in what this process has told a worker, so that its polls here that wait, and those that come, get no task, however late
+// that is announced. One that is taking just then may still get some.
 func (d *dispatcher) told(id WorkerID, command Command) {
 	d.doubt(id.String())
 	if command == CommandRun {
