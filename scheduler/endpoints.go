@@ -199,8 +199,8 @@ const (
 // SecretKey returns the key of a secret in the form of Standard Webhooks, whsec_ and base64. The error never shows the secret.
 func SecretKey(secret string) ([]byte, error) {
 	text, ok := strings.CutPrefix(secret, secretPrefix)
-	key, err := base64.StdEncoding.DecodeString(text)
-	if !ok || err != nil || len(key) < 24 || len(key) > 64 {
+	key, err := base64.StdEncoding.Strict().DecodeString(text) // each key in one spelling only; line ends it passes over all the same
+	if !ok || err != nil || strings.ContainsAny(text, "\r\n") || len(key) < 24 || len(key) > 64 {
 		return nil, fmt.Errorf("a secret is %s", secretRule)
 	}
 	return key, nil
