@@ -137,8 +137,8 @@ func makePrivate(path string, a account) error {
 	return a.give(path)
 }
 
-// plenty is what must be free for a cluster in memory, and as much again for everything else.
-const plenty = 6 << 30 // bytes
+// plenty is what must be free for a cluster in memory, and as much again for everything else. A variable for tests.
+var plenty int64 = 6 << 30 // bytes
 
 // memoryRoots is the directory in memory for a fast cluster, if there is one with room, and if TMPDIR asks for no other place.
 func memoryRoots(fast bool) []string {

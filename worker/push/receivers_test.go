@@ -92,13 +92,13 @@ func receives(t *testing.T, address, path string) {
 		}
 		return err == nil
 	})
-	r.push(push.Config{})
 	submit := func(secrets ...string) scheduler.Task {
 		r.set(scheduler.NewEndpoint{URL: "http://" + address + path, Secrets: secrets, BreakerFailures: 1000})
 		r.await("the change", func() bool { return r.endpoint().Processes > 0 })
 		return r.final(r.submit(scheduler.NewTask{MaxAttempts: 1, Payload: map[string]string{"name": "Žofie 😀"}}))
 	}
-	r.set(scheduler.NewEndpoint{Name: "shop", URL: "http://" + address + path, Secrets: []string{secretB, secretA}})
+	r.set(scheduler.NewEndpoint{URL: "http://" + address + path, Secrets: []string{secretB, secretA}})
+	r.push(push.Config{}) // not before: it would deliver as the endpoint was until it hears of the change
 	task := submit(secretB, secretA)
 	var result struct{ Greeting string }
 	if err := json.Unmarshal(task.Result, &result); err != nil || result.Greeting != "Hello, Žofie 😀!" {
