@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/pgscheduler/scheduler/internal/pgtest"
 	"github.com/pgscheduler/scheduler/scheduler"
@@ -31,10 +32,11 @@ func serveUntilKilled(db, token string) {
 	if err != nil {
 		panic(err)
 	}
-	handler, err := New(client, Config{Token: token})
+	handler, err := newServer(client, Config{Token: token})
 	if err != nil {
 		panic(err)
 	}
+	handler.patience = time.Minute // as that of newRig
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		panic(err)
