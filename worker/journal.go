@@ -195,18 +195,7 @@ func (j *journal) write(ctx context.Context) error {
 
 // sendLines writes lines in order. Those that the database refuses for what they hold are dropped, and that is an error.
 func (j *journal) sendLines(ctx context.Context, mine func(scheduler.Line) bool) (refused error) {
-	j.mu.Lock()
-	var chosen, rest []scheduler.Line
-	for _, line := range j.lines {
-		if mine(line) {
-			chosen = append(chosen, line)
-		} else {
-			rest = append(rest, line)
-		}
-	}
-	j.lines = rest
-	j.mu.Unlock()
-	gather(chosen)
+	chosen := j.take(mine)
 	for len(chosen) > 0 {
 		n := batchOf(chosen)
 		if err := j.client.Log(ctx, chosen[:n]); err != nil {
@@ -225,6 +214,23 @@ func (j *journal) sendLines(ctx context.Context, mine func(scheduler.Line) bool)
 	j.makeRoom()
 	j.mu.Unlock()
 	return refused
+}
+
+// take takes lines out, those of each worker id together.
+func (j *journal) take(mine func(scheduler.Line) bool) (chosen []scheduler.Line) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	var rest []scheduler.Line
+	for _, line := range j.lines {
+		if mine(line) {
+			chosen = append(chosen, line)
+		} else {
+			rest = append(rest, line)
+		}
+	}
+	j.lines = rest
+	gather(chosen)
+	return chosen
 }
 
 // gather puts the lines of each worker id together, those of each attempt in the order that they have. There are several after a

@@ -21,7 +21,8 @@ func TestLinesOfTwoLivesAreGathered(t *testing.T) {
 			lines = append(lines, scheduler.Line{Lease: scheduler.Lease{Worker: life}, Message: want[i]})
 		}
 	}
-	gather(lines)
+	j := &journal{lines: lines}
+	lines = j.take(func(scheduler.Line) bool { return true })
 	said := map[scheduler.WorkerID][]string{}
 	for range lives {
 		n := batchOf(lines)
