@@ -92,7 +92,7 @@ const temporaryPrefix = "scheduler-pg-"
 
 // makeTemporary makes a locked directory in the first place for temporary files that the account can
 // enter: TMPDIR may be missing, closed to it, or on a file system without owners. A fast cluster goes to memory where there is
-// plenty: tests make and drop files by the ten thousand, on which ext4 spends more time than PostgreSQL on all the rest.
+// plenty: tests make and drop files by the ten thousand, on which ext4 spends much time.
 func makeTemporary(ctx context.Context, fast bool, a account, bin binaries) (directory, *os.File, error) {
 	var problems []error
 	for _, root := range append(memoryRoots(fast), temporaryRoots()...) {
