@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"fmt"
+	"iter"
 	"strconv"
 	"strings"
 	"time"
@@ -79,11 +80,21 @@ func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
 // etag is the entity tag of a revision.
 func etag(revision int64) string { return `"` + strconv.FormatInt(revision, 10) + `"` }
 
+// tags are those of an If-None-Match header, weak ones as if they were strong.
+func tags(ifNoneMatch string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for tag := range strings.SplitSeq(ifNoneMatch, ",") {
+			if !yield(strings.TrimPrefix(strings.TrimSpace(tag), "W/")) {
+				return
+			}
+		}
+	}
+}
+
 // newest is the highest revision of the tags of an If-None-Match header; 0: none is one.
 func newest(ifNoneMatch string) (revision int64) {
-	for candidate := range strings.SplitSeq(ifNoneMatch, ",") {
-		candidate = strings.TrimPrefix(strings.TrimSpace(candidate), "W/")
-		if n, err := strconv.ParseInt(strings.Trim(candidate, `"`), 10, 64); err == nil {
+	for tag := range tags(ifNoneMatch) {
+		if n, err := strconv.ParseInt(strings.Trim(tag, `"`), 10, 64); err == nil {
 			revision = max(revision, n)
 		}
 	}
@@ -92,9 +103,8 @@ func newest(ifNoneMatch string) (revision int64) {
 
 // matches reports whether an If-None-Match header holds the tag, compared weakly (RFC 9110, section 13.1.2).
 func matches(ifNoneMatch, tag string) bool {
-	for candidate := range strings.SplitSeq(ifNoneMatch, ",") {
-		candidate = strings.TrimSpace(candidate)
-		if candidate == "*" || strings.TrimPrefix(candidate, "W/") == tag {
+	for candidate := range tags(ifNoneMatch) {
+		if candidate == "*" || candidate == tag {
 			return true
 		}
 	}
