@@ -4,7 +4,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -75,11 +74,11 @@ func demoCommand(t *testing.T) *exec.Cmd {
 	return exec.Command(filepath.Join(dir, "stdlib"), "-scheduler", filepath.Join(dir, "scheduler"), "-tree", smallTree(t))
 }
 
-func TestDemo(t *testing.T) {
-	t.Parallel()
-	cmd := demoCommand(t)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
+// run runs the demo and shows each line that it prints, until its end, or until that wants no more and closes the pipe.
+func run(t *testing.T, cmd *exec.Cmd, more func(line string) bool) (said, stderr string, err error) {
+	t.Helper()
+	var all, problems strings.Builder
+	cmd.Stderr = &problems
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -87,17 +86,29 @@ func TestDemo(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var all strings.Builder
 	for in := bufio.NewScanner(stdout); in.Scan(); {
 		all.WriteString(in.Text() + "\n")
-		if database := regexp.MustCompile(`psql '([^']+)'`).FindStringSubmatch(in.Text()); database != nil {
-			slowDown(t, database[1])
+		if !more(in.Text()) {
+			break
 		}
 	}
+	if err := stdout.Close(); err != nil {
+		t.Error(err)
+	}
 	err = cmd.Wait()
-	said := all.String()
+	return all.String(), problems.String(), err
+}
+
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	said, stderr, err := run(t, demoCommand(t), func(line string) bool {
+		if database := regexp.MustCompile(`psql '([^']+)'`).FindStringSubmatch(line); database != nil {
+			slowDown(t, database[1])
+		}
+		return true
+	})
 	if err != nil {
-		t.Fatalf("the demo failed: %v\n%s\n%s", err, said, stderr.String())
+		t.Fatalf("the demo failed: %v\n%s\n%s", err, said, stderr)
 	}
 	for what, pattern := range map[string]string{
 		"the API's answer":         `\n  202 Accepted, task [0-9a-f-]{36}\n`,
@@ -118,8 +129,8 @@ func TestDemo(t *testing.T) {
 	if strings.ContainsAny(said, "\r\x1b") {
 		t.Errorf("control characters though the output is no terminal:\n%q", said)
 	}
-	if stderr.Len() > 0 {
-		t.Errorf("something on standard error:\n%s", stderr.String())
+	if stderr != "" {
+		t.Errorf("something on standard error:\n%s", stderr)
 	}
 	nothingLeft(t, said)
 }
@@ -151,61 +162,33 @@ func slowDown(t *testing.T, database string) {
 func TestInterruptLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	cmd := demoCommand(t)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var said strings.Builder
-	for in := bufio.NewScanner(stdout); in.Scan(); {
-		said.WriteString(in.Text() + "\n")
-		if strings.HasPrefix(in.Text(), "split: ") {
+	said, stderr, err := run(t, cmd, func(line string) bool {
+		if strings.HasPrefix(line, "split: ") {
 			if err := cmd.Process.Signal(os.Interrupt); err != nil {
-				t.Fatal(err)
+				t.Error(err)
 			}
 		}
-	}
-	err = cmd.Wait()
+		return true
+	})
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != 130 {
-		t.Errorf("after SIGINT: %v, want exit status 130\n%s\n%s", err, said.String(), stderr.String())
+		t.Errorf("after SIGINT: %v, want exit status 130\n%s\n%s", err, said, stderr)
 	}
-	if want := errInterrupted.Error() + "\n"; stderr.String() != want {
-		t.Errorf("standard error %q, want %q", stderr.String(), want)
+	if want := errInterrupted.Error() + "\n"; stderr != want {
+		t.Errorf("standard error %q, want %q", stderr, want)
 	}
-	nothingLeft(t, said.String())
+	nothingLeft(t, said)
 }
 
 // A reader that goes away, as head does, is an end like any other.
 func TestClosedOutputLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
-	cmd := demoCommand(t)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var said strings.Builder
-	for in := bufio.NewScanner(stdout); !strings.Contains(said.String(), "(pid ") && in.Scan(); {
-		said.WriteString(in.Text() + "\n")
-	}
-	if err := stdout.Close(); err != nil {
-		t.Fatal(err)
-	}
-	err = cmd.Wait()
+	said, stderr, err := run(t, demoCommand(t), func(line string) bool { return !strings.Contains(line, "(pid ") })
 	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(stderr.String(), "broken pipe; workers, API and PostgreSQL are stopped") {
-		t.Errorf("after its reader had gone: %v, want exit status 1\n%s\n%s", err, said.String(), stderr.String())
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(stderr, "broken pipe; workers, API and PostgreSQL are stopped") {
+		t.Errorf("after its reader had gone: %v, want exit status 1\n%s\n%s", err, said, stderr)
 	}
-	nothingLeft(t, said.String())
+	nothingLeft(t, said)
 }
 
 // nothingLeft checks that the processes and the server's directory, which the demo named, are gone.
