@@ -244,8 +244,9 @@ final class Child
      */
     private function finish(array $answer): void
     {
+        $answer += ['id' => $this->open] + ($this->draining ? ['ends' => true] : []);
         try {
-            $this->write($answer + ['id' => $this->open]);
+            $this->write($answer);
         } catch (\JsonException | \LengthException $e) {
             $this->write(['op' => 'error', 'id' => $this->open, 'code' => 'bad_result', 'retryable' => false,
                 'message' => 'the result can not be sent: ' . $e->getMessage()]);

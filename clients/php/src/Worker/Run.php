@@ -60,6 +60,12 @@ final class Run
         return $this->over;
     }
 
+    /** This child was sent a signal because the task did not end. */
+    public function signalled(Process $child): bool
+    {
+        return $this->signals > 0 && $this->child === $child;
+    }
+
     /** A line of the child's output. */
     public function line(int $pipe, string $line): void
     {

@@ -8,6 +8,7 @@ namespace PgScheduler\Worker;
 final class Slot
 {
     private const BOOT = 30.0;  // seconds until a child must be ready
+    private const END = 5.0;    // seconds until a child that was told to end must have ended
     private const LONGEST = 10.0; // seconds between two starts of a child that keeps ending
 
     public ?Run $run = null;
@@ -70,11 +71,18 @@ final class Slot
     {
         if ($this->child === null) {
             $this->drained = true;
-        } elseif (!$this->draining) {
-            [$this->draining, $this->drained] = [true, true];
-            $this->child->drain();
-            $this->killAt = $now + 5.0;
+        } elseif (!$this->drained) {
+            $this->drained = true;
+            $this->retire($this->child, $now);
         }
+    }
+
+    /** The child gets no further task: it is told to end, and is killed when it does not. */
+    private function retire(Process $child, float $now): void
+    {
+        $this->draining = true;
+        $child->drain();
+        $this->killAt = min($this->killAt, $now + self::END);
     }
 
     /** Listens to the child, starts and replaces it. */
@@ -87,12 +95,14 @@ final class Slot
         }
         $this->run?->tick($now);
         if ($this->run?->over() === true) {
+            $shot = $this->child !== null && $this->run->signalled($this->child); // it may end at any moment, though it has said how the task ended
             $this->run = null;
+            if ($shot) {
+                $this->retire($this->child, $now);
+            }
         }
         if ($this->free() && $this->worn($now)) {
-            $this->draining = true;
-            $this->child?->drain();
-            $this->killAt = $now + 5.0;
+            $this->retire($this->child, $now);
         }
     }
 
@@ -114,7 +124,7 @@ final class Slot
         } elseif ($now >= $this->killAt) {
             ($this->note)($this->ready ? 'a child did not end in time' : 'a child was not ready in time');
             $child->signal(9);
-            $this->killAt = $now + 5.0;
+            $this->killAt = $now + self::END;
         }
     }
 

@@ -70,6 +70,12 @@ $worker->handle('deaf', function (Task $task): never { // looks at nothing
         echo "cleaned up\n";
     }
 });
+$worker->handle('lingers', function (): never { // looks at nothing, and its process takes its time to end
+    register_shutdown_function(fn () => usleep(1_000_000));
+    for (;;) {
+        usleep(1000);
+    }
+});
 $worker->handle('bad.result', fn () => "\xff");
 $worker->handle('bad.text', function (Task $task): never {
     $task->log("log \xff\0");
