@@ -220,7 +220,8 @@ func (t *watched) remove(f *follower) {
 }
 
 // since returns what is new, and moves from. ok: there is something, or it is the first time. Somebody may have seen more of the task
-// elsewhere than is known here by now: then there is nothing before it was read anew.
+// elsewhere than is known here by now, or a task that is known to be done may have been retried: then there is nothing before it was
+// read anew.
 func (t *watched) since(from *WatchFrom, fresh int64, first bool) (c Change, ok bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -230,7 +231,7 @@ func (t *watched) since(from *WatchFrom, fresh int64, first bool) (c Change, ok 
 	if t.snapshot == nil || !from.NoLines && !t.lined {
 		return Change{}, false, nil
 	}
-	if t.snapshot.Task.Revision < from.Revision && t.read < fresh {
+	if t.read < fresh && (t.snapshot.Task.Revision < from.Revision || t.done()) {
 		return Change{}, false, nil
 	}
 	c.Latest = t.snapshot
@@ -245,19 +246,25 @@ func (t *watched) since(from *WatchFrom, fresh int64, first bool) (c Change, ok 
 	return c, first || c.Snapshot != nil || len(c.Lines) > 0, nil
 }
 
-// update takes in what was read of the task. A nil snapshot: the task is gone.
-func (t *watched) update(s *Snapshot, lines []LogLine, lined bool) {
+// update takes in what was read of the task. A nil snapshot: the task is gone. That it is done is taken in together with its last
+// lines, since nobody asks for more then. revived: it was done, and is not any more.
+func (t *watched) update(s *Snapshot, lines []LogLine, lined bool) (revived bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	awaited := t.read < t.doubted
-	t.read = t.begun
+	done, was := s != nil && s.Task.State.Done(), t.done()
+	early := t.lined && len(lines) == watchLines && done && !was
+	if !early {
+		t.read = t.begun
+	}
 	switch {
 	case s == nil:
 		t.err = ErrNotFound
+	case early: // it is read again at once
 	case t.snapshot == nil || s.Task.Revision != t.snapshot.Task.Revision:
 		t.snapshot = s
 	case len(lines) == 0 && (t.lined || !lined) && !awaited:
-		return // nothing new
+		return false // nothing new
 	}
 	if lined && !t.lined && len(lines) == watchLines {
 		t.lost = lines[0].ID - 1
@@ -273,6 +280,7 @@ func (t *watched) update(s *Snapshot, lines []LogLine, lined bool) {
 		t.lines = t.lines[1:]
 	}
 	t.wake()
+	return was && !done
 }
 
 // end tells all followers that nothing more will come.
@@ -290,6 +298,26 @@ func (t *watched) wake() {
 	for f := range t.followers {
 		f.tell()
 	}
+}
+
+// done reports whether the task was done when it was last read. t.mu is held.
+func (t *watched) done() bool { return t.snapshot != nil && t.snapshot.Task.State.Done() }
+
+// stale reports whether somebody who begins to follow, and has seen a revision, may have to wait until the task was read anew.
+func (t *watched) stale(revision int64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.snapshot == nil || t.snapshot.Task.Revision < revision || t.done()
+}
+
+// waits reports whether the task was ready when it was last read, and where.
+func (t *watched) waits() (queue Queue, ready bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.snapshot == nil || t.snapshot.Task.State != Ready {
+		return "", false
+	}
+	return t.snapshot.Task.Queue, true
 }
 
 // seen is what was read of the task so far.

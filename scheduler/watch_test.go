@@ -255,6 +255,97 @@ func TestWaitFromWhatIsKnownElsewhere(t *testing.T) {
 	}
 }
 
+// Who begins to follow a task that was done when it was last read here is not told so any more after it was retried, however long nobody
+// told of that: he would look no further.
+func TestFollowATaskThatWasRetried(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	client := r.open(scheduler.Config{})
+	done := func(t scheduler.Task) bool { return t.State.Done() }
+	for range 5 {
+		id := r.submit(scheduler.NewTask{})
+		must(t, second(r.client.Cancel(r.ctx, id, ""))) // before anybody follows: it is not marked, and its retry not told
+		if _, c := r.next(r.follow(client, scheduler.WatchFrom{}, id)); c.Snapshot.Task.State != scheduler.Cancelled {
+			t.Fatalf("came %+v", c)
+		}
+		must(t, second(r.client.Retry(r.ctx, id)))
+		for _, from := range []scheduler.WatchFrom{{}, {Revision: 2}, {NoLines: true}} {
+			w := client.Watcher()
+			w.Add(id, from)
+			if _, c := r.next(w); c.Latest.Task.State != scheduler.Ready {
+				t.Errorf("from %+v came %s", from, c.Latest.Task.State)
+			}
+			w.Close()
+		}
+		waited := make(chan scheduler.Task)
+		go func() { // received below
+			task, err := client.WaitUntil(r.ctx, id, 0, done)
+			if err != nil {
+				t.Error(err)
+			}
+			waited <- task
+		}()
+		must(t, second(r.client.Cancel(r.ctx, id, "")))
+		if task := <-waited; task.Revision != 4 {
+			t.Errorf("who waits got revision %d", task.Revision)
+		}
+	}
+}
+
+// The end of a task comes together with its last lines, or after them, however many are read with it at once: nobody looks for more then.
+func TestFollowTheLastLines(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	lease := r.running(scheduler.NewTask{})
+	w := r.follow(r.open(scheduler.Config{}), scheduler.WatchFrom{}, lease.Task)
+	r.next(w)
+	must(t, r.tx(func(tx pgx.Tx) error {
+		if _, err := tx.Exec(r.ctx, `insert into scheduler.task_logs (task_id, queue, attempt, stream, message)
+			select $1, 'default', 1, 'log', n::text from generate_series(1, 1000) n`, lease.Task); err != nil {
+			return err
+		}
+		return r.client.CompleteTx(r.ctx, tx, lease, nil)
+	}))
+	last := ""
+	for end := false; !end; {
+		_, c := r.next(w)
+		for _, line := range c.Lines {
+			last = line.Message
+		}
+		end = c.Latest.Task.State.Done()
+	}
+	if last != "1000" {
+		t.Errorf("at the end the last line is %q", last)
+	}
+}
+
+// A lease that finds a task locked since it is just being marked as watched passes it by; the task is announced once more then.
+func TestMarkingATaskHidesItFromNobody(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	heard := r.listen(r.open(scheduler.Config{}))
+	await(t, "it is connected", func() bool { return heard.count(connected) > 0 })
+	const ready = scheduler.ChannelReady + " default"
+	worker, id := r.worker(), r.submit(scheduler.NewTask{})
+	await(t, "the submit is announced", func() bool { return heard.count(ready) == 1 })
+	r.exec(`create function gate() returns trigger language plpgsql as $$ begin perform pg_advisory_xact_lock(1); return new; end $$`)
+	r.exec(`create trigger gate before update of watched_until on scheduler.tasks for each row execute function gate()`)
+	tx := r.begin()
+	must(t, second(tx.Exec(r.ctx, `select pg_advisory_xact_lock(1)`)))
+	r.follow(r.patient(), scheduler.WatchFrom{}, id)
+	await(t, "it is being marked", func() bool {
+		return read[bool](r, `select exists (select from pg_locks where locktype = 'advisory' and not granted)`)
+	})
+	if got := r.lease(worker, 1); len(got) != 0 {
+		t.Fatalf("leased %+v", got)
+	}
+	must(t, tx.Commit(r.ctx))
+	await(t, "it is announced once more", func() bool { return heard.count(ready) > 1 })
+	if got := r.lease(worker, 1); len(got) != 1 {
+		t.Error("it is not to be had")
+	}
+}
+
 // Lines change no revision: those of which nobody was told are found when the connection stands again, and without one as well.
 func TestFollowLinesThatNobodyTold(t *testing.T) {
 	t.Parallel()

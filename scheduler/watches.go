@@ -55,7 +55,7 @@ func (h *watches) join(id TaskID, f *follower) {
 			h.wake()
 		}
 	}
-	if revision, _ := t.seen(); revision < f.from.Revision {
+	if t.stale(f.from.Revision) {
 		f.fresh, t.dirty = t.begun+1, true
 		h.wake()
 	}
@@ -144,8 +144,10 @@ func (h *watches) refresh(ctx context.Context, look, deaf bool) error {
 	h.look = false
 	var all []*watched
 	if look {
-		all = slices.Collect(maps.Values(h.tasks))
-		for _, t := range all {
+		for _, t := range h.tasks {
+			if revision, _ := t.seen(); revision > 0 { // else it is about to be read
+				all = append(all, t)
+			}
 			t.dirty, t.again = t.dirty || t.again || deaf && t.withLines > 0, false // no revision tells of lines
 		}
 	}
@@ -196,7 +198,7 @@ func (h *watches) compare(ctx context.Context, some []*watched) error {
 		revisions[i], _ = t.seen()
 	}
 	var batch pgx.Batch
-	h.mark(&batch, some)
+	marked := h.mark(&batch, some)
 	var changed []TaskID
 	batch.Queue(sql.WatchChanged, pgx.StrictNamedArgs{"ids": ids, "revisions": revisions}).Query(func(rows pgx.Rows) (err error) {
 		changed, err = pgx.CollectRows(rows, pgx.RowTo[TaskID])
@@ -205,6 +207,7 @@ func (h *watches) compare(ctx context.Context, some []*watched) error {
 	if err := h.send(ctx, &batch); err != nil {
 		return err
 	}
+	h.passedBy(marked())
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, id := range changed {
@@ -215,26 +218,43 @@ func (h *watches) compare(ctx context.Context, some []*watched) error {
 	return nil
 }
 
-// mark queues what has the changes of tasks told.
-func (h *watches) mark(batch *pgx.Batch, some []*watched) {
+// mark queues what has the changes of tasks told. marked is to be called once that is committed; it returns those that were not told before.
+func (h *watches) mark(batch *pgx.Batch, some []*watched) (marked func() (fresh []*watched)) {
 	ids := make([]TaskID, len(some))
 	for i, t := range some {
 		ids[i] = t.id
 	}
-	batch.Queue(sql.WatchMark, pgx.StrictNamedArgs{"ids": ids}).Query(func(rows pgx.Rows) error {
-		locked, err := pgx.CollectRows(rows, pgx.RowTo[TaskID])
-		if err != nil {
-			return err
-		}
+	var locked []TaskID
+	batch.Queue(sql.WatchMark, pgx.StrictNamedArgs{"ids": ids}).Query(func(rows pgx.Rows) (err error) {
+		locked, err = pgx.CollectRows(rows, pgx.RowTo[TaskID])
+		return err
+	})
+	return func() (fresh []*watched) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		for _, t := range some {
 			was := t.marked
 			t.marked = !slices.Contains(locked, t.id)
-			t.again = t.again || t.marked && !was && t.withLines > 0
+			if t.marked && !was {
+				fresh = append(fresh, t)
+				t.again = t.again || t.withLines > 0
+			}
 		}
-		return nil
-	})
+		return fresh
+	}
+}
+
+// passedBy announces once more the queues of tasks that are ready: a lease that came while they were being marked has passed them by.
+func (h *watches) passedBy(marked []*watched) {
+	queues := map[Queue]bool{}
+	for _, t := range marked {
+		if queue, ready := t.waits(); ready {
+			queues[queue] = true
+		}
+	}
+	for queue := range queues {
+		h.client.announceReady(queue)
+	}
 }
 
 // read reads tasks, marked first: what changes after that is told.
@@ -256,8 +276,9 @@ func (h *watches) read(ctx context.Context, some []*watched) error {
 		}
 	}
 	h.mu.Unlock()
+	marked := func() []*watched { return nil }
 	if len(unmarked) > 0 {
-		h.mark(&batch, unmarked)
+		marked = h.mark(&batch, unmarked)
 	}
 	tasks, lines := map[TaskID]*Snapshot{}, map[TaskID][]LogLine{}
 	batch.Queue(sql.WatchRead, pgx.StrictNamedArgs{"ids": ids}).Query(func(rows pgx.Rows) error {
@@ -279,15 +300,17 @@ func (h *watches) read(ctx context.Context, some []*watched) error {
 	if err := h.send(ctx, &batch); err != nil {
 		return err
 	}
+	fresh := marked()
 	for _, t := range some {
-		t.update(tasks[t.id], lines[t.id], slices.Contains(lined, t.id))
+		revived := t.update(tasks[t.id], lines[t.id], slices.Contains(lined, t.id))
 		switch {
 		case tasks[t.id] == nil:
 			h.forget(t)
-		case len(lines[t.id]) == watchLines: // there may be more
-			h.again(t)
+		case revived, len(lines[t.id]) == watchLines: // there may be more
+			h.again(t, revived)
 		}
 	}
+	h.passedBy(fresh)
 	return nil
 }
 
@@ -305,10 +328,11 @@ func (h *watches) forget(t *watched) {
 	}
 }
 
-func (h *watches) again(t *watched) {
+// again has a task read once more, and marked before if it was done until now: such are not.
+func (h *watches) again(t *watched, revived bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	t.dirty = true
+	t.dirty, t.marked = true, t.marked && !revived
 	h.wake()
 }
 
