@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -107,6 +108,14 @@ func (c *Client) PruneMessages(ctx context.Context) error {
 	}
 	_, err := then(ctx)
 	return err
+}
+
+// RenewedAsUnknown is what the dispatcher does when it has renewed a worker that waits, and there is none.
+func (c *Client) RenewedAsUnknown(ctx context.Context, w WorkerInfo) error {
+	if !c.dispatch.renewed(ctx, w, remoteState{}, time.Now()) {
+		return errors.New("not entered anew")
+	}
+	return nil
 }
 
 // DispatchRests returns until when nothing is due for those who poll.

@@ -100,6 +100,12 @@ func (d *dispatcher) state(id WorkerID, before remoteState) remoteState {
 	return before
 }
 
+func (d *dispatcher) knows(id WorkerID) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.known[id] != nil
+}
+
 // noteRenewed takes in that the worker was renewed.
 func (d *dispatcher) noteRenewed(id WorkerID, state remoteState, began time.Time) {
 	d.mu.Lock()
@@ -224,7 +230,7 @@ func (r *remote) due(hearing bool) time.Duration {
 // renewed takes in the state of a worker that waits. One that was declared dead is entered anew; one that was told to be quiet or to
 // stop is answered.
 func (d *dispatcher) renewed(ctx context.Context, info WorkerInfo, state remoteState, began time.Time) (ok bool) {
-	if state.ID.IsZero() {
+	if state.ID.IsZero() && d.knows(info.ID) { // else it has left: who leaves is forgotten here before its row goes
 		var err error
 		if state, err = d.client.enroll(ctx, info, nil); err != nil {
 			return false

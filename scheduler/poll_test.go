@@ -426,6 +426,23 @@ func TestARemoteWorkerThatLeavesHandsBackAtOnce(t *testing.T) {
 	must(t, r.client.Leave(r.ctx, scheduler.NewWorkerID()))
 }
 
+// Who keeps alive those who wait may learn that a worker is unknown since it has left meanwhile: it does not come back by that.
+func TestAWorkerThatLeftIsNotEnteredAnew(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	p := poll(scheduler.NewWorkerID(), 0)
+	r.pollNow(p)
+	must(t, r.client.RenewedAsUnknown(r.ctx, p.Worker)) // as one that was declared dead
+	if n := read[int](r, `select count(*) from scheduler.workers`); n != 1 {
+		t.Fatalf("%d workers", n)
+	}
+	must(t, r.client.Leave(r.ctx, p.Worker.ID))
+	must(t, r.client.RenewedAsUnknown(r.ctx, p.Worker))
+	if n := read[int](r, `select count(*) from scheduler.workers`); n != 0 {
+		t.Errorf("%d workers", n)
+	}
+}
+
 // A remote worker that is silent about a task whose time is over loses it; the others' stay.
 // A worker that is never idle is rid of its old lease rows all the same, and of what it does not know of.
 func TestABusyWorkerIsSwept(t *testing.T) {
