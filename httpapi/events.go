@@ -178,6 +178,11 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request, ids []scheduler.
 		return
 	}
 	out := &events{w: w, to: http.NewResponseController(w), ids: ids, seen: from, view: its, left: len(ids), within: s.takeWait}
+	for i, change := range first { // what becomes of one that is done ends nothing
+		if change.Latest != nil && change.Latest.Task.State.Done() {
+			watcher.Remove(ids[i])
+		}
+	}
 	if err := out.begin(r, first); err != nil {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -196,7 +197,36 @@ func TestEventsOfSeveral(t *testing.T) {
 	}
 }
 
-// A long poll is answered when the task is no more what the client has.
+// What becomes of a task that was done from the first ends no stream about others.
+func TestEventsOfOneThatIsDoneAndOneThatIsNot(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Config{})
+	done, other := r.submit(`{"kind":"k"}`), r.submit(`{"kind":"k"}`)
+	r.post("/v1/tasks/"+done.ID+"/cancel", "").want(200)
+	s := r.listen("/v1/events?task=" + done.ID + "&task=" + other.ID)
+	if x, y := taskOf(t, s.next()), taskOf(t, s.next()); x.State != "cancelled" || y.State != "ready" {
+		t.Fatalf("first came %s, %s", x.State, y.State)
+	}
+	id, err := scheduler.ParseTaskID(done.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	watcher := r.client.Watcher() // which sees what the stream's sees, at the same time
+	defer watcher.Close()
+	watcher.Add(id, scheduler.WatchFrom{})
+	r.exec(`delete from scheduler.tasks where id = $1`, done.ID)
+	for err == nil {
+		_, _, err = watcher.Next(t.Context())
+	}
+	if !errors.Is(err, scheduler.ErrNotFound) {
+		t.Fatal(err)
+	}
+	r.post("/v1/tasks/"+other.ID+"/cancel", "").want(200)
+	if got := strings.Join(names(s.until("end")), " "); got != "task end" {
+		t.Errorf("came %s", got)
+	}
+}
+
 // Who comes back to several tasks of which one was deleted meanwhile goes on with the others.
 func TestEventsOfSeveralAfterADeletion(t *testing.T) {
 	t.Parallel()
@@ -220,6 +250,7 @@ func TestEventsOfSeveralAfterADeletion(t *testing.T) {
 	r.get("/v1/events?task="+freshID()+"&task="+freshID(), "Last-Event-ID", "1,2").problem(CodeNotFound)
 }
 
+// A long poll is answered when the task is no more what the client has.
 func TestWaitForAChange(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Config{})
