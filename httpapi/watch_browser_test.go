@@ -1,12 +1,14 @@
 package httpapi
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -143,6 +145,54 @@ func TestWatchPageWithLines(t *testing.T) {
 	b.Go(r.url + w.link) // which shows none
 	until(b, shownState, "Done")
 	until(b, `document.querySelector('pre')`, "null")
+}
+
+// TestWatchPageWhileItsServerStarts: a server that refuses streams for a while, as one does whose database is away, costs no line, and
+// shows none twice.
+func TestWatchPageWhileItsServerStarts(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Config{})
+	api, err := url.Parse(r.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forward := httputil.NewSingleHostReverseProxy(api)
+	forward.FlushInterval = -1
+	forward.ErrorHandler = func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) } // the stream that is cut
+	cut, end := context.WithCancel(t.Context())
+	defer end()
+	var streams atomic.Int32
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if strings.HasSuffix(q.URL.Path, "/events") {
+			switch streams.Add(1) {
+			case 1, 3: // 3: the browser's own try, after the second was cut
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			case 2:
+				q = q.WithContext(cut)
+			}
+		}
+		forward.ServeHTTP(w, q)
+	}))
+	t.Cleanup(proxy.Close)
+	w := r.work()
+	link := r.server.keys.first.Mint(w.lease.Task, time.Now().Add(time.Hour), ShowLines)
+	const shownLines = `document.querySelector('task-progress pre').textContent`
+	write := func(message string) {
+		t.Helper()
+		if err := w.client.Log(t.Context(), []scheduler.Line{{Lease: w.lease, At: time.Now(), Stream: "stdout", Message: message}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("one")
+	b := browser.Open(t, proxy.URL+"/watch/"+link)
+	until(b, shownLines, "one\n")
+	end()
+	write("two")
+	until(b, shownLines, "one\ntwo\n")
+	w.complete()
+	until(b, shownState, "Done")
+	until(b, shownLines, "one\ntwo\n")
 }
 
 // TestWatchPageWithoutScripts: the page loads itself again.

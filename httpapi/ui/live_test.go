@@ -1,9 +1,13 @@
 package ui_test
 
 import (
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -86,6 +90,57 @@ func TestNobodyLooks(t *testing.T) {
 	live(tab)
 	gate.finish <- struct{}{}
 	tab.Await(`document.querySelector(".taskhead .state").textContent === "completed"`)
+}
+
+// TestAnOldReadingChangesNothing: a page that was read before the stream told of the end does not take that back.
+func TestAnOldReadingChangesNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "")
+	gate := r.work()
+	id := r.submit(scheduler.NewTask{Kind: "demo.slow"})
+	tab := browser.Open(t, r.one+"/tasks/"+id.String())
+	tab.Await(`document.querySelector(".taskhead progress")?.value === 10`)
+	live(tab)
+	browser.Eval[bool](tab, `(window.real = window.fetch, window.fetch = async (...request) => {
+		const answer = await window.real(...request), text = await answer.text();
+		if (document.querySelector(".taskhead").dataset.state === "running") await new Promise((go) => window.go = go);
+		answer.text = async () => (setTimeout(() => window.shown = document.querySelector(".taskhead").dataset.state), text); // what is shown once the page has it
+		return answer;
+	}, true)`)
+	tab.Await(`window.go`)
+	gate.report <- struct{}{}
+	gate.finish <- struct{}{}
+	tab.Await(`document.querySelector(".taskhead").dataset.state === "completed"`)
+	browser.Eval[bool](tab, `(window.go(), true)`)
+	tab.Await(`window.shown`)
+	if shown := browser.Eval[string](tab, `window.shown`); shown != "completed" {
+		t.Errorf("it is %s again", shown)
+	}
+	tab.Await(`document.querySelector("#live-result").textContent.includes("done")`)
+}
+
+// TestAStreamThatEndsTooEarly: a page whose task goes on all the same follows it again.
+func TestAStreamThatEndsTooEarly(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "")
+	handler, err := httpapi.New(r.client, httpapi.Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := r.submit(scheduler.NewTask{Kind: "nobody.runs"})
+	var streams atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if strings.HasSuffix(q.URL.Path, "/events") && streams.Add(1) == 1 { // of a server that does not know yet that it was retried
+			w.Header().Set("Content-Type", "text/event-stream")
+			_, _ = io.WriteString(w, "event: task\nid: 0\ndata: {\"id\":\""+id.String()+"\",\"state\":\"failed\",\"revision\":0}\n\nevent: end\nid: 0\ndata: {}\n\n")
+			return
+		}
+		handler.ServeHTTP(w, q)
+	}))
+	t.Cleanup(server.Close)
+	tab := browser.Open(t, server.URL+"/tasks/"+id.String())
+	await(t, "it is followed again", func() bool { return streams.Load() > 1 })
+	live(tab)
 }
 
 // TestClockOfTheServer: times are as the server sees them, whatever the browser's clock says.

@@ -6,6 +6,7 @@ class TaskProgress extends HTMLElement {
   #parts;
   #life;
   #done;
+  #last;
 
   connectedCallback() {
     const part = (selector, tag, attributes) => {
@@ -25,25 +26,28 @@ class TaskProgress extends HTMLElement {
     this.#follow();
   }
 
-  attributeChangedCallback() { if (this.#parts && this.isConnected) this.#follow(); }
+  attributeChangedCallback(_, before, src) {
+    if (src !== before) this.#last = 0;
+    if (this.#parts && this.isConnected) this.#follow();
+  }
 
   disconnectedCallback() { this.#life?.abort(); }
 
-  // Streams; where that does not work, polls.
+  // Streams; where that fails thrice, polls.
   async #follow() {
     this.#life?.abort();
     const { signal } = (this.#life = new AbortController());
     this.#done = false;
     const src = this.getAttribute('src');
-    for (let streams = true; src && !signal.aborted && !this.#done;) {
-      streams &&= await this.#stream(src, signal);
+    for (let tries = 3; src && !signal.aborted && !this.#done;) {
+      if (tries) tries = (await this.#stream(src, signal)) ? 3 : tries - 1;
       if (signal.aborted || this.#done) return;
       const seconds = await this.#poll(src, signal);
       if (!signal.aborted && !this.#done) await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
     }
   }
 
-  // Resolves when the stream is over: did anything come? One that stays silent is held back by a proxy.
+  // Resolves when the stream is over: did anything come? A proxy may hold it back.
   #stream(src, signal) {
     return new Promise((resolve) => {
       let came = false;
@@ -55,11 +59,11 @@ class TaskProgress extends HTMLElement {
       stream.addEventListener('log', (e) => this.#line(JSON.parse(e.data)));
       stream.addEventListener('gone', over);
       stream.addEventListener('end', over);
-      stream.onerror = () => { if (stream.readyState === EventSource.CLOSED) over(); };
+      stream.onerror = () => { if (stream.readyState === stream.CLOSED) over(); };
     });
   }
 
-  // Resolves to the seconds until the next poll.
+  // Resolves to the seconds until the next.
   async #poll(src, signal) {
     try {
       const answer = await fetch(src, { headers: { Accept: 'application/json' }, cache: 'no-store', credentials: 'omit', signal });
@@ -86,6 +90,8 @@ class TaskProgress extends HTMLElement {
   }
 
   #line(line) {
+    if (line.id <= this.#last) return; // told before
+    this.#last = line.id;
     const { log } = this.#parts;
     if (log) {
       const end = log.scrollTop + log.clientHeight > log.scrollHeight - 9;

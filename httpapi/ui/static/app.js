@@ -6,7 +6,7 @@ const most = 100; // tasks of one stream
 const $ = (selector, within = document) => within.querySelector(selector);
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 const page = document.body.dataset.page;
-const final = new Set(["completed", "failed", "cancelled"]);
+const final = new Set(["completed", "failed", "cancelled", "gone"]); // gone: deleted, as the stream says
 
 // lasted and ago spell times as the server does.
 function lasted(ms) {
@@ -95,9 +95,11 @@ function unfollow() {
   followed = "";
 }
 let last = Number($(".taskhead")?.dataset.line ?? 0); // id of the last log line that is shown
+const later = () => { again = setTimeout(() => { again = null; follow(); }, backoff(breaks++)); };
+const unfinished = () => [...new Set(all("[data-task-id]").filter((p) => !final.has(p.dataset.state)).map((p) => p.dataset.taskId))].slice(0, most);
 function follow() {
   if (document.hidden || again || gone) return;
-  const ids = [...new Set(all("[data-task-id]").filter((p) => !final.has(p.dataset.state)).map((p) => p.dataset.taskId))].slice(0, most);
+  const ids = unfinished();
   const head = $(".taskhead"), key = ids.join();
   if (key === followed) return;
   unfollow();
@@ -112,13 +114,20 @@ function follow() {
     if (before && before !== task.state) soon();
   });
   stream.addEventListener("log", (e) => line(JSON.parse(e.data)));
-  stream.addEventListener("gone", () => soon());
-  stream.addEventListener("end", () => { stream?.close(); soon(); });
+  stream.addEventListener("gone", (e) => {
+    for (const place of all(`[data-task-id="${CSS.escape(JSON.parse(e.data).task)}"]`)) place.dataset.state = "gone";
+    soon();
+  });
+  stream.addEventListener("end", () => {
+    unfollow();
+    soon();
+    if (unfinished().some((id) => ids.includes(id))) later(); // the page knows better
+  });
   stream.onopen = () => { breaks = 0; say("live"); };
   stream.onerror = () => {
     unfollow();
     say("reconnecting");
-    again = setTimeout(() => { again = null; follow(); }, backoff(breaks++));
+    later();
   };
 }
 // backoff is 1 to 3 s after the first failure, twice that after each other, up to a minute.
@@ -155,10 +164,11 @@ function catchUp(fresh) {
 }
 
 // refresh reads the page again and puts its regions in the place of those shown. What is selected, focused or being typed stays.
-let waiting = null, reading = false, failures = 0;
+let waiting = null, reading = false, missed = false, failures = 0; // missed: there was reason to read while it was being read
 function soon(ms = 150) { clearTimeout(waiting); waiting = setTimeout(refresh, ms); }
 async function refresh() {
   clearTimeout(waiting);
+  missed ||= reading;
   if (document.hidden || reading || !$("[data-live]")) return;
   reading = true;
   const began = performance.now();
@@ -187,11 +197,13 @@ async function refresh() {
     if (!document.hidden) say("waiting for the server");
     next = backoff(failures++);
   } finally {
-    reading = false;
+    const once = missed && !failures; // what was read may be older than that
+    reading = missed = false;
     tick();
     follow();
     chosen();
-    waiting = setTimeout(refresh, Math.max(next * (0.9 + 0.2 * Math.random()), 20 * (performance.now() - began))); // pages do not keep step
+    if (once) soon();
+    else waiting = setTimeout(refresh, Math.max(next * (0.9 + 0.2 * Math.random()), 20 * (performance.now() - began))); // pages do not keep step
   }
 }
 // ended leads to the login, unless something was typed that would be lost.
@@ -215,6 +227,7 @@ function typing() {
   return at && at.matches("input:not([type=checkbox]), textarea, select") ? at : null;
 }
 function swap(region, other) {
+  if (Number(region.dataset.revision) > Number(other.dataset.revision)) return; // the stream knows more than the page that was read
   const picked = new Set(all("input[name=id]:checked", region).map((b) => b.value));
   for (const box of all("input[name=id]", other)) box.checked = picked.has(box.value);
   for (const d of all("details[open]", region)) { const same = all("details", other)[all("details", region).indexOf(d)]; if (same) same.open = true; }
