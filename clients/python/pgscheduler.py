@@ -624,9 +624,12 @@ class Worker:
         else:
             self._door = _Leases(self._handlers, self._options)
         before = {}
+        on_signal = self._on_signal
+        if os.environ.get("SCHEDULER_ORPHAN"):  # its worker may have been sent it too, and has to hand out what it took: it ends its children itself
+            on_signal = lambda *_: None  # noqa: E731; not SIG_IGN, which programs that a handler starts would inherit
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
-                before[number] = signal.signal(number, self._on_signal)
+                before[number] = signal.signal(number, on_signal)
         try:
             if children:
                 children.start()
@@ -727,6 +730,7 @@ class _Frames:
         self._tasks = queue.SimpleQueue()
         self._wake = queue.SimpleQueue()
         self._dismissed = False  # by a frame
+        self._giving, self._closed = threading.Lock(), False  # closed: the threads get no further task
         self.draining = threading.Event()
 
     def run(self):
@@ -739,8 +743,10 @@ class _Frames:
         for thread in threads:
             thread.start()
         _stopped(self)
-        for _ in threads:
-            self._tasks.put(None)
+        with self._giving:
+            self._closed = True
+            for _ in threads:
+                self._tasks.put(None)
         for thread in threads:
             thread.join()
 
@@ -779,15 +785,22 @@ class _Frames:
             self._dismissed = True
             self.stop()
         elif op == "task":
-            fields = frame["task"]
-            self._running[fields["id"]] = task = Task(fields, lambda verb, what: self._tell(task, verb, what))
-            self._tasks.put(task)
+            self._take(frame["task"])
         elif op == "cancel" and id in self._running:
             self._running[id]._stop(frame.get("reason") or "cancelled")
             if id in self._saved:
                 self._saved[id].put(self._running[id]._stopped)
         elif op == "saved" and id in self._saved:
             self._saved[id].put(ValueError("the checkpoint was refused: %s" % (frame["error"],)) if frame.get("error") else True)
+
+    def _take(self, fields):
+        task = Task(fields, lambda verb, what: self._tell(task, verb, what))
+        with self._giving:
+            if not self._closed:
+                self._running[task.id] = task
+                self._tasks.put(task)
+                return
+        self._say({"op": "snooze", "id": task.id, "delay_ms": 0, "reason": "the process ends", "ends": True})
 
     def _work(self):
         while True:
@@ -797,7 +810,8 @@ class _Frames:
             op, fields = _perform(task, self._handlers)
             self._running.pop(task.id, None)
             self._saved.pop(task.id, None)
-            self._say(self._outcome(task.id, op, fields))
+            ends = {"ends": True} if self.draining.is_set() and not self._dismissed else {}  # told by a signal, of which the parent knows nothing
+            self._say({**self._outcome(task.id, op, fields), **ends})
 
     @staticmethod
     def _outcome(id, op, fields):
@@ -849,6 +863,7 @@ class _Children:
     ends with it."""
 
     END = 5  # seconds that a process has to end once nothing is left for it to do
+    STARTS = 3  # of processes until a task fails because none comes up
 
     def __init__(self, options):
         self._options, self._lock, self._idle, self._all = options, threading.Lock(), [], set()
@@ -859,20 +874,38 @@ class _Children:
         self._idle[-1].ready()
 
     def handler(self, task):
-        with self._lock:
-            child = self._idle.pop() if self._idle else None
-        if child and child.gone():  # somebody else ended it
-            child = self._all.discard(child)
-        child = child or self._child()
+        child = self._ready()
         try:
-            child.ready()
             return child.run(task, self._options["grace"])
         finally:
             with self._lock:
-                if child.alive:
+                if child.alive and not child.ends:
                     self._idle.append(child)
-                else:
-                    self._all.discard(child)
+            if child.alive and child.ends:
+                threading.Thread(target=self._retire, args=(child,), daemon=True).start()
+            elif not child.alive:
+                self._all.discard(child)
+
+    def _ready(self):
+        """A child that takes a task: one that is idle and well, or a new one."""
+        with self._lock:
+            child = self._idle.pop() if self._idle else None
+        for left in reversed(range(self.STARTS)):
+            if child is None or child.gone():  # somebody else ended it
+                self._all.discard(child)
+                child = self._child()
+            try:
+                child.ready()
+                return child
+            except _Crashed:  # it has no task yet, so none has to suffer for it
+                self._all.discard(child)
+                if not left:
+                    raise
+
+    def _retire(self, child):
+        child.leave()
+        child.end(self.END)
+        self._all.discard(child)
 
     def close(self):
         children = list(self._all)
@@ -893,6 +926,7 @@ class _Child:
 
     BOOT = 30  # seconds until it must be ready
     LONGEST = 8192  # characters of a line of output that are kept
+    MOST_CHUNKS = 16  # read at once, many times what a pipe holds: who prints faster than is read must not keep this from all else
 
     def __init__(self, log):
         frames, write = os.pipe()
@@ -900,6 +934,8 @@ class _Child:
         self._process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, pass_fds=[write],
                                          env={**os.environ, "SCHEDULER_FD": str(write), "SCHEDULER_ORPHAN": "exit"}, start_new_session=True)
         os.close(write)
+        self.ends = False  # it said that it ends: it gets no further task
+        self._closing = threading.Lock()
         self.alive, self._ready, self._log, self._last, self._task = True, False, log, "", None
         self._selector, self._rests = selectors.DefaultSelector(), {}
         for name, fd in (("frames", frames), ("stdout", self._process.stdout.fileno()), ("stderr", self._process.stderr.fileno())):
@@ -957,15 +993,16 @@ class _Child:
         except OSError:
             pass
         status = self._process.wait()
-        if self.alive:
-            self.alive = False
-            self._selector.close()
-            os.close(self._frames)
-            for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-                try:
-                    stream.close()
-                except OSError:
-                    pass
+        with self._closing:
+            if self.alive:
+                self.alive = False
+                self._selector.close()
+                os.close(self._frames)
+                for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+                    try:
+                        stream.close()
+                    except OSError:
+                        pass
         return status
 
     def _over(self, how=None):
@@ -996,7 +1033,7 @@ class _Child:
         fd = self._frames if name == "frames" else getattr(self._process, name).fileno()
         chunks = []
         try:
-            while True:
+            while len(chunks) < self.MOST_CHUNKS:
                 chunk = os.read(fd, 1 << 16)
                 if not chunk:
                     if name == "frames" and not chunks:
@@ -1031,6 +1068,7 @@ class _Child:
         op = frame.get("op")
         if frame.get("id") != task.id:
             return False
+        self.ends = self.ends or frame.get("ends") is True
         if op == "progress":
             try:
                 task.progress(frame.get("current", 0), frame.get("total"), frame.get("message"), frame.get("data"))
