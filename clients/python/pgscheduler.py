@@ -370,24 +370,29 @@ class _HTTP:
         self.address = "%s://%s%s" % (parts.scheme, parts.netloc, self._prefix)
 
     def close(self):
-        while self._idle:
-            self._idle.pop().close()
+        while True:
+            try:
+                self._idle.pop().close()
+            except IndexError:
+                return
 
     def connection(self, timeout):
         make = http.client.HTTPSConnection if self._tls else http.client.HTTPConnection
         return make(self._host, self._port, timeout=timeout)
 
-    def call(self, method, path, body=None, headers=None, wait=0, repeatable=None, retries=None, stop=None, using=None):
-        """The body of the answer, parsed. stop: an Event that ends the repetitions; using: called with the connection that waits."""
+    def call(self, method, path, body=None, headers=None, wait=0, repeatable=None, retries=None, stop=None, using=None,
+             timeout=None):
+        """The body of the answer, parsed. body: or what returns it, asked anew for each request; stop: an Event that ends the repetitions;
+        using: called with the connection that waits, and with None when it does no more; timeout: seconds for one request, if not the usual."""
         repeatable = method == "GET" if repeatable is None else repeatable
-        text = None if body is None else _encode(body)
+        text = body if body is None or callable(body) else _encode(body)
         headers = {name: value for name, value in (headers or {}).items() if value}
         if wait > 0:
             headers["Prefer"] = "wait=%d" % max(1, round(wait))
         attempt = 0
         while True:
             try:
-                return self._once(method, path, text, headers, self._timeout + max(0, wait), repeatable, using)
+                return self._once(method, path, text, headers, (timeout or self._timeout) + max(0, wait), repeatable, using)
             except (ConnectionFailed, ProblemError) as error:
                 attempt += 1
                 if attempt > (self._retries if retries is None else retries) or not _worthwhile(error, repeatable) or stop and stop.is_set():
@@ -414,14 +419,15 @@ class _HTTP:
         else:
             connection.sock.settimeout(timeout)
         try:
-            if using:
-                using(connection)
-            status, fields, answer, more = self._exchange(connection, method, path, text, headers)
+            status, fields, answer, more = self._exchange(connection, method, path, _encode(text()) if callable(text) else text, headers, using)
         except ConnectionFailed as error:
             connection.close()
-            if kept and error.sent:
-                return self._once(method, path, text, headers, timeout, repeatable, using)  # it may have been closed while idle
+            if kept and error.sent:  # it may have been closed while idle, and the others with it
+                self.close()
+                return self._once(method, path, text, headers, timeout, repeatable, using)
             raise
+        if using:
+            using(None)
         if repeatable and more and len(self._idle) < self.MOST_IDLE:
             self._idle.append(connection)
         else:
@@ -433,20 +439,22 @@ class _HTTP:
         except ValueError as error:
             raise ConnectionFailed("%s %s%s: the answer is no JSON: %s" % (method, self.address, path, error), True) from error
 
-    def _exchange(self, connection, method, path, text, headers):
-        response = self._begin(connection, method, path, text, headers)
+    def _exchange(self, connection, method, path, text, headers, using):
+        response = self._begin(connection, method, path, text, headers, using)
         try:
             answer = response.read()
         except (OSError, http.client.HTTPException) as error:
             raise ConnectionFailed("%s %s%s: the answer broke off: %s" % (method, self.address, path, error), True) from error
         return response.status, response.headers, answer, not response.will_close
 
-    def _begin(self, connection, method, path, text, headers):
+    def _begin(self, connection, method, path, text, headers, using=None):
         sent = connection.sock is not None
         try:
             if not sent:
                 connection.connect()
                 connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if using:
+                using(connection)
             sent = True
             content = {} if text is None else {"Content-Type": "application/json"}
             try:
@@ -653,8 +661,9 @@ class Worker:
     def _on_signal(self, *_):
         self._told += 1
         if self._told > 1:
-            self._door.abort()
-        self._door.stop()
+            self._door.abort()  # and no stop(): the first one may be in the middle of it, on this same thread, with its lock
+        else:
+            self._door.stop()
 
 
 def _complain(line):
@@ -1099,6 +1108,8 @@ class _Leases:
     HOPELESS = (400, 401, 403, 413, 415, 422)  # statuses of a call for tasks that will not get better
     MOST_LINES = 1000  # of one request
     MOST_PENDING = 10_000  # lines of an attempt that the server has not taken yet
+    UNTAKEN = (400, 413, 422)  # statuses that blame what was said; all others blame the server, or what is in between
+    MOST_REFUSALS = 10  # of an outcome, for other reasons than these, in a row
 
     def __init__(self, handlers, options):
         self._handlers, self._options, self._log = handlers, options, options["log"]
@@ -1112,6 +1123,8 @@ class _Leases:
         self._busy = 0  # threads that run handlers, whatever became of their leases
         self._renewed = time.monotonic()  # when the last call was sent that kept the leases alive
         self._polling = None  # the connection that waits
+        self._asking = False  # a call for tasks is under way, and what it brings has not been begun
+        self._aborting = False
         self._failed = None
         self._gone = threading.Event()  # no time is left to deliver anything
         self._over = threading.Event()
@@ -1119,7 +1132,7 @@ class _Leases:
         self.draining = threading.Event()
 
     def run(self):
-        for loop in (self._take, self._beat, self._watch):
+        for loop in (self._take, self._beat, self._watch, self._report):
             threading.Thread(target=self._loop, args=(loop,), daemon=True).start()
         _stopped(self)
         self._drain()
@@ -1152,38 +1165,29 @@ class _Leases:
 
     def abort(self):
         """Ends what runs and hands it back."""
+        self._aborting = True  # also what was taken and not begun
         for attempt in list(self._held.values()):
             attempt.task._stop("shutdown")
 
     def _drain(self):
         end = time.monotonic() + self._options["drain_timeout"]
-        aborted = False
-        while self._held:
+        while self._asking or self._held:  # in this order: it brings what is held
             with self._changed:
                 self._changed.wait(0.2)
-            if time.monotonic() > end and not aborted:
-                aborted = True
+            if self._aborting or time.monotonic() > end:
                 self.abort()
             if time.monotonic() > end + self.grace + 5:
                 self._gone.set()
                 return
 
     def _take(self):
-        options = self._options
         while not self.draining.is_set():
             with self._changed:
-                while self._busy >= options["concurrency"]:
+                while self._busy >= self._options["concurrency"]:
                     self._changed.wait()
-                free = options["concurrency"] - self._busy
-            body = {"worker": {"id": self._id, "name": options["name"], "version": options["version"], "host": socket.gethostname(),
-                               "pid": os.getpid(), "language": "python " + platform.python_version(), "slots": options["concurrency"]},
-                    "queues": options["queues"], "kinds": list(self._handlers), "max": min(500, free), "ttl_ms": options["ttl_ms"],
-                    "held": list(self._held)}
-            sent = time.monotonic()
+                free = self._options["concurrency"] - self._busy
             try:
-                answer = self._http.call("POST", "/v1/leases", body, wait=options["wait"], repeatable=True, stop=self.draining,
-                                         retries=0, using=self._poll)
-                self.need(answer, "leases", "worker")
+                state = self._ask(free)
             except (ConnectionFailed, ProblemError) as error:
                 if self.draining.is_set():
                     return
@@ -1193,20 +1197,32 @@ class _Leases:
                 self._trouble(error)
                 continue
             finally:
-                self._polling = None
-            if self._said:
-                self._log("lease: the server answers again")
-            self._troubles, self._said = 0, ""
-            self._renewed = max(self._renewed, sent)
-            for leased in answer["leases"]:
-                attempt = _Attempt(self, leased["lease"], leased["task"])
-                self._held[leased["lease"]] = attempt
-                with self._changed:
-                    self._busy += 1
-                threading.Thread(target=attempt.run, daemon=True).start()
-            if answer["worker"]["state"] == "quiet":
+                self._asking, self._polling = False, None
+            if state == "quiet":
                 self.draining.wait(min(2, self._ttl / 3))
-            self._obey(answer["worker"]["state"])
+            self._obey(state)
+
+    def _ask(self, free):
+        """Calls for tasks once, begins them, and returns what the worker is to do."""
+        options = self._options
+        body = {"worker": {"id": self._id, "name": options["name"], "version": options["version"], "host": socket.gethostname(),
+                           "pid": os.getpid(), "language": "python " + platform.python_version(), "slots": options["concurrency"]},
+                "queues": options["queues"], "kinds": list(self._handlers), "max": min(500, free), "ttl_ms": options["ttl_ms"],
+                "held": list(self._held)}
+        sent = time.monotonic()
+        answer = self._http.call("POST", "/v1/leases", body, wait=options["wait"], repeatable=True, stop=self.draining, retries=0, using=self._poll)
+        self.need(answer, "leases", "worker")
+        if self._said:
+            self._log("lease: the server answers again")
+        self._troubles, self._said = 0, ""
+        self._renewed = max(self._renewed, sent, time.monotonic() - self._ttl / 3)  # the server kept the worker alive while it waited
+        for leased in answer["leases"]:
+            attempt = _Attempt(self, leased["lease"], leased["task"])
+            self._held[leased["lease"]] = attempt
+            with self._changed:
+                self._busy += 1
+            threading.Thread(target=attempt.run, daemon=True).start()
+        return answer["worker"]["state"]
 
     def _trouble(self, error):
         """Says what is wrong with the server, not again and again, and waits."""
@@ -1223,9 +1239,12 @@ class _Leases:
             raise ConnectionFailed("what answers at %s is no scheduler" % self._http.address, True)
 
     def _poll(self, connection):
+        """Before a call for tasks: from here on stop() can wake it, and _drain waits for it. Afterwards: the connection may be anybody's."""
         self._polling = connection
-        if self.draining.is_set():
-            raise ConnectionFailed("the worker ends", False)
+        if connection:
+            self._asking = True
+            if self.draining.is_set():
+                raise ConnectionFailed("the worker ends", False)
 
     def _obey(self, state):
         if state == "stop":
@@ -1239,7 +1258,8 @@ class _Leases:
                 continue
             sent = time.monotonic()
             try:
-                answer = self._http.call("POST", "/v1/workers/%s/heartbeat" % self._id, {"leases": list(held), **_memory()}, repeatable=True, retries=1)
+                answer = self._http.call("POST", "/v1/workers/%s/heartbeat" % self._id, self._all, repeatable=True, retries=1,
+                                         timeout=min(30, max(5, self._ttl / 3)))
                 self.need(answer, "state", "cancelled", "lost")
             except (ConnectionFailed, ProblemError) as error:
                 self._log("heartbeat: %s" % error)
@@ -1247,6 +1267,7 @@ class _Leases:
                     for attempt in held.values():
                         attempt.task._stop("lost")
                 continue
+            held.update(self._held)
             self._renewed = max(self._renewed, sent)
             for code in ("cancelled", "lost"):
                 for lease in answer[code]:
@@ -1254,14 +1275,34 @@ class _Leases:
                         held[lease].task._stop(code)
             self._obey(answer["state"])
 
+    def _all(self):
+        """A heartbeat as of now. A lease that it does not name is handed back when it is older than 10 s, as a repetition may find it."""
+        return {"leases": list(self._held), **_memory()}
+
     def _watch(self):
-        """Sends what handlers said, ends what takes too long, and speaks for handlers that are deaf."""
+        """Ends what takes too long, and speaks for handlers that are deaf. It waits for no answer."""
         while not self._over.wait(0.25):
             for attempt in list(self._held.values()):
                 attempt.look()
 
+    def _report(self):
+        """Sends what handlers said."""
+        while not self._over.wait(0.25):
+            for attempt in list(self._held.values()):
+                attempt.report()
+
     def send(self, lease, op, fields):
-        answer = self._http.call("POST", "/v1/leases/%s/%s" % (lease, op), fields, repeatable=True, retries=sys.maxsize, stop=self._gone)
+        refusals = 0
+        while True:
+            try:
+                answer = self._http.call("POST", "/v1/leases/%s/%s" % (lease, op), fields, repeatable=True, retries=sys.maxsize, stop=self._gone)
+                break
+            except ProblemError as error:
+                refusals += 1
+                if op == "heartbeat" or error.status in (409, *self.UNTAKEN) or refusals > self.MOST_REFUSALS or self._gone.is_set():
+                    raise
+                self._log("%s: %s; trying again" % (op, error))  # work that is done is not given up for a proxy that starts
+            self._gone.wait(self.LONGEST_PAUSE * random.uniform(0.5, 1))
         self.need(answer, "state", *(["cancelled"] if op == "heartbeat" else []))
         return answer
 
@@ -1296,7 +1337,8 @@ class _Attempt:
         self._saying = threading.RLock()  # one request at a time
         self._noting = threading.Lock()  # guards the next two
         self._lines, self._progress = [], None
-        self._ended = self._over = self._given_up = self._deaf = False  # _over, _deaf: guarded by _noting
+        self._ended = self._given_up = False
+        self._over = self._deaf = False  # the handler has returned; it had not when somebody spoke for it. Guarded by _noting
         self._stopped_at = None
         limit = fields.get("timeout_ms")
         self._until = time.monotonic() + limit / 1000 if limit else None
@@ -1304,10 +1346,10 @@ class _Attempt:
     def run(self):
         try:
             op, fields = _perform(self.task, self._door._handlers)
-            self._end(op, fields)
-        finally:
             with self._noting:
                 self._over = True
+            self._end(op, fields)
+        finally:
             if self._deaf:
                 self._door.outlasted(self.task, -1)
             self._door.freed(self._lease, True)
@@ -1316,22 +1358,29 @@ class _Attempt:
         now = time.monotonic()
         if self._until and now > self._until:
             self.task._stop("timeout")
-        if self.task._stopped and not self._ended:
+        if self.task._stopped and not self._ended and not self._over:
             self._stopped_at = self._stopped_at or now
             if now > self._stopped_at + self._door.grace and not self._given_up:
                 self._given_up = True
                 threading.Thread(target=self._give_up, daemon=True).start()
-                return
+
+    def report(self):
         if (self._lines or self._progress) and not self._ended and self._saying.acquire(blocking=False):
             try:
                 if not self._ended:
-                    self._report()
+                    self._send_news("heartbeat", {})
+            except (ConnectionFailed, ProblemError) as error:
+                if not self.task._stopped:
+                    self._door._log("report task %s: %s" % (self.task.id, error))
             finally:
                 self._saying.release()
 
     def _give_up(self):
         stopped = self.task._stopped
-        self._end(*_failure(stopped, stopped, ""))
+        with self._saying:
+            if self._over:  # meanwhile: it speaks for itself
+                return
+            self._end(*_failure(stopped, stopped, ""))
         with self._noting:
             self._deaf = not self._over
         if self._deaf:
@@ -1357,28 +1406,30 @@ class _Attempt:
             progress, self._progress = self._progress, None
         return {**({"logs": lines} if lines else {}), **({"progress": progress} if progress else {})}
 
-    def _report(self):
-        try:
-            self._send_news("heartbeat", {})
-        except (ConnectionFailed, ProblemError) as error:
-            if not self.task._stopped:
-                self._door._log("report task %s: %s" % (self.task.id, error))
-
     def _send_news(self, op, fields):
-        """Sends what was said along. A progress that the server does not take is left out; lines outlive a bad checkpoint."""
+        """Sends what was said along. Where the server does not take that, it is left out; but it is kept if the fields are to blame."""
         news = self._news()
-        try:
-            return self._send(op, {**fields, **news})
-        except ProblemError as error:
-            if error.status not in (400, 413, 422):
-                raise
-            if news.pop("progress", None):
-                self._door._log("report task %s: %s" % (self.task.id, error))
-                return self._send(op, {**fields, **news})
-            if "checkpoint" in fields:
-                with self._noting:
-                    self._lines[:0] = news.get("logs", [])
-            raise
+        said, untaken = dict(news), None
+        while True:
+            try:
+                answer = self._send(op, {**fields, **said})
+                break
+            except ProblemError as error:
+                if error.status not in self._door.UNTAKEN or not fields and len(said) < 2:
+                    raise
+                if not said:
+                    self._keep(news)
+                    raise
+                untaken = error
+                said.pop("progress" if "progress" in said else "logs")
+        if untaken:
+            self._door._log("report task %s: %s" % (self.task.id, untaken))
+        return answer
+
+    def _keep(self, news):
+        with self._noting:
+            self._lines[:0] = news.get("logs", [])
+            self._progress = self._progress or news.get("progress")
 
     def _send(self, op, fields):
         try:
@@ -1401,10 +1452,18 @@ class _Attempt:
                 return
             try:
                 while len(self._lines) > self._door.MOST_LINES:
-                    self._send_news("heartbeat", {})
+                    self._send_lines()
                 self._send_news(op, fields)
             except (ConnectionFailed, ProblemError) as error:
                 self._refused(error)
+
+    def _send_lines(self):
+        try:
+            self._send_news("heartbeat", {})
+        except ProblemError as error:
+            if error.status not in self._door.UNTAKEN:
+                raise
+            self._door._log("report task %s: %s" % (self.task.id, error))
 
     def _refused(self, error):
         """An outcome that the server does not take is a failure, unless nothing counts any more."""
@@ -1412,7 +1471,7 @@ class _Attempt:
         if not isinstance(error, ProblemError) or error.code == "lease_lost":
             return
         try:
-            self._send("fail", {"error": {"code": "bad_result", "message": _storable(error), "stack": ""}, "retryable": False})
+            self._send_news("fail", {"error": {"code": "bad_result", "message": _storable(error), "stack": ""}, "retryable": False})
         except (ConnectionFailed, ProblemError) as again:
             self._door._log("fail task %s: %s" % (self.task.id, again))
 

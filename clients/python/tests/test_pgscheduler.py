@@ -433,7 +433,7 @@ class LeasesTest(unittest.TestCase):
         worker._on_signal()
         self.assertEqual(Door.told, ["stop"])
         worker._on_signal()
-        self.assertEqual(Door.told, ["stop", "abort", "stop"])
+        self.assertEqual(Door.told, ["stop", "abort"])
 
     def test_stopped(self):
         task = pgscheduler.Task({"id": "t"}, None)

@@ -6,13 +6,15 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import threading
 import types
 import unittest
 from unittest import mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 import pgscheduler  # noqa: E402
-from test_pgscheduler import Fake, leased  # noqa: E402
+from pgscheduler import Client, Worker  # noqa: E402
+from test_pgscheduler import CUT, Fake, leased  # noqa: E402
 
 PATIENCE = 120  # seconds for what has to come
 
@@ -40,6 +42,259 @@ class Server:
 
     def told(self, request):
         return None
+
+
+class LeasesTest(unittest.TestCase):
+    def worker(self, server, handler, **options):
+        self.lines = []
+        self.fake = Fake(self, server)
+        worker = Worker(self.fake.url, log=self.lines.append, **options)
+        worker.handle("x", handler)
+        return worker
+
+    def after_leases(self, do):
+        """Does something when a call for tasks has its answer, before the worker sees it."""
+        call = pgscheduler._HTTP.call
+
+        def held_up(http, method, path, *args, **more):
+            answer = call(http, method, path, *args, **more)
+            if path == "/v1/leases" and answer["leases"]:
+                do()
+            return answer
+
+        patch = mock.patch.object(pgscheduler._HTTP, "call", held_up)
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def test_a_stop_while_it_connects(self):
+        threads, asked = [], []
+
+        class Connection(pgscheduler.http.client.HTTPConnection):
+            def connect(self):
+                if not threads:
+                    threads.append(threading.current_thread())
+                    worker.stop()
+                super().connect()
+
+            def request(self, method, *args):
+                asked.append(method)
+                super().request(method, *args)
+
+        worker = self.worker(Server(leased(1)), lambda task: None)
+        with mock.patch.object(pgscheduler._HTTP, "connection", lambda http, timeout: Connection(http._host, http._port, timeout=timeout)):
+            worker.run()
+            threads[0].join()
+        self.assertEqual(asked, ["DELETE"])
+
+    def test_what_comes_with_the_stop_is_done_before_the_worker_leaves(self):
+        left = threading.Event()
+        server = Server(leased(1))
+        server.told = lambda request: left.set() if request["method"] == "DELETE" else None
+        worker = self.worker(server, lambda task: "done")
+
+        def stop():
+            worker.stop()
+            left.wait(1)  # which is what must not come
+
+        self.after_leases(stop)
+        worker.run()
+        self.assertEqual([(op, body["result"]) for _, op, body in server.said], [("complete", "done")])
+        self.assertEqual([request["method"] for request in self.fake.requests], ["POST", "POST", "DELETE"])
+
+    def test_what_comes_with_the_second_signal_is_handed_back(self):
+        stopped = []
+
+        def handler(task):
+            stopped.append(task.stopping.wait(PATIENCE))
+            task.check()
+
+        server = Server(leased(1))
+        worker = self.worker(server, handler, drain_timeout=2 * PATIENCE)
+        self.after_leases(lambda: (worker._on_signal(), worker._on_signal()))
+        worker.run()
+        self.assertEqual((stopped, [(op, body["reason"]) for _, op, body in server.said]), ([True], [("release", "shutdown")]))
+
+    def test_a_second_signal_in_the_middle_of_the_first(self):
+        lock, told = threading.Lock(), []
+
+        class Door:
+            def stop(self):
+                self.held = lock.acquire(blocking=False)  # as an Event does, on a thread that is interrupted then
+                told.append(("stop", self.held))
+                if self.held:
+                    worker._on_signal()
+                    lock.release()
+
+            def abort(self):
+                told.append(("abort", self.held))
+
+        worker = Worker("http://x")
+        worker._door = Door()
+        worker._on_signal()
+        self.assertEqual(told, [("stop", True), ("abort", True)])
+
+    def test_nobody_speaks_for_a_handler_that_has_returned(self):
+        returned, sent = threading.Event(), []
+
+        def handler(task):
+            returned.set()
+            task.check()
+
+        door = types.SimpleNamespace(grace=0, _handlers={"x": handler}, MOST_LINES=1000, outlasted=lambda task, change: sent.append("deaf"),
+                                     freed=lambda lease, ended: sent.append(ended), _log=sent.append,
+                                     send=lambda lease, op, fields: sent.append((op, fields["error"]["code"])) or {"state": "failed"})
+        attempt = pgscheduler._Attempt(door, "l1", leased(1)["task"])
+        attempt.task._stop("timeout")
+        thread = threading.Thread(target=attempt.run)
+        with attempt._saying:  # a report is under way
+            thread.start()
+            self.assertTrue(returned.wait(PATIENCE))
+            for _ in range(10 * PATIENCE):
+                if attempt._over:
+                    break
+                thread.join(0.1)  # which has to wait for the report
+            attempt.look()
+            attempt.look()
+            self.assertFalse(attempt._given_up)
+            speaker = threading.Thread(target=attempt._give_up)  # who was about to when it returned
+            speaker.start()
+        thread.join()
+        speaker.join()
+        self.assertEqual(sent, [("fail", "timeout"), True])
+
+    def test_a_report_without_an_answer_holds_up_no_timeout(self):
+        reports, ended = threading.Event(), threading.Event()
+        timely = []
+
+        def told(request):
+            if request["path"] == "/v1/leases/l1/heartbeat":
+                reports.set()
+                timely.append(ended.wait(PATIENCE))
+            if request["path"] == "/v1/leases/l2/fail":
+                ended.set()
+
+        def handler(task):
+            if task.payload == 1:
+                task.log("begins")
+                return ended.wait(PATIENCE)
+            reports.wait(PATIENCE)
+            return task.sleep(PATIENCE)
+
+        server = Server(leased(1), leased(2, timeout_ms=1))
+        server.told = told
+        self.worker(server, handler, concurrency=2).run()
+        self.assertEqual(set(timely), {True})
+        self.assertIn(("l2", "fail", "timeout"), [(lease, op, body.get("error", {}).get("code")) for lease, op, body in server.said])
+
+    def test_a_heartbeat_that_is_repeated_names_what_was_leased_meanwhile(self):
+        beats, beating, second = [], threading.Event(), threading.Event()
+
+        def told(request):
+            if request["path"] == "/v1/leases" and request["body"]["held"]:
+                beating.wait(PATIENCE)
+                server.given.extend(later)
+                later.clear()
+            if request["path"].endswith("/heartbeat"):
+                beats.append(sorted(request["body"]["leases"]))
+                beating.set()
+                if len(beats) == 1:
+                    second.wait(PATIENCE)
+                    return CUT
+
+        def handler(task):
+            if task.payload == 2:
+                second.set()
+            while len(beats) < 2 and not task.stopping.wait(0.01):
+                pass
+
+        server, later = Server(leased(1)), [leased(2)]
+        server.told = told
+        self.worker(server, handler, concurrency=2, ttl_ms=5000).run()
+        self.assertEqual(beats[:2], [["l1"], ["l1", "l2"]])
+
+    def test_a_heartbeat_that_fails_after_a_long_poll_loses_nothing(self):
+        now, beats, heard = [1000.0], [], threading.Event()
+        clock = types.SimpleNamespace(monotonic=lambda: now[0], time=pgscheduler.time.time, sleep=pgscheduler.time.sleep)
+
+        def told(request):
+            if request["path"] == "/v1/leases":
+                now[0] += 20  # it waited for so long
+            if request["path"].endswith("/heartbeat"):
+                beats.append(request)
+                if len(beats) <= 2:
+                    return 503, {}
+                heard.set()
+
+        server = Server(leased(1))
+        server.told = told
+        with mock.patch.object(pgscheduler, "time", clock):
+            self.worker(server, lambda task: (heard.wait(PATIENCE), task.check())[0], ttl_ms=5000).run()
+        self.assertEqual([(op, body["result"]) for _, op, body in server.said], [("complete", True)])
+
+    def test_a_connection_that_was_cut_while_idle_is_not_the_only_one(self):
+        both, ports = threading.Barrier(2, timeout=PATIENCE), []
+
+        def answer(request, n):
+            if n <= 2:
+                both.wait()
+            elif request["port"] in ports[:2]:
+                ports.append(request["port"])
+                return CUT
+            ports.append(request["port"])
+            return 200, {"done": True}
+
+        fake = Fake(self, answer)
+        client = Client(fake.url, retries=0)
+        self.addCleanup(client.close)
+        threads = [threading.Thread(target=client.task, args=("t",)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        client.task("t")
+        self.assertEqual((len(ports), len(set(ports))), (4, 3), ports)
+
+    def test_what_was_said_outlives_a_result_and_a_checkpoint_that_are_refused(self):
+        def handler(task):
+            task.log("a line")
+            task.progress(1, 2, "half")
+            with self.assertRaises(pgscheduler.ProblemError):
+                task.save_checkpoint("too large")
+            task.log("another")
+            return "too large"
+
+        server = Server(leased(1))
+        server.told = lambda request: (422, {"code": "validation_failed", "detail": "no"}) if "too large" in json.dumps(request["body"]) else None
+        self.worker(server, handler).run()
+        self.assertEqual([(op, body["error"]["code"]) for _, op, body in server.said if op != "heartbeat"], [("fail", "bad_result")])
+        self.assertEqual([line["message"] for _, _, body in server.said for line in body.get("logs", [])], ["a line", "another"])
+        self.assertEqual([body["progress"]["message"] for _, _, body in server.said if "progress" in body], ["half"])
+
+    def test_a_line_that_is_refused_fails_no_task(self):
+        def handler(task):
+            for i in range(1001):
+                task.log("too large")
+            return "done"
+
+        server = Server(leased(1))
+        server.told = lambda request: (413, {"code": "payload_too_large"}) if "too large" in json.dumps(request["body"]) else None
+        self.worker(server, handler).run()
+        self.assertEqual([(op, body) for _, op, body in server.said if op != "heartbeat"], [("complete", {"result": "done"})])
+
+    def test_an_outcome_is_not_given_up_for_a_proxy(self):
+        refusals = [404, 500, 403]
+        server = Server(leased(1))
+        server.told = lambda request: (refusals.pop(), b"<html>") if refusals and request["path"].endswith("/complete") else None
+        with mock.patch.object(pgscheduler._Leases, "LONGEST_PAUSE", 0.01):
+            self.worker(server, lambda task: "done").run()
+        self.assertEqual([(op, body["result"]) for _, op, body in server.said], [("complete", "done")])
+
+    def test_an_outcome_that_is_refused_for_ever_is_a_failure(self):
+        server = Server(leased(1))
+        server.told = lambda request: (500, {}) if request["path"].endswith("/complete") else None
+        with mock.patch.object(pgscheduler._Leases, "LONGEST_PAUSE", 0.01):
+            self.worker(server, lambda task: "done").run()
+        self.assertEqual([(op, body["error"]["code"]) for _, op, body in server.said], [("fail", "bad_result")])
 
 
 class ProcessTest(unittest.TestCase):
