@@ -609,6 +609,7 @@ class Worker:
                          "name": name or "%s:%d" % (socket.gethostname(), os.getpid())}
         self._door = None
         self._told = 0  # signals
+        self._ended = False  # by stop()
 
     def handle(self, kind, handler=None):
         """Says what runs the tasks of a kind; as a decorator, or with the function. What it returns is the result."""
@@ -631,6 +632,8 @@ class Worker:
             self._door = _Leases(dict.fromkeys(self._handlers, children.handler), {**self._options, "grace": self._options["grace"] + 5})
         else:
             self._door = _Leases(self._handlers, self._options)
+        if self._ended:  # before there was a door
+            self._door.stop()
         before = {}
         on_signal = self._on_signal
         if os.environ.get("SCHEDULER_ORPHAN"):  # its worker may have been sent it too, and has to hand out what it took: it ends its children itself
@@ -643,13 +646,15 @@ class Worker:
                 children.start()
             self._door.run()
         finally:
+            self._ended = False
             if children:
                 children.close()
             for number, handler in before.items():
                 signal.signal(number, handler)
 
     def stop(self):
-        """Takes nothing more and lets run() return once what runs is done."""
+        """Takes nothing more and lets run() return once what runs is done; at once, if it was not called yet."""
+        self._ended = True
         if self._door:
             self._door.stop()
 
@@ -1104,6 +1109,7 @@ class _Child:
 class _Leases:
     """A worker that takes leases over HTTP. See docs/guides/http-workers.md."""
 
+    LOOK = 0.25  # seconds between two looks at each handler
     LONGEST_PAUSE = 5  # seconds between two calls for tasks while they fail
     HOPELESS = (400, 401, 403, 413, 415, 422)  # statuses of a call for tasks that will not get better
     MOST_LINES = 1000  # of one request
@@ -1281,7 +1287,7 @@ class _Leases:
 
     def _watch(self):
         """Ends what takes too long, and speaks for handlers that are deaf. It waits for no answer."""
-        while not self._over.wait(0.25):
+        while not self._over.wait(self.LOOK):
             for attempt in list(self._held.values()):
                 attempt.look()
 
@@ -1339,7 +1345,7 @@ class _Attempt:
         self._lines, self._progress = [], None
         self._ended = self._given_up = False
         self._over = self._deaf = False  # the handler has returned; it had not when somebody spoke for it. Guarded by _noting
-        self._stopped_at = None
+        self._looks = 0  # since it was told to stop: a process that was held up gives its handlers the same time as any
         limit = fields.get("timeout_ms")
         self._until = time.monotonic() + limit / 1000 if limit else None
 
@@ -1359,10 +1365,10 @@ class _Attempt:
         if self._until and now > self._until:
             self.task._stop("timeout")
         if self.task._stopped and not self._ended and not self._over:
-            self._stopped_at = self._stopped_at or now
-            if now > self._stopped_at + self._door.grace and not self._given_up:
+            if self._looks * self._door.LOOK > self._door.grace and not self._given_up:
                 self._given_up = True
                 threading.Thread(target=self._give_up, daemon=True).start()
+            self._looks += 1
 
     def report(self):
         if (self._lines or self._progress) and not self._ended and self._saying.acquire(blocking=False):

@@ -86,6 +86,12 @@ class LeasesTest(unittest.TestCase):
             threads[0].join()
         self.assertEqual(asked, ["DELETE"])
 
+    def test_a_stop_before_it_runs(self):
+        worker = self.worker(Server(leased(1)), lambda task: None)
+        worker.stop()
+        worker.run()
+        self.assertEqual([request["method"] for request in self.fake.requests], ["DELETE"])
+
     def test_what_comes_with_the_stop_is_done_before_the_worker_leaves(self):
         left = threading.Event()
         server = Server(leased(1))
@@ -141,7 +147,7 @@ class LeasesTest(unittest.TestCase):
             task.check()
 
         door = types.SimpleNamespace(grace=0, _handlers={"x": handler}, MOST_LINES=1000, outlasted=lambda task, change: sent.append("deaf"),
-                                     freed=lambda lease, ended: sent.append(ended), _log=sent.append,
+                                     freed=lambda lease, ended: sent.append(ended), LOOK=1, _log=sent.append,
                                      send=lambda lease, op, fields: sent.append((op, fields["error"]["code"])) or {"state": "failed"})
         attempt = pgscheduler._Attempt(door, "l1", leased(1)["task"])
         attempt.task._stop("timeout")
@@ -161,6 +167,17 @@ class LeasesTest(unittest.TestCase):
         thread.join()
         speaker.join()
         self.assertEqual(sent, [("fail", "timeout"), True])
+
+    def test_time_in_which_the_worker_stood_still_is_no_grace(self):
+        now = [1000.0]
+        door = types.SimpleNamespace(grace=5, LOOK=0.25)
+        with mock.patch.object(pgscheduler, "time", types.SimpleNamespace(monotonic=lambda: now[0])):
+            attempt = pgscheduler._Attempt(door, "l1", leased(1)["task"])
+            attempt.task._stop("cancelled")
+            for seconds in (0, 60, 0.25):
+                now[0] += seconds
+                attempt.look()
+        self.assertFalse(attempt._given_up)
 
     def test_a_report_without_an_answer_holds_up_no_timeout(self):
         reports, ended = threading.Event(), threading.Event()
