@@ -557,8 +557,8 @@ class Task:
         """Reports how far it is; the last report counts. Raises Stopped once the task was told to stop."""
         self.check()
         report = {"current": round(current), "total": None if total is None else round(total),
-                  "message": None if message is None else _storable(message), "data": data}
-        _encode(data)  # what is no JSON is the handler's error, here and now
+                  "message": None if message is None else _storable(message),
+                  "data": json.loads(_encode(data))}  # a copy, for it is sent later; what is no JSON is the handler's error, here and now
         self._tell("progress", {name: value for name, value in report.items() if value is not None})
 
     def log(self, message):

@@ -179,6 +179,15 @@ class LeasesTest(unittest.TestCase):
                 attempt.look()
         self.assertFalse(attempt._given_up)
 
+    def test_a_progress_is_sent_as_it_was(self):
+        sent, data = [], {"n": [1]}
+        attempt = pgscheduler._Attempt(types.SimpleNamespace(MOST_LINES=1, MOST_PENDING=1, send=lambda *it: sent.append(it) or {"cancelled": False, "state": "run"},
+                                                             _obey=sent.append), "l1", leased(1)["task"])
+        attempt.task.progress(1, 2, data=data)
+        data["n"].append(object())  # no JSON any more
+        attempt.report()
+        self.assertEqual(sent[0], ("l1", "heartbeat", {"progress": {"current": 1, "total": 2, "data": {"n": [1]}}}))
+
     def test_a_report_without_an_answer_holds_up_no_timeout(self):
         reports, ended = threading.Event(), threading.Event()
         timely = []
