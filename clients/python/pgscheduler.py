@@ -1115,7 +1115,7 @@ class _Leases:
     MOST_LINES = 1000  # of one request
     MOST_PENDING = 10_000  # lines of an attempt that the server has not taken yet
     UNTAKEN = (400, 413, 422)  # statuses that blame what was said; all others blame the server, or what is in between
-    MOST_REFUSALS = 10  # of an outcome, for other reasons than these, in a row
+    MOST_REFUSALS = 10  # of an outcome or a checkpoint, for other reasons than these, in a row
 
     def __init__(self, handlers, options):
         self._handlers, self._options, self._log = handlers, options, options["log"]
@@ -1299,16 +1299,17 @@ class _Leases:
 
     def send(self, lease, op, fields):
         refusals = 0
+        report = op == "heartbeat" and "checkpoint" not in fields
         while True:
             try:
                 answer = self._http.call("POST", "/v1/leases/%s/%s" % (lease, op), fields, repeatable=True, retries=sys.maxsize, stop=self._gone)
                 break
             except ProblemError as error:
                 refusals += 1
-                if op == "heartbeat" or error.status in (409, *self.UNTAKEN) or refusals > self.MOST_REFUSALS or self._gone.is_set():
+                if report or error.status in (409, *self.UNTAKEN) or refusals > self.MOST_REFUSALS or self._gone.is_set():
                     raise
                 self._log("%s: %s; trying again" % (op, error))  # work that is done is not given up for a proxy that starts
-            self._gone.wait(self.LONGEST_PAUSE * random.uniform(0.5, 1))
+            self._gone.wait(min(self.LONGEST_PAUSE, 0.25 * 2 ** refusals) * random.uniform(0.5, 1))
         self.need(answer, "state", *(["cancelled"] if op == "heartbeat" else []))
         return answer
 
@@ -1467,7 +1468,7 @@ class _Attempt:
         try:
             self._send_news("heartbeat", {})
         except ProblemError as error:
-            if error.status not in self._door.UNTAKEN:
+            if error.code == "lease_lost":
                 raise
             self._door._log("report task %s: %s" % (self.task.id, error))
 

@@ -233,9 +233,15 @@ class LeasesTest(unittest.TestCase):
             while len(beats) < 2 and not task.stopping.wait(0.01):
                 pass
 
+        call = pgscheduler._HTTP.call
+
+        def patient(http, method, path, *args, **more):
+            return call(http, method, path, *args, **{**more, **({"timeout": PATIENCE} if "timeout" in more else {})})
+
         server, later = Server(leased(1)), [leased(2)]
         server.told = told
-        self.worker(server, handler, concurrency=2, ttl_ms=5000).run()
+        with mock.patch.object(pgscheduler._HTTP, "call", patient):
+            self.worker(server, handler, concurrency=2, ttl_ms=5000).run()
         self.assertEqual(beats[:2], [["l1"], ["l1", "l2"]])
 
     def test_a_heartbeat_that_fails_after_a_long_poll_loses_nothing(self):
@@ -307,12 +313,30 @@ class LeasesTest(unittest.TestCase):
         self.worker(server, handler).run()
         self.assertEqual([(op, body) for _, op, body in server.said if op != "heartbeat"], [("complete", {"result": "done"})])
 
-    def test_an_outcome_is_not_given_up_for_a_proxy(self):
-        refusals = [404, 500, 403]
+    def test_neither_outcome_nor_checkpoint_are_given_up_for_a_proxy(self):
+        def handler(task):
+            task.save_checkpoint(1)
+            for i in range(1001):
+                task.log("a line")
+            return "done"
+
+        refusals = {"heartbeat": [404, 500, 403], "complete": [404, 500, 403]}
         server = Server(leased(1))
-        server.told = lambda request: (refusals.pop(), b"<html>") if refusals and request["path"].endswith("/complete") else None
+        server.told = lambda request: (refusals[op].pop(), b"<html>") if refusals.get(op := request["path"].split("/")[-1]) else None
         with mock.patch.object(pgscheduler._Leases, "LONGEST_PAUSE", 0.01):
-            self.worker(server, lambda task: "done").run()
+            self.worker(server, handler).run()
+        self.assertEqual([(op, body.get("checkpoint", body.get("result"))) for _, op, body in server.said if "logs" not in body or op != "heartbeat"],
+                         [("heartbeat", 1), ("complete", "done")])
+
+    def test_lines_that_find_no_server_fail_no_task(self):
+        def handler(task):
+            for i in range(1001):
+                task.log("a line")
+            return "done"
+
+        server = Server(leased(1))
+        server.told = lambda request: (404, b"<html>") if request["path"] == "/v1/leases/l1/heartbeat" else None
+        self.worker(server, handler).run()
         self.assertEqual([(op, body["result"]) for _, op, body in server.said], [("complete", "done")])
 
     def test_an_outcome_that_is_refused_for_ever_is_a_failure(self):
