@@ -103,11 +103,11 @@ func (w *Worker) sendBeat(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	s.obey(sent, told, orders)
+	resumed := s.obey(sent, told, orders)
 	if orders.Strays {
 		w.reclaim(ctx, s, told.Held, strayAge)
 	}
-	if w.pause(orders.Paused) {
+	if w.pause(orders.Paused) || resumed {
 		nudge(w.wake)
 	}
 	if orders.Command == scheduler.CommandStop {
