@@ -39,6 +39,7 @@ export class Children {
       return await child.run(task, this.#graceMs);
     } finally {
       if (child.alive) this.#idle.push(child);
+      else void child.close();
     }
   }
 
@@ -98,24 +99,26 @@ class Child {
   }
 
   async run(task, graceMs) {
-    await this.ready;
     const { id, signal } = task;
-    let killer;
-    const onAbort = () => {
-      this.#send({ op: 'cancel', id, reason: signal.reason.code });
-      killer = setTimeout(() => {
-        this.alive = false;
-        this.#kill('SIGKILL');
-        this.#task?.reject(signal.reason);
-      }, graceMs);
-    };
+    let killer, onAbort;
     try {
       return await new Promise((resolve, reject) => {
-        this.#task = { task, resolve, reject };
-        if (!this.alive) reject(Object.assign(new Error('the process for the task ended'), { code: 'worker_crashed' }));
-        this.#send({ op: 'task', task });
+        onAbort = () => {
+          if (!this.#task) return reject(signal.reason); // it was not begun, and must not begin any more
+          this.#send({ op: 'cancel', id, reason: signal.reason.code });
+          killer = setTimeout(() => {
+            this.alive = false;
+            this.#kill('SIGKILL');
+            reject(signal.reason);
+          }, graceMs);
+        };
         signal.addEventListener('abort', onAbort, { once: true });
-        if (signal.aborted) onAbort();
+        this.ready.then(() => {
+          if (signal.aborted) return;
+          this.#task = { task, resolve, reject };
+          if (!this.alive) reject(Object.assign(new Error('the process for the task ended'), { code: 'worker_crashed' }));
+          this.#send({ op: 'task', task });
+        }).catch(reject);
       });
     } finally {
       this.#task = undefined;
@@ -139,10 +142,11 @@ class Child {
     } catch {
       frame = {};
     }
-    const { op, id, ...fields } = frame;
+    const { op, id, ends, ...fields } = frame;
     if (op === 'ready') [this.isReady] = [true, this.up()];
-    const ends = ['result', 'snooze', 'error'].includes(op);
-    if (ends) setImmediate(() => this.#obey(op, id, fields)); // what was printed before it is heard by then
+    if (ends) this.alive = false; // it ends now: a next task would end with it
+    const last = ['result', 'snooze', 'error'].includes(op);
+    if (last) setImmediate(() => this.#obey(op, id, fields)); // what was printed before it is heard by then
     else this.#obey(op, id, fields);
   }
 
