@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import test from 'node:test';
+import { Task, perform } from '../attempt.js';
 import { Worker } from '../index.js';
 import { deferred, fake, noting, quiet } from './fake.js';
 
@@ -13,9 +14,9 @@ const task = (n, more = {}) => ({ lease: `l${n}`, expires_at: '2030-01-01T00:00:
 async function serverOf(t, given, say = () => undefined) {
   let stopped = false;
   const polls = [];
-  const server = await fake(t, (request, n) => {
+  const server = await fake(t, async (request, n) => {
     const { method, path, body } = request;
-    const said = say(request, n);
+    const said = await say(request, n);
     if (said) return said;
     if (method === 'DELETE') return { status: 204 };
     if (path === '/v1/leases') {
@@ -92,6 +93,152 @@ test('a bad item does not spoil the others, and a bad result fails for good', as
   const alone = outcomes(requests.filter((r) => r.path !== '/v1/leases/batch'));
   assert.deepEqual(alone.map(({ lease, op, error, retryable }) => [lease, op, error?.code, retryable]).sort(),
     [['l1', 'complete', undefined, undefined], ['l1', 'fail', 'bad_result', false], ['l2', 'complete', undefined, undefined]]);
+});
+
+test('an item that can not be served now is sent again, and holds up no other', async (t) => {
+  const first = deferred();
+  let others = 0; // outcomes of l2 that the server took
+  const busy = { status: 503, code: 'database_unavailable' };
+  const { url, requests } = await serverOf(t, [task(1), task(2)], ({ path, body }) => {
+    if (path === '/v1/leases/l2/complete') others++;
+    if (path === '/v1/leases/batch') return { body: { results: body.items.map(({ lease }) => (lease === 'l2' ? { status: 200, state: `completed ${++others}` } : busy)) } };
+    if (path !== '/v1/leases/l1/complete' || others > 0) return undefined;
+    first.resolve();
+    return { status: 503, body: busy };
+  });
+  const worker = make(url, { concurrency: 2 });
+  worker.handle('x', async (it) => {
+    if (it.payload === 2) {
+      await first.promise;
+      worker.stop();
+    }
+  });
+  await worker.run();
+  const said = outcomes(requests);
+  assert.deepEqual([others, said.at(-1).lease], [1, 'l1']);
+  assert.ok(said.every(({ op }) => op === 'complete'), JSON.stringify(said));
+});
+
+test('an answer that is neither yes nor no throws no work away', async (t) => {
+  let asked = 0;
+  const { url, requests } = await serverOf(t, [task(1)], ({ path }) => (path.endsWith('/complete') && ++asked < 3 ? { status: [404, 500][asked - 1], body: '<html>' } : undefined));
+  const worker = make(url);
+  worker.handle('x', (it) => {
+    it.log('a line');
+    worker.stop();
+    return 'done';
+  });
+  await worker.run();
+  assert.deepEqual(outcomes(requests), Array(3).fill({ lease: 'l1', op: 'complete', result: 'done', logs: [{ message: 'a line' }] }));
+});
+
+test('an outcome that no server takes within the time of a lease is a failure, to be tried again', async (t) => {
+  const { url, requests } = await serverOf(t, [task(1)], ({ path }) => (path.endsWith('/complete') ? { status: 500, body: { code: 'internal', detail: 'a bug' } } : undefined));
+  const worker = make(url, { ttlMs: 5000 });
+  worker.handle('x', () => worker.stop());
+  await worker.run();
+  const { op, error, retryable } = outcomes(requests).at(-1);
+  assert.deepEqual([op, error.code, error.message, retryable], ['fail', 'not_stored', 'a bug', true]);
+});
+
+test('lines that could not be reported go with the outcome', async (t) => {
+  const asked = deferred();
+  const { url, requests } = await serverOf(t, [task(1)], ({ path }) => {
+    if (!path.endsWith('/heartbeat')) return undefined;
+    asked.resolve();
+    return { status: 500, body: '<html>' };
+  });
+  const worker = make(url);
+  worker.handle('x', async (it) => {
+    it.progress(1, 2);
+    it.log('one');
+    await asked.promise;
+    it.log('two');
+    worker.stop();
+  });
+  await worker.run();
+  assert.deepEqual(outcomes(requests).map(({ op, progress, logs }) => [op, progress.current, logs.map((it) => it.message)]), [['heartbeat', 1, ['one']], ['complete', 1, ['one', 'two']]]);
+});
+
+test('what of a report is said again comes before the outcome', async (t) => {
+  const ended = deferred();
+  const { url, requests } = await serverOf(t, [task(1)], async ({ path, body }) => {
+    if (!path.endsWith('/heartbeat') || body.progress === undefined) return undefined;
+    await ended.promise;
+    return { status: 422, body: { code: 'validation_failed' } };
+  });
+  const worker = make(url);
+  worker.handle('x', async (it) => {
+    it.progress(1, 2, 'too large');
+    it.log('a line');
+    while (outcomes(requests).length === 0) await new Promise(setImmediate);
+    setTimeout(ended.resolve, 100); // by then the outcome is known
+    worker.stop();
+  });
+  await worker.run();
+  assert.deepEqual(outcomes(requests).map(({ op, progress, logs }) => [op, progress?.current, logs?.length]), [['heartbeat', 1, 1], ['heartbeat', undefined, 1], ['complete', undefined, undefined]]);
+});
+
+test('a heartbeat that is sent again names what was taken meanwhile', async (t) => {
+  const second = deferred(), beaten = deferred();
+  const beats = [];
+  let poll;
+  const { url } = await serverOf(t, [task(1)], async ({ path, body, res }) => {
+    if (path === '/v1/leases' && body.held.length === 1) {
+      poll = res;
+      return 'later';
+    }
+    if (!path.startsWith('/v1/workers/') || body === undefined) return undefined;
+    if (beats.push(body.leases) > 1) return beaten.resolve();
+    poll.writeHead(200).end(JSON.stringify({ worker: { state: 'run' }, leases: [task(2)] }));
+    await second.promise;
+    return { status: 503, body: {} };
+  });
+  const worker = make(url, { concurrency: 2, ttlMs: 5000 });
+  worker.handle('x', async (it) => {
+    if (it.payload === 2) second.resolve();
+    await beaten.promise;
+    worker.stop();
+  });
+  await worker.run();
+  assert.deepEqual(beats.slice(0, 2), [['l1'], ['l1', 'l2']]);
+});
+
+test('a poll lasts no longer than leases may go without a heartbeat', async (t) => {
+  for (const [ttlMs, wait] of [[5000, 'wait=2'], [60_000, 'wait=20']]) {
+    const { url, requests } = await fake(t, ({ method }) => (method === 'DELETE' ? { status: 204 } : { body: { worker: { state: 'stop' }, leases: [] } }));
+    await make(url, { ttlMs }).handle('x', () => {}).run();
+    assert.equal(requests[0].headers.prefer, wait);
+  }
+});
+
+test('what a handler does with its grace is delivered', async (t) => {
+  const long = [];
+  const real = setTimeout;
+  t.mock.method(globalThis, 'setTimeout', (call, ms, ...more) => {
+    if (!(ms >= 10_000)) return real(call, ms, ...more);
+    long.push({ call, ms });
+    return real(() => {}, 0);
+  });
+  const { url, requests } = await serverOf(t, [task(1)]);
+  const worker = make(url, { drainTimeoutMs: 1, graceMs: 60_000 });
+  worker.handle('x', async (it) => {
+    worker.stop();
+    while (!it.signal.aborted) await new Promise(setImmediate);
+    for (const { call, ms } of long) if (ms < 30_000) call(); // so long it takes
+    return 'done';
+  });
+  await worker.run();
+  assert.deepEqual(outcomes(requests), [{ lease: 'l1', op: 'complete', result: 'done' }]);
+});
+
+test('a task that has ended leaves no timer behind, whatever it is told', async () => {
+  const timers = () => process.getActiveResourcesInfo().filter((it) => it === 'Timeout').length;
+  const before = timers();
+  const its = new Task(task(1).task, {});
+  await perform(its, () => {}, { alone: true, graceMs: 60_000 }).over;
+  Task.stop(its, 'cancelled');
+  assert.equal(timers(), before);
 });
 
 test('what is no JSON fails for good', async (t) => {
