@@ -13,17 +13,18 @@ export class Frames {
   #draining = false;
   #dismissed = false; // by a frame
   #leaving = false; // by itself, of which the parent has to know
+  #aborted = false;
   #rest;
+  #ended = new Promise((resolve) => (this.#rest = resolve));
 
   constructor({ handlers, concurrency, isolate, logger }) {
     [this.#handlers, this.#slots, this.#log] = [handlers, isolate ? 1 : concurrency, logger];
   }
 
   async run() {
-    const ended = new Promise((resolve) => (this.#rest = resolve));
     this.#say({ op: 'ready', v: 1, kinds: [...this.#handlers.keys()], slots: this.#slots, language: `node ${process.versions.node}` });
     this.#listen();
-    await ended;
+    await this.#ended;
     process.stdin.destroy();
   }
 
@@ -33,8 +34,9 @@ export class Frames {
     this.#drain();
   }
 
-  /** Ends what runs; the parent hands it back. */
+  /** Ends what runs, to be run again at once. */
   abort() {
+    this.#aborted = true;
     for (const task of this.#running.values()) Task.stop(task, 'shutdown');
   }
 
@@ -94,7 +96,7 @@ export class Frames {
   #end(id, { op, ...fields }) {
     const ends = this.#leaving && { ends: true };
     if (op === 'complete') this.#say({ op: 'result', id, result: fields.result, ...ends });
-    else if (op === 'release' && fields.delay_ms !== undefined) this.#say({ op: 'snooze', id, ...fields, ...ends });
+    else if (op === 'release' && (fields.delay_ms !== undefined || this.#aborted)) this.#say({ op: 'snooze', id, delay_ms: 0, ...fields, ...ends });
     else if (op === 'fail') {
       const { error, retryable, retry_after_ms } = fields;
       this.#say({ op: 'error', id, ...error, retryable, permanent: !retryable, ...(retry_after_ms !== undefined && { retry_after_ms }), ...ends });

@@ -180,17 +180,16 @@ test('what of a report is said again comes before the outcome', async (t) => {
 });
 
 test('a heartbeat that is sent again names what was taken meanwhile', async (t) => {
-  const second = deferred(), beaten = deferred();
+  const waits = deferred(), second = deferred(), beaten = deferred();
   const beats = [];
-  let poll;
   const { url } = await serverOf(t, [task(1)], async ({ path, body, res }) => {
     if (path === '/v1/leases' && body.held.length === 1) {
-      poll = res;
+      waits.resolve(res);
       return 'later';
     }
     if (!path.startsWith('/v1/workers/') || body === undefined) return undefined;
     if (beats.push(body.leases) > 1) return beaten.resolve();
-    poll.writeHead(200).end(JSON.stringify({ worker: { state: 'run' }, leases: [task(2)] }));
+    (await waits.promise).writeHead(200).end(JSON.stringify({ worker: { state: 'run' }, leases: [task(2)] }));
     await second.promise;
     return { status: 503, body: {} };
   });
