@@ -6,6 +6,7 @@ import { Ended } from './attempt.js';
 const boot = 30_000; // ms until it must be ready
 const end = 5000; // ms that a process has to end once nothing is left for it to do
 const lastWords = 1000; // ms to hear what a process said before its end
+const starts = 3; // of processes until a task fails because none comes up
 const longest = 8192; // characters of a line of output that is kept
 
 export class Children {
@@ -33,13 +34,18 @@ export class Children {
   }
 
   async #run(task) {
-    const child = this.#idle.find((it) => it.isReady) ?? this.#idle.find((it) => it.alive) ?? this.#child();
-    this.#idle = this.#idle.filter((it) => it !== child && it.alive);
-    try {
-      return await child.run(task, this.#graceMs);
-    } finally {
-      if (child.alive) this.#idle.push(child);
-      else void child.close();
+    for (let left = starts; ; left--) {
+      const child = this.#idle.find((it) => it.isReady && it.alive) ?? this.#idle.find((it) => it.alive) ?? this.#child();
+      this.#idle = this.#idle.filter((it) => it !== child && it.alive);
+      try {
+        return await child.run(task, this.#graceMs);
+      } catch (error) {
+        if (!(error instanceof NotBegun)) throw error;
+        if (left === 1) throw error.cause;
+      } finally {
+        if (child.alive) this.#idle.push(child);
+        else void child.close();
+      }
     }
   }
 
@@ -55,6 +61,9 @@ export class Children {
     return child;
   }
 }
+
+/** The process ended before it was given the task, which has not to suffer for it. */
+class NotBegun extends Error {}
 
 class Child {
   alive = true;
@@ -113,12 +122,12 @@ class Child {
           }, graceMs);
         };
         signal.addEventListener('abort', onAbort, { once: true });
-        this.ready.then(() => {
-          if (signal.aborted) return;
+        const begin = () => {
+          if (signal.aborted) return reject(signal.reason);
           this.#task = { task, resolve, reject };
-          if (!this.alive) reject(Object.assign(new Error('the process for the task ended'), { code: 'worker_crashed' }));
-          this.#send({ op: 'task', task });
-        }).catch(reject);
+          return this.#send({ op: 'task', task });
+        };
+        this.ready.then(begin, (cause) => reject(new NotBegun('', { cause })));
       });
     } finally {
       this.#task = undefined;

@@ -148,7 +148,7 @@ export class Leases {
       await held.reporting; // what of it is to be said again comes before the outcome, or never
       if (op !== 'lost') await this.#tell(lease, held, op, fields);
     } catch (error) {
-      await this.#refused(lease, held.task, error);
+      await this.#refused(lease, held, error);
     } finally {
       this.#held.delete(lease);
       this.#free?.();
@@ -170,15 +170,15 @@ export class Leases {
     }
   }
 
-  /** Sends what was said along. A progress that the server does not take is left out; lines outlive a bad checkpoint, and a server that can't serve. */
+  /** Sends what was said along. A progress that the server does not take is left out; lines outlive all that is not their own fault. */
   async #say(lease, held, op, fields = {}) {
     const { progress, ...lines } = news(held);
     try {
       return await this.#outbox.send(lease, op, { ...fields, ...lines, ...(progress !== undefined && { progress }) });
     } catch (error) {
       const refused = refusals.includes(error.status);
-      if (!refused || progress !== undefined || 'checkpoint' in fields) held.lines.unshift(...(lines.logs ?? []));
-      if (!refused) held.progress ??= progress;
+      if (!refused || progress !== undefined || Object.keys(fields).length > 0) held.lines.unshift(...(lines.logs ?? []));
+      if (!refused && error instanceof ProblemError) held.progress ??= progress;
       if (!refused || progress === undefined) throw error;
       this.#warn(`report task ${held.task.id}`, error);
       return this.#say(lease, held, op, fields);
@@ -186,12 +186,17 @@ export class Leases {
   }
 
   /** An outcome that the server does not take is a failure, unless nothing counts any more. */
-  async #refused(lease, task, error) {
-    this.#warn(`end task ${task.id}`, error);
+  async #refused(lease, held, error) {
+    this.#warn(`end task ${held.task.id}`, error);
     if (error instanceof ConnectionError || error.code === 'lease_lost' || this.#gone.signal.aborted) return;
     const never = !(error instanceof ProblemError) || refusals.includes(error.status);
     const fields = { error: { code: never ? 'bad_result' : 'not_stored', message: error.message, stack: '' }, retryable: !never };
-    await this.#outbox.send(lease, 'fail', fields).catch((again) => this.#warn(`fail task ${task.id}`, again));
+    const fail = () => this.#say(lease, held, 'fail', fields);
+    await fail().catch((again) => {
+      held.lines = [];
+      if (!refusals.includes(again.status)) throw again;
+      return fail(); // not even that, with them
+    }).catch((again) => this.#warn(`fail task ${held.task.id}`, again));
   }
 
   async #checkpoint(lease, held, checkpoint) {

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import test from 'node:test';
 import { fake } from './fake.js';
 
@@ -14,12 +14,16 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { PermanentError, RetryAfter, Snooze, Worker } from '${new URL('../index.js', import.meta.url)}';
 if (process.env.BROKEN && process.env.SCHEDULER_FD) throw new Error('can not come up');
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-if (process.env.GATE && process.env.SCHEDULER_FD) { // the second one comes up once it is open
-  try {
-    writeFileSync(process.env.GATE + '-first', '', { flag: 'wx' });
-  } catch {
-    while (!existsSync(process.env.GATE)) await sleep(5);
-  }
+if (process.env.GATE && process.env.SCHEDULER_FD) { // the second one comes up once it is open, or never
+  const nth = [1, 2, 3].find((n) => {
+    try {
+      return writeFileSync(process.env.GATE + n, '', { flag: 'wx' }) === undefined;
+    } catch {
+      return false;
+    }
+  });
+  if (nth === 2 && process.env.BRITTLE) throw new Error('can not come up this time');
+  while (nth === 2 && !existsSync(process.env.GATE)) await sleep(5);
 }
 const worker = new Worker({ isolate: true, graceMs: 50, concurrency: Number(process.env.CONCURRENCY ?? 1) });
 worker.handle('x', async (task) => {
@@ -126,9 +130,19 @@ test('a program that does not come up takes no task', async (t) => {
   assert.match(said, /can not come up/);
 });
 
+const gateOf = async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'isolate-'));
+  t.after(() => rm(dir, { recursive: true }));
+  return join(dir, 'gate');
+};
+
+test('a process that ends before it has come up costs no task its attempt', async (t) => {
+  const { code, said, ended } = await work(t, ['die', 'well'], { GATE: await gateOf(t), BRITTLE: '1' });
+  assert.deepEqual([code, ended.l1.map(({ op, error }) => [op, error?.message])], [0, [['complete', undefined]]], said);
+});
+
 test('a task whose time is over before its process has come up is not begun in it', async (t) => {
-  const gate = join(await mkdtemp(join(tmpdir(), 'isolate-')), 'gate');
-  t.after(() => rm(dirname(gate), { recursive: true }));
+  const gate = await gateOf(t);
   const { code, said, ended, lines } = await work(t, ['die', 'brief', 'well'], { GATE: gate }, (lease) => lease === 'l1' && writeFileSync(gate, ''));
   assert.deepEqual([code, ended.l1.map(({ op, error }) => [op, error.code]), lines.l1, ended.l2.map(({ op }) => op)], [0, [['fail', 'timeout']], [], ['complete']], said);
 });

@@ -271,6 +271,18 @@ test('what the server does not take is left out', async (t) => {
   assert.deepEqual(outcomes(requests.filter((it) => !large(it))), [{ lease: 'l1', op: 'complete', result: 'well done', logs: [{ message: 'a line' }] }]);
 });
 
+test('what was said outlives a result that is refused, unless it is at fault', async (t) => {
+  const { url, requests } = await serverOf(t, [task(1), task(2)], ({ path, body }) => (path.endsWith('/complete') || JSON.stringify(body ?? '').includes('too long') ? { status: 422, body: {} } : undefined));
+  const worker = make(url);
+  worker.handle('x', (it) => {
+    it.log(it.payload === 1 ? 'a line' : 'a line that is too long');
+    if (it.payload === 2) worker.stop();
+  });
+  await worker.run();
+  const said = outcomes(requests).map(({ lease, op, logs }) => [lease, op, logs?.length]);
+  assert.deepEqual(said, [['l1', 'complete', 1], ['l1', 'fail', 1], ['l2', 'complete', 1], ['l2', 'fail', 1], ['l2', 'fail', undefined]]);
+});
+
 test('what can not be sent fails for good', async (t) => {
   const { url, requests } = await serverOf(t, [task(1)]);
   const worker = make(url);
