@@ -100,8 +100,9 @@ func (s *session) beat() scheduler.Beat {
 	return scheduler.Beat{Running: len(s.running), Held: s.held(), Ended: s.ended}
 }
 
-// obey takes in what a heartbeat brought back. It reports whether tasks may be leased now and could not be before.
-func (s *session) obey(sent time.Time, told scheduler.Beat, orders scheduler.Orders) (resumed bool) {
+// obey takes in what a heartbeat brought back. resumed: tasks may be leased now and could not be before. early: it was asked to cancel
+// an attempt that had not begun when it was sent, so that an earlier one of that task may be meant: the next heartbeat tells.
+func (s *session) obey(sent time.Time, told scheduler.Beat, orders scheduler.Orders) (resumed, early bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	could := s.may()
@@ -109,12 +110,15 @@ func (s *session) obey(sent time.Time, told scheduler.Beat, orders scheduler.Ord
 	s.ended = s.ended[len(told.Ended):]
 	s.command = orders.Command
 	for _, id := range orders.Cancelled {
-		// Else its lease is on its way, or the request was of an attempt that has ended meanwhile; the next heartbeat brings it again if not.
-		if a := s.running[id]; a != nil && a.began.Before(sent) {
+		switch a := s.running[id]; {
+		case a == nil: // it has ended, or its lease is on its way: then the next heartbeat brings this again
+		case a.began.Before(sent):
 			a.cancel(ErrCancelled)
+		default:
+			early = true
 		}
 	}
-	return !could && s.may()
+	return !could && s.may(), early
 }
 
 // held lists the lease rows with tasks that have not ended; never nil, which would be NULL. s.mu is held.
