@@ -101,7 +101,7 @@ func (r *remote) same(w WorkerInfo) bool {
 func (d *dispatcher) state(id WorkerID, before remoteState) remoteState {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if r := d.known[id]; r != nil {
+	if r := d.known[id]; r != nil && !r.state.ID.IsZero() { // else it is being asked for
 		return r.state
 	}
 	return before

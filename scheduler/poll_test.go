@@ -469,6 +469,30 @@ func TestAWorkerThatPollsWhileItIsTakenOut(t *testing.T) {
 	}
 }
 
+// A poll ends while the next one of its worker, which was taken out meanwhile, asks who that is: it says what was known.
+func TestAPollThatEndsWhileItsWorkerIsEntered(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	client := r.patient()
+	p, stop := poll(scheduler.NewWorkerID(), ages), make(chan struct{})
+	p.Stop = stop
+	first := r.pollUntilServed(client, p)
+	tx := r.begin() // nobody can be entered now
+	must(t, second(tx.Exec(r.ctx, `lock table scheduler.workers in exclusive mode`)))
+	client.ForgetRemotes()
+	next := make(chan error, 1)
+	go func() { next <- second(client.Poll(r.ctx, poll(p.Worker.ID, 0))) }() // received below
+	await(t, "the next one is under way", func() bool {
+		return read[bool](r, `select exists (select from pg_locks where not granted and relation = 'scheduler.workers'::regclass)`)
+	})
+	close(stop)
+	if got := <-first; got.Command != scheduler.CommandRun || got.ExpiresAt.IsZero() {
+		t.Errorf("%+v", got)
+	}
+	must(t, tx.Rollback(r.ctx))
+	must(t, <-next)
+}
+
 // A worker that waits, and was declared dead all the same, gets what was announced before it is entered anew.
 func TestAWorkerThatIsEnteredAnewIsServed(t *testing.T) {
 	t.Parallel()
