@@ -24,7 +24,8 @@ var submitters = map[string]struct{ pack, worker, code string }{
 		import { Client } from '@pgscheduler/scheduler';
 		const size = Number(process.argv[2]);
 		try {
-			const task = await new Client({ retries: 0 }).submit({ kind: 'conformance.echo', queue: process.env.QUEUES, payload: 'x'.repeat(size) }, { wait: 50 });
+			const client = new Client({ retries: 0 });
+			const task = await client.wait((await client.submit({ kind: 'conformance.echo', queue: process.env.QUEUES, payload: 'x'.repeat(size) })).id);
 			console.log(task.state, task.result.length);
 		} catch (error) { console.log(error.name, error.status ?? '', error.message); }`},
 	"python3": {"python3", "python/tests/conformance_worker.py", `
@@ -32,7 +33,8 @@ import os, sys
 from pgscheduler import Client
 size = int(sys.argv[1])
 try:
-    task = Client(retries=0).submit("conformance.echo", "x" * size, queue=os.environ["QUEUES"], wait=50)
+    client = Client(retries=0)
+    task = client.wait(client.submit("conformance.echo", "x" * size, queue=os.environ["QUEUES"])["id"])
     print(task["state"], len(task["result"]))
 except Exception as error:
     print(type(error).__name__, getattr(error, "status", ""), error)`},
@@ -40,7 +42,10 @@ except Exception as error:
 		require getenv('PHP_CLIENT');
 		$client = new PgScheduler\Client(getenv('SCHEDULER_URL'), getenv('SCHEDULER_TOKEN'), retries: 0);
 		try {
-			$task = $client->submit(new PgScheduler\NewTask('conformance.echo', str_repeat('x', (int) $argv[1]), getenv('QUEUES')), waitSeconds: 50);
+			$task = $client->submit(new PgScheduler\NewTask('conformance.echo', str_repeat('x', (int) $argv[1]), getenv('QUEUES')));
+			while (!$task->done) {
+				$task = $client->task($task->id, waitSeconds: 30);
+			}
 			echo $task->state, ' ', strlen($task->result), "\n";
 		} catch (PgScheduler\Exception\SchedulerException $e) { echo $e::class, ' ', $e->status ?? '', ' ', $e->getMessage(), "\n"; }`},
 }

@@ -25,10 +25,11 @@ func serveFrames(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
+			go c.hear(frames) // what is said about what runs still
 			return nil
 		case f, ok := <-frames:
 			if !ok || f.Op == "drain" {
-				go c.hear(frames) // what is said about what runs still
+				go c.hear(frames)
 				return nil
 			}
 			if f.Op == "task" {

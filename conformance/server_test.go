@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -157,7 +158,7 @@ func newProxy(t *testing.T, to *server) *proxy {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			does, _ := r.Request.Context().Value(doesKey{}).(string)
-			if p.drop != "" && strings.Contains(does, p.drop) && r.StatusCode < 300 {
+			if p.drop != "" && slices.Contains(strings.Fields(does), p.drop) && r.StatusCode < 300 {
 				p.drop = ""
 				return errDropped
 			}

@@ -36,6 +36,10 @@ func (c *Client) admit(ctx context.Context, p Poll) (remoteState, error) {
 	d.mu.Lock()
 	r := d.known[p.Worker.ID]
 	if r == nil || !r.trusted(hearing) || !r.same(p.Worker) {
+		if r == nil { // so that it is noted when its state is doubted while it is asked for
+			r = &remote{info: p.Worker, asked: time.Now()}
+			d.known[p.Worker.ID] = r
+		}
 		d.mu.Unlock()
 		began := time.Now()
 		state, err := c.enroll(ctx, p.Worker, p.running())
@@ -43,7 +47,10 @@ func (c *Client) admit(ctx context.Context, p Poll) (remoteState, error) {
 			return state, err
 		}
 		d.mu.Lock()
-		r = d.admitted(p.Worker, state, began)
+		before := r
+		if r = d.admitted(p.Worker, state, began); r != before { // it was dismissed meanwhile
+			r.at = time.Time{}
+		}
 	}
 	state := r.state
 	sweep := state.Aged && time.Since(r.swept) >= strayAfter
@@ -94,7 +101,7 @@ func (r *remote) same(w WorkerInfo) bool {
 func (d *dispatcher) state(id WorkerID, before remoteState) remoteState {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if r := d.known[id]; r != nil {
+	if r := d.known[id]; r != nil && !r.state.ID.IsZero() { // else it is being asked for
 		return r.state
 	}
 	return before
@@ -227,10 +234,11 @@ func (r *remote) due(hearing bool) time.Duration {
 	return max(0, r.trust(hearing)*3/4-time.Since(r.at))
 }
 
-// renewed takes in the state of a worker that waits. One that was declared dead is entered anew; one that was told to be quiet or to
-// stop is answered.
+// renewed takes in the state of a worker that waits. One that was declared dead is entered anew, and gets what it was passed over
+// for; one that was told to be quiet or to stop is answered.
 func (d *dispatcher) renewed(ctx context.Context, info WorkerInfo, state remoteState, began time.Time) (ok bool) {
-	if state.ID.IsZero() && d.knows(info.ID) { // else it has left: who leaves is forgotten here before its row goes
+	anew := state.ID.IsZero() && d.knows(info.ID) // else it has left: who leaves is forgotten here before its row goes
+	if anew {
 		var err error
 		if state, err = d.client.enroll(ctx, info, nil); err != nil {
 			return false
@@ -238,13 +246,20 @@ func (d *dispatcher) renewed(ctx context.Context, info WorkerInfo, state remoteS
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.known[info.ID] == nil { // it has left meanwhile
+	if d.known[info.ID] == nil || state.ID.IsZero() { // it has left meanwhile, or has come back since
 		return true
 	}
 	d.admitted(info, state, began)
 	for w := range d.waiters {
-		if w.worker == info.ID && state.Command != CommandRun {
+		switch {
+		case w.worker != info.ID:
+		case state.Command != CommandRun:
 			d.excuse(w)
+		case anew:
+			for _, l := range w.lines {
+				l.wanted = true
+				d.launch(l.lane)
+			}
 		}
 	}
 	return true

@@ -443,7 +443,96 @@ func TestAWorkerThatLeftIsNotEnteredAnew(t *testing.T) {
 	}
 }
 
-// A remote worker that is silent about a task whose time is over loses it; the others' stay.
+// pollUntilServed has a worker poll until it is served; what it got is received from the channel.
+func (r *rig) pollUntilServed(client *scheduler.Client, p scheduler.Poll) <-chan scheduler.Polled {
+	r.t.Helper()
+	before, served := client.Counts().Polls, make(chan scheduler.Polled, 1)
+	go func() { // ends when it was served, or with the test
+		got, _ := client.Poll(r.ctx, p)
+		served <- got
+	}()
+	await(r.t, "it waits", func() bool { return client.Counts().Polls == before+1 && client.DispatchIdle() })
+	return served
+}
+
+// Somebody takes out a worker that is idle: its poll is answered, and its next one comes while its row goes.
+func TestAWorkerThatPollsWhileItIsTakenOut(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	client := r.patient() // it waits for what the test has locked
+	p := poll(scheduler.NewWorkerID(), ages)
+	first := r.pollUntilServed(client, p)
+	tx := r.begin() // a worker can't be taken out of the database now
+	must(t, second(tx.Exec(r.ctx, `lock table scheduler.cancellations in exclusive mode`)))
+	left := make(chan error, 1)
+	go func() { left <- client.Leave(r.ctx, p.Worker.ID) }() // received below
+	if got := <-first; len(got.Tasks) != 0 {
+		t.Errorf("%+v", got)
+	}
+	await(t, "it is being taken out", func() bool {
+		return read[bool](r, `select exists (select from pg_locks where not granted and relation = 'scheduler.cancellations'::regclass)`)
+	})
+	served := r.pollUntilServed(client, p)
+	must(t, tx.Rollback(r.ctx))
+	must(t, <-left)
+	id := r.submit(scheduler.NewTask{})
+	select {
+	case got := <-served:
+		if len(got.Tasks) != 1 || got.Tasks[0].Task != id {
+			t.Errorf("%+v", got)
+		}
+	case <-time.After(patience):
+		t.Error("it gets nothing any more")
+	}
+}
+
+// A poll ends while the next one of its worker, which was taken out meanwhile, asks who that is: it says what was known.
+func TestAPollThatEndsWhileItsWorkerIsEntered(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	client := r.patient()
+	p, stop := poll(scheduler.NewWorkerID(), ages), make(chan struct{})
+	p.Stop = stop
+	first := r.pollUntilServed(client, p)
+	tx := r.begin() // nobody can be entered now
+	must(t, second(tx.Exec(r.ctx, `lock table scheduler.workers in exclusive mode`)))
+	client.ForgetRemotes()
+	next := make(chan error, 1)
+	go func() { next <- second(client.Poll(r.ctx, poll(p.Worker.ID, 0))) }() // received below
+	await(t, "the next one is under way", func() bool {
+		return read[bool](r, `select exists (select from pg_locks where not granted and relation = 'scheduler.workers'::regclass)`)
+	})
+	close(stop)
+	if got := <-first; got.Command != scheduler.CommandRun || got.ExpiresAt.IsZero() {
+		t.Errorf("%+v", got)
+	}
+	must(t, tx.Rollback(r.ctx))
+	must(t, <-next)
+}
+
+// A worker that waits, and was declared dead all the same, gets what was announced before it is entered anew.
+func TestAWorkerThatIsEnteredAnewIsServed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	p := poll(scheduler.NewWorkerID(), ages)
+	served := r.pollUntilServed(r.client, p)
+	r.exec(`delete from scheduler.workers where id = $1`, p.Worker.ID)
+	asked := r.client.Counts().Pools["hot"].Acquires
+	submitted := r.open(scheduler.Config{}) // what another process submits is announced by the database alone
+	id, err := submitted.Submit(r.ctx, scheduler.NewTask{Kind: "k"})
+	must(t, err)
+	await(t, "it was passed over", func() bool { return r.client.Counts().Pools["hot"].Acquires > asked && r.client.DispatchIdle() })
+	r.exec(`select pg_notify('scheduler_control', $1::uuid::text)`, p.Worker.ID)
+	select {
+	case got := <-served:
+		if len(got.Tasks) != 1 || got.Tasks[0].Task != id.ID {
+			t.Errorf("%+v", got)
+		}
+	case <-time.After(patience):
+		t.Error("it gets nothing")
+	}
+}
+
 // A worker that is never idle is rid of its old lease rows all the same, and of what it does not know of.
 func TestABusyWorkerIsSwept(t *testing.T) {
 	t.Parallel()
@@ -544,6 +633,7 @@ func TestOnlyRemoteWorkersAreRenewedByOthers(t *testing.T) {
 	}
 }
 
+// A remote worker that is silent about a task whose time is over loses it; the others' stay.
 func TestTimeoutsOfRemoteWorkersAreTheServers(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -80,6 +80,7 @@ func (c *Client) Leave(ctx context.Context, id WorkerID) error {
 	if err != nil {
 		return fmt.Errorf("leave: %w", err)
 	}
+	defer c.dispatch.doubt(id.String()) // should it have polled again meanwhile
 	return c.Deregister(ctx, id)
 }
 

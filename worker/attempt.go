@@ -25,6 +25,7 @@ type attempt struct {
 	task    scheduler.LeasedTask
 	ctx     context.Context // of the handler; kept because Report and Log are told to stop by it
 	cancel  context.CancelCauseFunc
+	began   time.Time     // when its lease arrived
 	waited  time.Duration // from when it was due
 
 	noted     atomic.Bool // something was reported or logged
@@ -36,7 +37,8 @@ type attempt struct {
 }
 
 func newAttempt(ctx context.Context, w *Worker, s *session, g *gang, counts *laneCounts, task scheduler.LeasedTask) *attempt {
-	a := &attempt{worker: w, session: s, gang: g, counts: counts, task: task, waited: time.Since(task.RunAt)}
+	now := time.Now()
+	a := &attempt{worker: w, session: s, gang: g, counts: counts, task: task, began: now, waited: now.Sub(task.RunAt)}
 	ctx, cancel := context.WithCancelCause(a.trace(ctx))
 	a.ctx, a.cancel = ctx, cancel
 	if task.Timeout > 0 {

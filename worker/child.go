@@ -40,6 +40,7 @@ type child struct {
 	// Guarded by the pool's mu.
 	slots     int // 0: it is not ready
 	taken     int // of its slots
+	coming    int // tasks for which it was chosen and that are not sent yet
 	given     int // tasks since its start
 	open      map[string]*errand
 	worn      string // why it is to be replaced; "": it is not
@@ -116,11 +117,16 @@ func (k *child) attend() departure {
 		case <-old:
 			k.pool.wear(k, "it has run for "+command.MaxTime.String())
 		case <-leaving:
-			leaving, next = nil, time.After(command.killAfter)
+			leaving = nil
 			k.outbox.close() // and with it stdin, once it is empty
-		case reason = <-k.hung:
-			terminated, next = true, time.After(command.killAfter)
-			terminateGroup(k.process.pid)
+			if !terminated {
+				next = time.After(command.killAfter)
+			}
+		case why := <-k.hung:
+			if !terminated { // else it is on its way out: that takes no longer for a second task that does not end
+				reason, terminated, next = why, true, time.After(command.killAfter)
+				terminateGroup(k.process.pid)
+			}
 		case <-next:
 			if terminated {
 				killGroup(k.process.pid)
@@ -209,10 +215,20 @@ func (k *child) leave(err error) error {
 	c.posts[k.number] = nil
 	k.obituary = err.Error()
 	close(k.over)
-	if len(k.open) == 0 && k.draining {
+	if k.draining && !k.owes() {
 		return nil
 	}
 	return err
+}
+
+// owes reports whether it has a task of which it has not said how it ended. The pool's mu is held.
+func (k *child) owes() bool {
+	for _, e := range k.open {
+		if !e.answered {
+			return true
+		}
+	}
+	return false
 }
 
 // available reports whether it may be given tasks. The pool's mu is held.
@@ -224,12 +240,19 @@ func (k *child) isReady() bool {
 	return k.slots > 0
 }
 
-// drain tells it to finish what it runs, and to end. The pool's mu is held.
+// drain tells it to finish what it runs, and to end; what it was chosen for comes before. The pool's mu is held.
 func (k *child) drain() {
 	if !k.draining {
 		k.draining = true
-		k.outbox.send(order{Op: "drain"})
+		k.sayDrain()
 		k.leaveIfIdle()
+	}
+}
+
+// sayDrain sends drain, after which nothing more may come, once nothing does. The pool's mu is held.
+func (k *child) sayDrain() {
+	if k.draining && k.coming == 0 {
+		k.outbox.send(order{Op: "drain"})
 	}
 }
 
@@ -243,6 +266,10 @@ func (k *child) leaveIfIdle() {
 // condemn ends it because a task does not.
 func (k *child) condemn(e *errand, why string) {
 	k.pool.mu.Lock()
+	if e.answered { // in time, and its answer waits for a checkpoint to be stored
+		k.pool.mu.Unlock()
+		return
+	}
 	k.condemned, e.blamed = true, true
 	k.pool.mu.Unlock()
 	k.warn("child does not end its task, SIGTERM", "task_id", e.id, "reason", why)

@@ -251,6 +251,13 @@ func (h *helperChild) run(t childTask, cancel, saved chan string) {
 			return
 		}
 		result(map[string]any{"answer": answer, "found": t.Checkpoint})
+	case "checkpoint, then wait":
+		h.say("op", "checkpoint", "id", t.ID, "checkpoint", 1)
+		fmt.Println("begun")
+		reason := <-cancel
+		h.say("op", "log", "id", t.ID, "message", "told: "+reason)
+		h.say("op", "log", "id", t.ID, "message", <-saved)
+		h.say("op", "error", "id", t.ID, "code", "cancelled", "message", "told: "+reason)
 	case "checkpoint and die":
 		if t.Attempt == 1 {
 			for i := range p.N {

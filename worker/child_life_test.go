@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/pgscheduler/scheduler/scheduler"
 	"github.com/pgscheduler/scheduler/worker"
 )
@@ -302,6 +304,89 @@ func TestChildSavesCheckpointsOverABadConnection(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A child is told to end its task at once, though the database does not answer what it wants stored.
+func TestChildIsCancelledWhileItsCheckpointIsStored(t *testing.T) {
+	t.Parallel()
+	r, p := newProxiedRig(t, scheduler.Config{})
+	r.startChildren(worker.Impatient(worker.Command{}, patience/3), childArgs{}, worker.Config{Heartbeat: 200 * time.Millisecond, TTL: patience})
+	p.doom("checkpoint", 1, late)
+	id := r.submit(do("checkpoint, then wait"))
+	await(t, "the child's line", func() bool { return len(r.lines(id, "stdout")) == 1 })
+	await(t, "the checkpoint", func() bool { return p.waiting() == 1 })
+	if _, err := r.client.Cancel(t.Context(), id, "enough"); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the child to be told", func() bool { return len(r.lines(id, "log")) == 1 })
+	p.deliver()
+	if task := r.final(id); task.State != scheduler.Cancelled || read[int](r, `select checkpoint::integer from scheduler.tasks where id = $1`, id) != 1 {
+		t.Errorf("%s: %s", task.State, text(task.Error))
+	}
+	if diff := cmp.Diff([]string{"told: cancelled", "saved "}, r.lines(id, "log")); diff != "" { // not told once the checkpoint was given up
+		t.Error(diff)
+	}
+}
+
+// A child that goes on with a task whose lease was lost is not given the task again, and again, meanwhile.
+func TestChildHasOneAttemptOfATaskAtATime(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.startChildren(worker.Impatient(worker.Command{}, patience), childArgs{Slots: 3}, worker.Config{Heartbeat: 100 * time.Millisecond, TTL: patience})
+	file := filepath.Join(t.TempDir(), "go")
+	id := r.submit(do("until file", "file", file)) // it is deaf
+	await(t, "the child's line", func() bool { return len(r.lines(id, "stdout")) == 1 })
+	r.exec(`delete from scheduler.workers`)
+	await(t, "a second attempt", func() bool { return r.task(id).Attempt >= 2 })
+	r.pidOfChild() // other tasks go on
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if task := r.final(id); task.State != scheduler.Completed || task.Attempt != 2 || task.Failures != 0 {
+		t.Errorf("%s at attempt %d with %d failures: %s", task.State, task.Attempt, task.Failures, text(task.Error))
+	}
+}
+
+// A child that was told to end, and does once it has said how its task ended, has not crashed, though the worker is not done with that.
+func TestChildThatEndsBeforeItsTaskIsSettled(t *testing.T) {
+	t.Parallel()
+	r, p := newProxiedRig(t, scheduler.Config{})
+	r.startChildren(worker.Command{MaxTime: 100 * time.Millisecond}, childArgs{}, worker.Config{})
+	p.doom("checkpoint", 1, late)
+	id := r.submit(do("checkpoints unread", "n", 1))
+	await(t, "the checkpoint", func() bool { return p.waiting() == 1 })
+	children := func() int { return strings.Count(r.logs.String(), "child ready") }
+	its := children()
+	await(t, "the next child", func() bool { return children() > its })
+	p.deliver()
+	if task := r.final(id); task.State != scheduler.Completed {
+		t.Errorf("%s: %s", task.State, text(task.Error))
+	}
+	if strings.Contains(r.logs.String(), "child ended") {
+		t.Error("the log has it ended by itself")
+	}
+}
+
+// A child that could not be replaced, since there was no other, is once there is one, though no task comes.
+func TestChildIsReplacedOnceThereIsAnother(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	file := filepath.Join(t.TempDir(), "while")
+	r.startChildren(worker.Command{Procs: 2, MaxTasks: 1}, childArgs{While: file, Else: "exit"}, worker.Config{})
+	await(t, "both", func() bool { return len(childrenOf(t, r)) == 2 })
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.ends(do("kill"), scheduler.Scheduled)
+	await(t, "the end of one", func() bool { return strings.Contains(r.logs.String(), "child ended") })
+	r.pidOfChild() // which wears the other
+	if strings.Contains(r.logs.String(), "child is replaced") {
+		t.Fatal("the only one is replaced")
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "its turn", func() bool { return strings.Contains(r.logs.String(), "child is replaced") })
 }
 
 // Children that are killed, replaced and restarted all the time lose nothing, and no task fails for another.

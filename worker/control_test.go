@@ -152,6 +152,80 @@ func TestQuietRunStop(t *testing.T) {
 	}
 }
 
+// A worker that may lease again looks for tasks at once, though nothing is announced and no poll comes.
+func TestWorkerThatMayLeaseAgainDoes(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	registry := worker.NewRegistry()
+	worker.Handle(registry, "k", func(context.Context, *worker.Task[none]) (none, error) { return none{}, nil })
+	x := r.start(registry, worker.Config{Hosted: true, Heartbeat: 100 * time.Millisecond, TTL: patience, Poll: time.Hour})
+	await(t, "the worker", func() bool { return read[int](r, `select count(*) from scheduler.workers`) == 1 })
+	workers, err := r.client.Workers(t.Context())
+	if err != nil || len(workers) != 1 {
+		t.Fatalf("%+v, %v", workers, err)
+	}
+	if err := r.client.Command(t.Context(), workers[0].ID, scheduler.CommandQuiet); err != nil {
+		t.Fatal(err)
+	}
+	r.heard()
+	id := r.submit(scheduler.NewTask{Kind: "k"})
+	x.Hear(scheduler.ChannelReady, string(scheduler.DefaultQueue)) // in vain
+	r.heard()
+	if err := r.client.Command(t.Context(), workers[0].ID, scheduler.CommandRun); err != nil {
+		t.Fatal(err)
+	}
+	r.final(id)
+}
+
+// What a heartbeat brings back too late, a request to cancel an attempt that has ended since, does not reach the next attempt of the task.
+func TestCancelOfAnAttemptThatHasEnded(t *testing.T) {
+	t.Parallel()
+	r, p := newProxiedRig(t, scheduler.Config{})
+	registry := worker.NewRegistry()
+	begun, end := make(chan none), make(chan error, 1)
+	worker.Handle(registry, "k", func(ctx context.Context, _ *worker.Task[none]) (none, error) {
+		begun <- none{}
+		select {
+		case err := <-end:
+			return none{}, err
+		case <-ctx.Done():
+			return none{}, context.Cause(ctx)
+		}
+	})
+	x := r.start(registry, worker.Config{Hosted: true, Heartbeat: time.Hour, Poll: time.Hour})
+	seen := func() time.Time { return read[time.Time](r, `select seen_at from scheduler.workers`) }
+	beat := func() { // as soon as no other is under way
+		t.Helper()
+		before := seen()
+		x.Hear(scheduler.ChannelControl, "*")
+		await(t, "a heartbeat", func() bool { return seen().After(before) })
+	}
+	id := r.submit(scheduler.NewTask{Kind: "k"})
+	x.Hear(scheduler.ChannelReady, string(scheduler.DefaultQueue))
+	receive(t, begun, "the first attempt")
+	if _, err := r.client.Cancel(t.Context(), id, ""); err != nil {
+		t.Fatal(err)
+	}
+	p.doom("heartbeat", 1, late)
+	beat()
+	end <- errBoom
+	if task := r.final(id); task.State != scheduler.Cancelled {
+		t.Errorf("%s", task.State)
+	}
+	if _, err := r.client.Retry(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	x.Hear(scheduler.ChannelReady, string(scheduler.DefaultQueue))
+	receive(t, begun, "the second attempt")
+	p.deliver()
+	beat()
+	end <- nil
+	await(t, "the end of the second attempt", func() bool { return r.task(id).State != scheduler.Running })
+	if task := r.task(id); task.State != scheduler.Completed || task.Attempt != 2 || task.Failures != 0 {
+		t.Errorf("%s at attempt %d with %d failures: %s", task.State, task.Attempt, task.Failures, text(task.Error))
+	}
+}
+
 // heard waits for two heartbeats: by the second, the worker has taken in what the first brought.
 func (r *rig) heard() {
 	r.t.Helper()

@@ -58,7 +58,7 @@ func (w *Worker) handBack(ctx context.Context) {
 	if s.unsure() {
 		w.reclaim(call, s, s.beat().Held, 0) // the intake has ended: no lease is under way
 	}
-	for leases := s.leases(); len(leases) > 0; {
+	for leases := s.open(); len(leases) > 0; {
 		err := w.client.Release(call, leases)
 		if err == nil {
 			s.count(Released)
@@ -88,8 +88,15 @@ func (w *Worker) deregister(ctx context.Context) {
 
 // nearAbort returns a context for one call: it ends with ctx, after writeTimeout, or soon after Abort was called.
 func (w *Worker) nearAbort(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
-	unlink := context.AfterFunc(w.abort, func() {
+	timed, end := context.WithTimeout(ctx, writeTimeout)
+	near, leave := soonAfter(timed, w.abort)
+	return near, func() { leave(); end() }
+}
+
+// soonAfter returns a context that ends with ctx, or soon after over has ended.
+func soonAfter(ctx, over context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	unlink := context.AfterFunc(over, func() {
 		select {
 		case <-ctx.Done():
 		case <-time.After(patience):

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -232,6 +233,28 @@ func TestShutdownWithoutADatabase(t *testing.T) {
 			p.cut()
 		})
 	}
+}
+
+// A worker that is told to end while it registers leaves as any other: it is not taken for dead later, and that is no error.
+func TestShutdownWhileItRegisters(t *testing.T) {
+	t.Parallel()
+	r, p := newProxiedRig(t, scheduler.Config{})
+	registry := worker.NewRegistry()
+	worker.Handle(registry, "k", func(context.Context, *worker.Task[none]) (none, error) { return none{}, nil })
+	started := make(chan *running, 1)
+	p.decide(func(statement string) fate {
+		if strings.HasPrefix(statement, "-- register:") {
+			x := <-started
+			x.cancel()
+		}
+		return pass
+	})
+	x := r.start(registry, worker.Config{})
+	started <- x
+	if err := x.wait(); err != nil {
+		t.Error(err)
+	}
+	r.expectNoTrace()
 }
 
 func TestRunThatCannotBegin(t *testing.T) {

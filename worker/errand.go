@@ -15,7 +15,7 @@ type errand struct {
 	child   *child
 	id      string
 	frames  chan message  // checkpoints, then how it ended
-	done    chan struct{} // closed when nobody reads frames any more
+	done    chan struct{} // closed when nobody reads frames any more, and its slot is free
 
 	answered bool // it was said how it ended; this and the next are guarded by the pool's mu
 	blamed   bool // the child is being ended because of it
@@ -25,30 +25,51 @@ type errand struct {
 // there are free slots, and when a child has ended meanwhile the task is handed back.
 func (c *Children) run(ctx context.Context, a *attempt) (json.RawMessage, error) {
 	e := &errand{attempt: a, id: a.task.Task.String(), frames: make(chan message, 16), done: make(chan struct{})}
-	if e.child = c.choose(e.id); e.child == nil {
-		return e.handBack()
+	if e.child = c.find(ctx, e.id); e.child == nil {
+		return e.handBack(ctx)
 	}
-	defer c.release(e.child, e.id)
 	defer close(e.done)
+	defer c.release(e)
 	e.child.catchUp() // what it printed before is not of this task
 	task := a.task.Wire()
-	if !e.child.begin(e, order{Op: "task", Task: &task}) {
-		return e.handBack()
+	if !e.child.begin(ctx, e, order{Op: "task", Task: &task}) {
+		return e.handBack(ctx)
 	}
 	return e.await(ctx)
 }
 
-func (e *errand) handBack() (json.RawMessage, error) {
+// find takes a slot for a task; nil: none is free. While there are only such of processes that have the task open from a lease that
+// was lost, it waits: handed back, the task would come again at once, and again, until that attempt has ended.
+func (c *Children) find(ctx context.Context, id string) *child {
+	for {
+		k, earlier := c.choose(id)
+		if k != nil || earlier == nil {
+			return k
+		}
+		select {
+		case <-earlier.done:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (e *errand) handBack(ctx context.Context) (json.RawMessage, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	e.attempt.cancel(errHandBack)
 	return nil, errHandBack
 }
 
-// begin enters a task and gives it to the process. It reports false when that has ended meanwhile, or is about to: after drain
-// nothing more may come.
-func (k *child) begin(e *errand, task order) bool {
+// begin enters a task and gives it to the process that was chosen. It reports false when that has ended meanwhile, or is about to, or
+// the task is to end.
+func (k *child) begin(ctx context.Context, e *errand, task order) bool {
 	k.pool.mu.Lock()
 	defer k.pool.mu.Unlock()
-	if isClosed(k.over) || !k.available() {
+	k.coming--
+	defer k.sayDrain()
+	if isClosed(k.over) || k.condemned || k.open[e.id] != nil || ctx.Err() != nil {
 		return false
 	}
 	k.open[e.id] = e
@@ -57,23 +78,31 @@ func (k *child) begin(e *errand, task order) bool {
 	return true
 }
 
-// await waits until the child says how the task ended, or ends itself.
+// await waits until the child says how the task ended, or ends itself. While a checkpoint is being stored, which takes as long as the
+// database does, it hears of the task's end all the same.
 func (e *errand) await(ctx context.Context) (json.RawMessage, error) {
-	told := ctx.Done()
+	told, frames := ctx.Done(), e.frames
+	var saved chan struct{} // closed when the checkpoint is stored; nil: none is being
 	var impatient <-chan time.Time
 	for {
 		select {
-		case m := <-e.frames:
+		case m := <-frames:
 			if m.Op != "checkpoint" {
 				return e.outcome(ctx, m)
 			}
-			e.save(ctx, m)
+			frames, saved = nil, make(chan struct{})
+			go func(saved chan<- struct{}) { e.save(ctx, m); close(saved) }(saved) // waited for before this returns
+		case <-saved:
+			frames, saved = e.frames, nil
 		case <-told:
 			told, impatient = nil, time.After(e.child.pool.command.killAfter)
 			e.child.send(order{Op: "cancel", ID: e.id, Reason: reasonOf(context.Cause(ctx))})
 		case <-impatient:
 			e.child.condemn(e, "it did not answer cancel ("+reasonOf(context.Cause(ctx))+") within "+e.child.pool.command.killAfter.String())
 		case <-e.child.over:
+			if saved != nil {
+				<-saved
+			}
 			return e.last(ctx)
 		}
 	}
@@ -114,7 +143,7 @@ func (e *errand) crashed(ctx context.Context) (json.RawMessage, error) {
 	innocent := k.condemned && !e.blamed
 	k.pool.mu.Unlock()
 	if innocent && ctx.Err() == nil {
-		return e.handBack()
+		return e.handBack(ctx)
 	}
 	failure := &codedError{code: "worker_crashed", message: "the child process ended: " + k.obituary}
 	if ctx.Err() != nil {

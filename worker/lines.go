@@ -3,7 +3,6 @@ package worker
 import (
 	"bytes"
 	"errors"
-	"io"
 	"os"
 	"strings"
 	"sync"
@@ -62,21 +61,41 @@ func (l *lines) flush() {
 	}
 }
 
-// read feeds r until its end.
-func (l *lines) read(r io.Reader) {
+// read feeds a pipe until its end, or until it is cut off.
+func (l *lines) read(pipe *os.File) {
 	buffer := make([]byte, 64<<10)
 	for {
-		n, err := r.Read(buffer)
+		n, err := pipe.Read(buffer)
 		l.feed(buffer[:n])
 		if err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				l.rest(pipe, buffer)
+			}
 			l.flush()
 			return
 		}
 	}
 }
 
-// readLines calls line for each line until the end of r. Lines longer than maxMessage are cut.
-func readLines(r io.Reader, line func(string)) { (&lines{limit: maxMessage, line: line}).read(r) }
+// rest feeds what is in a pipe by now.
+func (l *lines) rest(pipe *os.File, buffer []byte) {
+	raw, err := pipe.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Control(func(fd uintptr) { // closed: there is nothing to read
+		for range caughtUp {
+			n, _ := readNow(fd, buffer)
+			if n == 0 {
+				return
+			}
+			l.feed(buffer[:n])
+		}
+	})
+}
+
+// readLines calls line for each line until the end of a pipe. Lines longer than maxMessage are cut.
+func readLines(pipe *os.File, line func(string)) { (&lines{limit: maxMessage, line: line}).read(pipe) }
 
 // stream is a pipe of a child whose lines belong to whichever task is open: catchUp reads what is in the pipe already, so that
 // the lines that were written before a task's end are counted to that task. Safe for concurrent use.
@@ -92,16 +111,20 @@ func newStream(file *os.File, line func(string)) *stream {
 	return &stream{file: file, lines: lines{limit: maxMessage, line: line}, buffer: make([]byte, 32<<10)}
 }
 
-// run reads until the end of the pipe.
+// run reads until the end of the pipe, or until it is cut off.
 func (s *stream) run() {
 	raw, err := s.file.SyscallConn()
 	if err == nil {
 		err = raw.Read(func(fd uintptr) bool { return s.take(fd, endless) })
 	}
+	cutOff := errors.Is(err, os.ErrDeadlineExceeded)
+	if cutOff {
+		s.catchUp()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lines.flush()
-	if err != nil && !errors.Is(err, os.ErrClosed) {
+	if err != nil && !cutOff && !errors.Is(err, os.ErrClosed) {
 		s.lines.line("the pipe cannot be read: " + err.Error())
 	}
 }

@@ -51,13 +51,16 @@ func (w *Worker) stay(ctx context.Context, s *session) {
 		case <-w.beat:
 		case <-next.C:
 		}
-		err := w.sendBeat(ctx, s)
+		again, err := w.sendBeat(ctx, s)
 		switch {
 		case errors.Is(err, scheduler.ErrWorkerLost):
 			return
-		case err == nil:
+		case err == nil && !again:
 			failing = false
 			next.Reset(w.config.Heartbeat - rand.N(w.config.Heartbeat/10+1))
+		case err == nil:
+			failing = false
+			next.Reset(w.config.Heartbeat / 10)
 		default:
 			if !failing && ctx.Err() == nil {
 				w.config.Logger.LogAttrs(ctx, slog.LevelWarn, "heartbeat", slog.Any("err", err))
@@ -94,26 +97,27 @@ func (w *Worker) guard(ctx context.Context, s *session) {
 	}
 }
 
-func (w *Worker) sendBeat(ctx context.Context, s *session) error {
+// sendBeat sends one heartbeat and does what it is told. again: another is to follow soon.
+func (w *Worker) sendBeat(ctx context.Context, s *session) (again bool, err error) {
 	call, cancel := context.WithTimeout(ctx, w.config.Heartbeat)
 	defer cancel()
 	sent, told := time.Now(), s.beat()
 	told.Memory = w.memory()
 	orders, err := w.client.Heartbeat(call, s.id, told)
 	if err != nil {
-		return err
+		return false, err
 	}
-	s.obey(sent, told, orders)
+	resumed, again := s.obey(sent, told, orders)
 	if orders.Strays {
 		w.reclaim(ctx, s, told.Held, strayAge)
 	}
-	if w.pause(orders.Paused) {
+	if w.pause(orders.Paused) || resumed {
 		nudge(w.wake)
 	}
 	if orders.Command == scheduler.CommandStop {
 		w.stop()
 	}
-	return nil
+	return again, nil
 }
 
 // strayAge is older than any lease that is still under way.

@@ -74,8 +74,8 @@ func (c *Children) admit(k *child, m message) error {
 	close(k.serving)
 	if c.replacing == k.number+1 {
 		c.replacing = 0
-		c.replace()
 	}
+	c.replace() // one may have been worn while no other was ready
 	c.awake()
 	return nil
 }
@@ -96,14 +96,17 @@ func (c *Children) free(leased int) (n int) {
 	return n - max(0, leased)
 }
 
-// choose takes a slot of the process that is the least busy for a task. nil: none is free.
-func (c *Children) choose(id string) *child {
+// choose takes a slot of the process that is the least busy for a task; begin follows. nil: none is free, or only of those that still
+// have the task open from a lease that was lost: earlier is one of these then.
+func (c *Children) choose(id string) (best *child, earlier *errand) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var best *child
 	for _, k := range c.posts {
-		// A task that a process still has open from a lease that was lost goes to another.
-		if k == nil || !k.available() || k.taken >= k.slots || k.open[id] != nil {
+		if k == nil || !k.available() || k.taken >= k.slots {
+			continue
+		}
+		if k.open[id] != nil {
+			earlier = k.open[id]
 			continue
 		}
 		if best == nil || best.worn != "" && k.worn == "" || (best.worn == "") == (k.worn == "") && k.taken < best.taken {
@@ -113,19 +116,23 @@ func (c *Children) choose(id string) *child {
 	if best != nil {
 		best.taken++
 		best.given++
+		best.coming++
 	}
-	return best
+	return best, earlier
 }
 
-// release gives a slot back.
-func (c *Children) release(k *child, id string) {
+// release gives back the slot that a task had.
+func (c *Children) release(e *errand) {
+	k := e.child
 	held := int64(0)
 	if c.command.MaxMemory > 0 {
 		held = resident(k.process.pid)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(k.open, id)
+	if k.open[e.id] == e {
+		delete(k.open, e.id)
+	}
 	k.taken--
 	switch {
 	case c.command.MaxTasks > 0 && k.given >= c.command.MaxTasks:

@@ -47,10 +47,18 @@ func (p *process) bury() {
 	killGroup(p.pid)
 	p.groups.remove(p.pid)
 	_ = p.stdin.Close() // nobody reads the rest
-	drained := time.AfterFunc(killAfter, p.close)
+	drained := time.AfterFunc(killAfter, p.cutOff)
 	p.talking.Wait()
 	drained.Stop()
 	p.close()
+}
+
+// cutOff ends the reading of pipes that somebody else has open, once what is in them by now is read: the process may have said it just
+// before its end, and who reads it may be late, or wait for the database.
+func (p *process) cutOff() {
+	for _, pipe := range []*os.File{p.stdout, p.stderr, p.control} {
+		_ = pipe.SetReadDeadline(time.Unix(1, 0)) // closed: nobody reads
+	}
 }
 
 // childEnv is the environment of child processes: the worker's own, without what opens the scheduler's doors.

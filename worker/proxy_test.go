@@ -163,6 +163,20 @@ func (p *proxy) doom(name string, n int, f fate) (met func() int) {
 	}
 }
 
+// waiting counts the connections on which a late answer is waited for.
+func (p *proxy) waiting() (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for l := range p.open {
+		l.mu.Lock()
+		if l.fate == late {
+			n++
+		}
+		l.mu.Unlock()
+	}
+	return n
+}
+
 // answersLost counts the answers that got lost so far.
 func (p *proxy) answersLost() int {
 	p.mu.Lock()

@@ -21,7 +21,7 @@ import (
 const patience = time.Minute
 
 // timeout is that of tasks that must begin before it is over: one that does not is ended without its handler.
-const timeout = 2 * time.Second
+const timeout = begin
 
 // begin is the timeout of tasks whose processes must have begun, and set their traps, before it is over.
 const begin = 5 * time.Second

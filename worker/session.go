@@ -44,6 +44,11 @@ func (s *session) stopAt() time.Time { return s.seen.Add(s.ttl * 4 / 5) }
 func (s *session) mayLease() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.may()
+}
+
+// may is mayLease; s.mu is held.
+func (s *session) may() bool {
 	return !s.lost && s.command == scheduler.CommandRun && time.Now().Before(s.stopAt())
 }
 
@@ -95,18 +100,25 @@ func (s *session) beat() scheduler.Beat {
 	return scheduler.Beat{Running: len(s.running), Held: s.held(), Ended: s.ended}
 }
 
-// obey takes in what a heartbeat brought back.
-func (s *session) obey(sent time.Time, told scheduler.Beat, orders scheduler.Orders) {
+// obey takes in what a heartbeat brought back. resumed: tasks may be leased now and could not be before. early: it was asked to cancel
+// an attempt that had not begun when it was sent, so that an earlier one of that task may be meant: the next heartbeat tells.
+func (s *session) obey(sent time.Time, told scheduler.Beat, orders scheduler.Orders) (resumed, early bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	could := s.may()
 	s.seen = sent
 	s.ended = s.ended[len(told.Ended):]
 	s.command = orders.Command
 	for _, id := range orders.Cancelled {
-		if a := s.running[id]; a != nil { // else its lease is on its way, and the next heartbeat brings the request again
+		switch a := s.running[id]; {
+		case a == nil: // it has ended, or its lease is on its way: then the next heartbeat brings this again
+		case a.began.Before(sent):
 			a.cancel(ErrCancelled)
+		default:
+			early = true
 		}
 	}
+	return !could && s.may(), early
 }
 
 // held lists the lease rows with tasks that have not ended; never nil, which would be NULL. s.mu is held.
@@ -114,8 +126,8 @@ func (s *session) held() []int64 {
 	return slices.AppendSeq([]int64{}, maps.Keys(s.groups))
 }
 
-// leases lists the attempts that have not ended.
-func (s *session) leases() []scheduler.Lease {
+// open lists the attempts that have not ended.
+func (s *session) open() []scheduler.Lease {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var list []scheduler.Lease

@@ -74,7 +74,10 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer w.closeChildren()
 
 	first := newSession(w.config.TTL)
-	if err := w.register(ctx, first); err != nil {
+	opening, opened := soonAfter(life, ctx) // who is told to end while it registers knows that it is entered, and leaves
+	err := w.register(opening, first)
+	opened()
+	if err != nil {
 		return err
 	}
 	w.config.Logger.LogAttrs(ctx, slog.LevelInfo, "register", slog.String("worker_id", first.id.String()), slog.String("name", w.config.Name),
@@ -91,7 +94,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.crew.run = func(a *attempt) { w.run(life, a) }
 	w.take(intake, life)
 	w.again.Stop()
-	err := w.drain(life)
+	err = w.drain(life)
 	end()
 	w.leaveSettling()
 	w.crew.close()

@@ -67,13 +67,15 @@ export function perform(task, handler, { alone = false, graceMs } = {}) {
       clearTimeout(timer);
     }
   })();
-  let patience;
+  let patience, onAbort;
   const deaf = new Promise((resolve) => {
-    if (alone) task.signal.addEventListener('abort', () => {
-      patience = setTimeout(() => resolve(failure(task.signal.reason, task.signal.reason)), graceMs);
-    }, { once: true });
+    onAbort = () => (patience = setTimeout(() => resolve(failure(task.signal.reason, task.signal.reason)), graceMs));
   });
-  const over = work.then(() => clearTimeout(patience));
+  if (alone) task.signal.addEventListener('abort', onAbort, { once: true });
+  const over = work.then(() => {
+    clearTimeout(patience);
+    task.signal.removeEventListener('abort', onAbort); // it may still be told to stop while its outcome is under way
+  });
   return { outcome: Promise.race([work, deaf]), over };
 }
 

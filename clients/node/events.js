@@ -1,14 +1,13 @@
 // Server-sent events as an async iterator that outlives its connections.
-import { setTimeout as sleep } from 'node:timers/promises';
 import { ConnectionError } from './errors.js';
-import { problem } from './http.js';
+import { pause, problem } from './http.js';
 
 const silence = 45_000; // the server says something every 15 s
 
 /** Yields {event, id, data} until the server says that there is no more. */
 export async function* follow(http, path, { after, signal } = {}) {
   let seen = after;
-  let pause = 2000;
+  let retry = 2000;
   for (let fruitless = 0; ; fruitless++) {
     let asked = 0; // ms that the server asks to wait
     const stop = new AbortController();
@@ -21,7 +20,7 @@ export async function* follow(http, path, { after, signal } = {}) {
       if (response.status === 204) return;
       if (!response.ok) throw problem(response, await response.text());
       for await (const frame of frames(response.body, stop)) {
-        if (frame.retry !== undefined) pause = frame.retry;
+        if (frame.retry !== undefined) retry = frame.retry;
         if (frame.event === undefined) continue;
         fruitless = 0;
         if (frame.id !== undefined) seen = frame.id;
@@ -37,7 +36,7 @@ export async function* follow(http, path, { after, signal } = {}) {
       signal?.removeEventListener('abort', onAbort);
       stop.abort(); // also when whoever iterates leaves
     }
-    await sleep(Math.max(asked, pause * (0.75 + Math.random() / 2)), undefined, { signal });
+    await pause(Math.max(asked, retry * (0.75 + Math.random() / 2)), signal);
   }
 }
 

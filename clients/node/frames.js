@@ -12,28 +12,37 @@ export class Frames {
   #saves = new Map(); // what waits for the parent's answer to a checkpoint
   #draining = false;
   #dismissed = false; // by a frame
+  #leaving = false; // by itself, of which the parent has to know
+  #aborted = false;
   #rest;
+  #ended = new Promise((resolve) => (this.#rest = resolve));
 
   constructor({ handlers, concurrency, isolate, logger }) {
     [this.#handlers, this.#slots, this.#log] = [handlers, isolate ? 1 : concurrency, logger];
   }
 
   async run() {
-    const ended = new Promise((resolve) => (this.#rest = resolve));
     this.#say({ op: 'ready', v: 1, kinds: [...this.#handlers.keys()], slots: this.#slots, language: `node ${process.versions.node}` });
     this.#listen();
-    await ended;
+    await this.#ended;
     process.stdin.destroy();
   }
 
+  /** Ends once what runs is done. */
   stop() {
-    this.#draining = true;
-    if (this.#running.size === 0) this.#rest();
+    this.#leaving = true;
+    this.#drain();
   }
 
-  /** Ends what runs; the parent hands it back. */
+  /** Ends what runs, to be run again at once. */
   abort() {
+    this.#aborted = true;
     for (const task of this.#running.values()) Task.stop(task, 'shutdown');
+  }
+
+  #drain() {
+    this.#draining = true;
+    if (this.#running.size === 0) this.#rest();
   }
 
   #listen() {
@@ -46,9 +55,9 @@ export class Frames {
     });
     process.stdin.on('end', () => {
       if (process.env.SCHEDULER_ORPHAN === 'exit' && !this.#dismissed) process.exit(1); // the parent was killed, and has the lease no more
-      this.stop();
+      this.#drain();
     });
-    process.stdin.on('error', () => this.stop());
+    process.stdin.on('error', () => this.#drain());
   }
 
   #hear(line) {
@@ -59,7 +68,7 @@ export class Frames {
       this.#log.error(`a frame that is no JSON: ${error.message}`);
       return;
     }
-    if (frame?.op === 'drain') [this.#dismissed] = [true, this.stop()];
+    if (frame?.op === 'drain') [this.#dismissed] = [true, this.#drain()];
     else if (frame?.op === 'task') void this.#begin(frame.task);
     else if (frame?.op === 'cancel' && this.#running.has(frame.id)) Task.stop(this.#running.get(frame.id), frame.reason ?? 'cancelled');
     else if (frame?.op === 'saved') this.#saves.get(frame.id)?.shift()?.(frame.error);
@@ -85,12 +94,13 @@ export class Frames {
   }
 
   #end(id, { op, ...fields }) {
-    if (op === 'complete') this.#say({ op: 'result', id, result: fields.result });
-    else if (op === 'release' && fields.delay_ms !== undefined) this.#say({ op: 'snooze', id, ...fields });
+    const ends = this.#leaving && { ends: true };
+    if (op === 'complete') this.#say({ op: 'result', id, result: fields.result, ...ends });
+    else if (op === 'release' && (fields.delay_ms !== undefined || this.#aborted)) this.#say({ op: 'snooze', id, delay_ms: 0, ...fields, ...ends });
     else if (op === 'fail') {
       const { error, retryable, retry_after_ms } = fields;
-      this.#say({ op: 'error', id, ...error, retryable, permanent: !retryable, ...(retry_after_ms !== undefined && { retry_after_ms }) });
-    } else this.#say({ op: 'error', id, code: op === 'lost' ? 'lost' : 'shutdown', message: storable(fields.reason ?? op) });
+      this.#say({ op: 'error', id, ...error, retryable, permanent: !retryable, ...(retry_after_ms !== undefined && { retry_after_ms }), ...ends });
+    } else this.#say({ op: 'error', id, code: op === 'lost' ? 'lost' : 'shutdown', message: storable(fields.reason ?? op), ...ends });
   }
 
   async #save(id, checkpoint, signal) {

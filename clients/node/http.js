@@ -22,17 +22,16 @@ export class Transport {
 
   /**
    * The body of the answer, parsed; null where there is none. What is repeatable is sent again when no answer came or the server can't
-   * serve now; all else only when nothing can have been sent. retries: Infinity goes on until signal ends it.
+   * serve now; all else only when nothing can have been sent. A body that is a function is made anew for each try.
    */
   async call(method, path, { body, headers, wait = 0, signal, repeatable = method === 'GET', retries = this.retries } = {}) {
     for (let attempt = 0; ; attempt++) {
       try {
-        return await this.#guarded(method, path, body, { ...headers, ...(wait > 0 && { prefer: `wait=${Math.ceil(wait)}` }) }, wait, signal);
+        return await this.#guarded(method, path, typeof body === 'function' ? body() : body, { ...headers, ...(wait > 0 && { prefer: `wait=${Math.ceil(wait)}` }) }, wait, signal);
       } catch (error) {
         if (signal?.aborted || attempt >= retries || !worthwhile(error, repeatable)) throw error;
-        if (error.retryAfterMs > longestPause && retries !== Infinity) throw error; // whoever called knows better what to do meanwhile
-        const pause = error.retryAfterMs ?? Math.min(longestPause, 100 * 2 ** Math.min(attempt, 10)) * (0.5 + Math.random() / 2);
-        await sleep(pause, undefined, { signal, ref: true });
+        if (error.retryAfterMs > longestPause) throw error; // whoever called knows better what to do meanwhile
+        await pause(error.retryAfterMs ?? backoff(attempt), signal);
       }
     }
   }
@@ -107,7 +106,16 @@ export function problem(response, text) {
 /** An address as messages may show it. */
 const hidden = (url) => String(url).replace(/\/\/[^/@]*@/, '//…@').slice(0, 200);
 
-function worthwhile(error, repeatable) {
+/** How long to wait after so many tries in vain. */
+export const backoff = (vain) => Math.min(longestPause, 100 * 2 ** Math.min(vain, 10)) * (0.5 + Math.random() / 2);
+
+/** Waits, or throws the signal's reason. */
+export async function pause(milliseconds, signal) {
+  await sleep(milliseconds, undefined, { signal }).catch(() => signal.throwIfAborted());
+}
+
+/** Whether to ask again: nothing came, or the server can't serve now. */
+export function worthwhile(error, repeatable) {
   if (error instanceof CircuitOpen) return false;
   if (error instanceof ConnectionError) return repeatable || !error.sent;
   return error instanceof ProblemError && repeatable && [408, 425, 429, 502, 503, 504].includes(error.status);

@@ -6,6 +6,7 @@ import { Ended } from './attempt.js';
 const boot = 30_000; // ms until it must be ready
 const end = 5000; // ms that a process has to end once nothing is left for it to do
 const lastWords = 1000; // ms to hear what a process said before its end
+const starts = 3; // of processes until a task fails because none comes up
 const longest = 8192; // characters of a line of output that is kept
 
 export class Children {
@@ -33,12 +34,18 @@ export class Children {
   }
 
   async #run(task) {
-    const child = this.#idle.find((it) => it.isReady) ?? this.#idle.find((it) => it.alive) ?? this.#child();
-    this.#idle = this.#idle.filter((it) => it !== child && it.alive);
-    try {
-      return await child.run(task, this.#graceMs);
-    } finally {
-      if (child.alive) this.#idle.push(child);
+    for (let left = starts; ; left--) {
+      const child = this.#idle.find((it) => it.isReady && it.alive) ?? this.#idle.find((it) => it.alive) ?? this.#child();
+      this.#idle = this.#idle.filter((it) => it !== child && it.alive);
+      try {
+        return await child.run(task, this.#graceMs);
+      } catch (error) {
+        if (!(error instanceof NotBegun)) throw error;
+        if (left === 1) throw error.cause;
+      } finally {
+        if (child.alive) this.#idle.push(child);
+        else void child.close();
+      }
     }
   }
 
@@ -54,6 +61,9 @@ export class Children {
     return child;
   }
 }
+
+/** The process ended before it was given the task, which has not to suffer for it. */
+class NotBegun extends Error {}
 
 class Child {
   alive = true;
@@ -98,24 +108,26 @@ class Child {
   }
 
   async run(task, graceMs) {
-    await this.ready;
     const { id, signal } = task;
-    let killer;
-    const onAbort = () => {
-      this.#send({ op: 'cancel', id, reason: signal.reason.code });
-      killer = setTimeout(() => {
-        this.alive = false;
-        this.#kill('SIGKILL');
-        this.#task?.reject(signal.reason);
-      }, graceMs);
-    };
+    let killer, onAbort;
     try {
       return await new Promise((resolve, reject) => {
-        this.#task = { task, resolve, reject };
-        if (!this.alive) reject(Object.assign(new Error('the process for the task ended'), { code: 'worker_crashed' }));
-        this.#send({ op: 'task', task });
+        onAbort = () => {
+          if (!this.#task) return reject(signal.reason); // it was not begun, and must not begin any more
+          this.#send({ op: 'cancel', id, reason: signal.reason.code });
+          killer = setTimeout(() => {
+            this.alive = false;
+            this.#kill('SIGKILL');
+            reject(signal.reason);
+          }, graceMs);
+        };
         signal.addEventListener('abort', onAbort, { once: true });
-        if (signal.aborted) onAbort();
+        const begin = () => {
+          if (signal.aborted) return reject(signal.reason);
+          this.#task = { task, resolve, reject };
+          return this.#send({ op: 'task', task });
+        };
+        this.ready.then(begin, (cause) => reject(new NotBegun('', { cause })));
       });
     } finally {
       this.#task = undefined;
@@ -139,10 +151,11 @@ class Child {
     } catch {
       frame = {};
     }
-    const { op, id, ...fields } = frame;
+    const { op, id, ends, ...fields } = frame;
     if (op === 'ready') [this.isReady] = [true, this.up()];
-    const ends = ['result', 'snooze', 'error'].includes(op);
-    if (ends) setImmediate(() => this.#obey(op, id, fields)); // what was printed before it is heard by then
+    if (ends) this.alive = false; // it ends now: a next task would end with it
+    const last = ['result', 'snooze', 'error'].includes(op);
+    if (last) setImmediate(() => this.#obey(op, id, fields)); // what was printed before it is heard by then
     else this.#obey(op, id, fields);
   }
 

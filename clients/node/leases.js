@@ -1,16 +1,16 @@
 // A worker that takes leases over HTTP. See docs/guides/http-workers.md.
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Task, perform } from './attempt.js';
 import { ConnectionError, ProblemError } from './errors.js';
-import { Transport } from './http.js';
+import { Transport, backoff, pause } from './http.js';
 import { Outbox } from './outbox.js';
 
 const reportEvery = 250; // ms
 const mostLines = 1000; // of one request
 const mostPending = 10_000; // lines of an attempt that the server has not taken yet
 const longestPause = 5000; // ms between two calls for tasks while they fail
+const refusals = [400, 413, 422]; // statuses of a body that will never be taken
 const hopeless = [400, 401, 403, 413, 415, 422]; // statuses of a call for tasks that will not get better
 
 /** Runs tasks until stop is called or the server says stop. */
@@ -18,7 +18,7 @@ export class Leases {
   #options;
   #http;
   #id = randomUUID(); // fresh for each run of the process
-  #held = new Map(); // by lease: {task, lines, progress, ended}
+  #held = new Map(); // by lease: {task, lines, progress, reporting, reportAt, ended}
   #busy = 0; // handlers that run, whatever became of their leases
   #renewed = performance.now(); // when the last call was sent that kept the leases alive
   #draining = new AbortController();
@@ -77,7 +77,7 @@ export class Leases {
     const sent = performance.now();
     let answer;
     try {
-      answer = await this.#http.call('POST', '/v1/leases', { body, wait: waitSeconds, signal: this.#draining.signal, repeatable: true, retries: 0 });
+      answer = await this.#http.call('POST', '/v1/leases', { body, wait: Math.min(waitSeconds, ttlMs / 3000), signal: this.#draining.signal, repeatable: true, retries: 0 });
       if (!Array.isArray(answer?.leases) || !answer.worker) throw new ConnectionError(`what answers at ${this.#http.base} is no scheduler`, true);
     } catch (error) {
       if (this.#draining.signal.aborted) return;
@@ -106,11 +106,11 @@ export class Leases {
   }
 
   #pause(milliseconds) {
-    return sleep(milliseconds, undefined, { signal: this.#draining.signal }).catch(() => {});
+    return pause(milliseconds, this.#draining.signal).catch(() => {});
   }
 
   async #begin(lease, fields) {
-    const held = { lines: [], progress: undefined };
+    const held = { lines: [], progress: undefined, reportAt: 0 };
     held.task = new Task(fields, {
       progress: (progress) => (held.progress = progress),
       log: (message) => held.lines.length < mostPending && held.lines.push({ message }),
@@ -145,40 +145,58 @@ export class Leases {
   async #end(lease, held, { op, ...fields }) {
     held.ended = true; // its reports go with the outcome
     try {
-      if (op !== 'lost') {
-        while (held.lines.length > mostLines) await this.#say(lease, held, 'heartbeat');
-        await this.#say(lease, held, op, fields);
-      }
+      await held.reporting; // what of it is to be said again comes before the outcome, or never
+      if (op !== 'lost') await this.#tell(lease, held, op, fields);
     } catch (error) {
-      await this.#refused(lease, held.task, error);
+      await this.#refused(lease, held, error);
     } finally {
       this.#held.delete(lease);
       this.#free?.();
     }
   }
 
-  /** Sends what was said along. A progress that the server does not take is left out; lines outlive a bad checkpoint. */
+  /** Ends the attempt. An answer that is neither yes nor no, as of a proxy whose servers restart, is no reason to throw work away at once. */
+  async #tell(lease, held, op, fields) {
+    const until = performance.now() + this.#options.ttlMs;
+    for (let vain = 0; ; vain++) {
+      try {
+        while (held.lines.length > mostLines) await this.#say(lease, held, 'heartbeat');
+        return await this.#say(lease, held, op, fields);
+      } catch (error) {
+        if (!(error instanceof ProblemError) || refusals.includes(error.status) || error.code === 'lease_lost' || performance.now() > until) throw error;
+        this.#warn(`end task ${held.task.id}, to be said again`, error);
+        await pause(backoff(vain), this.#gone.signal);
+      }
+    }
+  }
+
+  /** Sends what was said along. A progress that the server does not take is left out; lines outlive all that is not their own fault. */
   async #say(lease, held, op, fields = {}) {
     const { progress, ...lines } = news(held);
     try {
       return await this.#outbox.send(lease, op, { ...fields, ...lines, ...(progress !== undefined && { progress }) });
     } catch (error) {
-      if (![400, 413, 422].includes(error.status)) throw error;
-      if (progress !== undefined) {
-        this.#warn(`report task ${held.task.id}`, error);
-        return this.#outbox.send(lease, op, { ...fields, ...lines });
-      }
-      if ('checkpoint' in fields) held.lines.unshift(...(lines.logs ?? []));
-      throw error;
+      const refused = refusals.includes(error.status);
+      if (!refused || progress !== undefined || Object.keys(fields).length > 0) held.lines.unshift(...(lines.logs ?? []));
+      if (!refused && error instanceof ProblemError) held.progress ??= progress;
+      if (!refused || progress === undefined) throw error;
+      this.#warn(`report task ${held.task.id}`, error);
+      return this.#say(lease, held, op, fields);
     }
   }
 
   /** An outcome that the server does not take is a failure, unless nothing counts any more. */
-  async #refused(lease, task, error) {
-    this.#warn(`end task ${task.id}`, error);
+  async #refused(lease, held, error) {
+    this.#warn(`end task ${held.task.id}`, error);
     if (error instanceof ConnectionError || error.code === 'lease_lost' || this.#gone.signal.aborted) return;
-    const fields = { error: { code: 'bad_result', message: error.message, stack: '' }, retryable: false };
-    await this.#outbox.send(lease, 'fail', fields).catch((again) => this.#warn(`fail task ${task.id}`, again));
+    const never = !(error instanceof ProblemError) || refusals.includes(error.status);
+    const fields = { error: { code: never ? 'bad_result' : 'not_stored', message: error.message, stack: '' }, retryable: !never };
+    const fail = () => this.#say(lease, held, 'fail', fields);
+    await fail().catch((again) => {
+      held.lines = [];
+      if (!refusals.includes(again.status)) throw again;
+      return fail(); // not even that, with them
+    }).catch((again) => this.#warn(`fail task ${held.task.id}`, again));
   }
 
   async #checkpoint(lease, held, checkpoint) {
@@ -194,12 +212,12 @@ export class Leases {
   /** Sends what handlers said since the last time. */
   #report() {
     for (const [lease, held] of this.#held) {
-      if (held.ended || (held.lines.length === 0 && held.progress === undefined) || held.reporting) continue;
-      held.reporting = true;
-      this.#say(lease, held, 'heartbeat').then((answer) => this.#heard(held, answer), (error) => {
+      if (held.ended || (held.lines.length === 0 && held.progress === undefined) || held.reporting || performance.now() < held.reportAt) continue;
+      held.reporting = this.#say(lease, held, 'heartbeat').then((answer) => this.#heard(held, answer), (error) => {
+        held.reportAt = performance.now() + longestPause;
         if (error.code === 'lease_lost') Task.stop(held.task, 'lost');
         else this.#warn(`report task ${held.task.id}`, error);
-      }).finally(() => (held.reporting = false));
+      }).finally(() => (held.reporting = undefined));
     }
   }
 
@@ -215,8 +233,9 @@ export class Leases {
     const sent = performance.now();
     const late = AbortSignal.timeout(Math.ceil(ttlMs / 3));
     try {
-      const body = { leases: [...this.#held.keys()], memory_bytes: process.memoryUsage.rss() };
+      const body = () => ({ leases: [...this.#held.keys()], memory_bytes: process.memoryUsage.rss() }); // what a late try did not name would be handed back
       const answer = await this.#http.call('POST', `/v1/workers/${this.#id}/heartbeat`, { body, repeatable: true, signal: late });
+      if (!Array.isArray(answer?.cancelled) || !Array.isArray(answer.lost)) throw new ConnectionError(`what answers at ${this.#http.base} is no scheduler`, true);
       this.#renewed = Math.max(this.#renewed, sent);
       for (const lease of answer.cancelled) this.#stop(lease, 'cancelled');
       for (const lease of answer.lost) this.#stop(lease, 'lost');
@@ -235,8 +254,9 @@ export class Leases {
   /** Lets what runs finish, for a while. */
   async #drain() {
     this.#draining.abort();
-    const late = setTimeout(() => this.abort(), this.#options.drainTimeoutMs);
-    const hopeless = setTimeout(() => this.#gone.abort(new Error('the worker ends')), this.#options.drainTimeoutMs + 10_000);
+    const { drainTimeoutMs, graceMs } = this.#options;
+    const late = setTimeout(() => this.abort(), drainTimeoutMs);
+    const hopeless = setTimeout(() => this.#gone.abort(new Error('the worker ends')), drainTimeoutMs + graceMs + 10_000);
     while (this.#held.size > 0) await new Promise((resolve) => (this.#free = resolve));
     await this.#outbox.empty();
     clearTimeout(late);

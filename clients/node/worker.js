@@ -39,7 +39,8 @@ export class Worker {
     const pool = this.#options.isolate && !process.env.SCHEDULER_FD ? new Children(this.#options) : undefined;
     this.#door = process.env.SCHEDULER_FD ? new Frames(this.#options) : new Leases({ ...this.#options, ...pool?.options([...this.#handlers.keys()]) });
     let told = 0;
-    const onSignal = () => (++told === 1 ? this.#door.stop() : this.#door.abort());
+    const kept = process.env.SCHEDULER_FD && process.env.SCHEDULER_ORPHAN === 'exit'; // by a worker that hears the same signal, and may be giving it a task
+    const onSignal = () => kept || (++told === 1 ? this.#door.stop() : this.#door.abort());
     const names = this.#options.signals ? ['SIGTERM', 'SIGINT'] : [];
     for (const name of names) process.on(name, onSignal);
     for (const output of [process.stdout, process.stderr]) if (!output.listeners('error').includes(onUnread)) output.on('error', onUnread);

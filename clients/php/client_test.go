@@ -27,7 +27,7 @@ var programs = []string{"php", "php pdo_pgsql", "php pcntl"}
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	proc.Need(t, programs...)
-	for _, line := range []string{"client_test.php", "database_test.php", "worker_test.php http", "worker_test.php child",
+	for _, line := range []string{"client_test.php", "database_test.php", "worker_test.php http", "worker_test.php child", "together_test.php",
 		"resque_test.php", "kill_test.php", "hostile_test.php", "lease_test.php", "delivery.php"} {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()

@@ -370,24 +370,29 @@ class _HTTP:
         self.address = "%s://%s%s" % (parts.scheme, parts.netloc, self._prefix)
 
     def close(self):
-        while self._idle:
-            self._idle.pop().close()
+        while True:
+            try:
+                self._idle.pop().close()
+            except IndexError:
+                return
 
     def connection(self, timeout):
         make = http.client.HTTPSConnection if self._tls else http.client.HTTPConnection
         return make(self._host, self._port, timeout=timeout)
 
-    def call(self, method, path, body=None, headers=None, wait=0, repeatable=None, retries=None, stop=None, using=None):
-        """The body of the answer, parsed. stop: an Event that ends the repetitions; using: called with the connection that waits."""
+    def call(self, method, path, body=None, headers=None, wait=0, repeatable=None, retries=None, stop=None, using=None,
+             timeout=None):
+        """The body of the answer, parsed. body: or what returns it, asked anew for each request; stop: an Event that ends the repetitions;
+        using: called with the connection that waits, and with None when it does no more; timeout: seconds for one request, if not the usual."""
         repeatable = method == "GET" if repeatable is None else repeatable
-        text = None if body is None else _encode(body)
+        text = body if body is None or callable(body) else _encode(body)
         headers = {name: value for name, value in (headers or {}).items() if value}
         if wait > 0:
             headers["Prefer"] = "wait=%d" % max(1, round(wait))
         attempt = 0
         while True:
             try:
-                return self._once(method, path, text, headers, self._timeout + max(0, wait), repeatable, using)
+                return self._once(method, path, text, headers, (timeout or self._timeout) + max(0, wait), repeatable, using)
             except (ConnectionFailed, ProblemError) as error:
                 attempt += 1
                 if attempt > (self._retries if retries is None else retries) or not _worthwhile(error, repeatable) or stop and stop.is_set():
@@ -414,14 +419,15 @@ class _HTTP:
         else:
             connection.sock.settimeout(timeout)
         try:
-            if using:
-                using(connection)
-            status, fields, answer, more = self._exchange(connection, method, path, text, headers)
+            status, fields, answer, more = self._exchange(connection, method, path, _encode(text()) if callable(text) else text, headers, using)
         except ConnectionFailed as error:
             connection.close()
-            if kept and error.sent:
-                return self._once(method, path, text, headers, timeout, repeatable, using)  # it may have been closed while idle
+            if kept and error.sent:  # it may have been closed while idle, and the others with it
+                self.close()
+                return self._once(method, path, text, headers, timeout, repeatable, using)
             raise
+        if using:
+            using(None)
         if repeatable and more and len(self._idle) < self.MOST_IDLE:
             self._idle.append(connection)
         else:
@@ -433,20 +439,22 @@ class _HTTP:
         except ValueError as error:
             raise ConnectionFailed("%s %s%s: the answer is no JSON: %s" % (method, self.address, path, error), True) from error
 
-    def _exchange(self, connection, method, path, text, headers):
-        response = self._begin(connection, method, path, text, headers)
+    def _exchange(self, connection, method, path, text, headers, using):
+        response = self._begin(connection, method, path, text, headers, using)
         try:
             answer = response.read()
         except (OSError, http.client.HTTPException) as error:
             raise ConnectionFailed("%s %s%s: the answer broke off: %s" % (method, self.address, path, error), True) from error
         return response.status, response.headers, answer, not response.will_close
 
-    def _begin(self, connection, method, path, text, headers):
+    def _begin(self, connection, method, path, text, headers, using=None):
         sent = connection.sock is not None
         try:
             if not sent:
                 connection.connect()
                 connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if using:
+                using(connection)
             sent = True
             content = {} if text is None else {"Content-Type": "application/json"}
             try:
@@ -549,8 +557,8 @@ class Task:
         """Reports how far it is; the last report counts. Raises Stopped once the task was told to stop."""
         self.check()
         report = {"current": round(current), "total": None if total is None else round(total),
-                  "message": None if message is None else _storable(message), "data": data}
-        _encode(data)  # what is no JSON is the handler's error, here and now
+                  "message": None if message is None else _storable(message),
+                  "data": json.loads(_encode(data))}  # a copy, for it is sent later; what is no JSON is the handler's error, here and now
         self._tell("progress", {name: value for name, value in report.items() if value is not None})
 
     def log(self, message):
@@ -601,6 +609,7 @@ class Worker:
                          "name": name or "%s:%d" % (socket.gethostname(), os.getpid())}
         self._door = None
         self._told = 0  # signals
+        self._ended = False  # by stop()
 
     def handle(self, kind, handler=None):
         """Says what runs the tasks of a kind; as a decorator, or with the function. What it returns is the result."""
@@ -623,22 +632,29 @@ class Worker:
             self._door = _Leases(dict.fromkeys(self._handlers, children.handler), {**self._options, "grace": self._options["grace"] + 5})
         else:
             self._door = _Leases(self._handlers, self._options)
+        if self._ended:  # before there was a door
+            self._door.stop()
         before = {}
+        on_signal = self._on_signal
+        if os.environ.get("SCHEDULER_ORPHAN"):  # its worker may have been sent it too, and has to hand out what it took: it ends its children itself
+            on_signal = lambda *_: None  # noqa: E731; not SIG_IGN, which programs that a handler starts would inherit
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
-                before[number] = signal.signal(number, self._on_signal)
+                before[number] = signal.signal(number, on_signal)
         try:
             if children:
                 children.start()
             self._door.run()
         finally:
+            self._ended = False
             if children:
                 children.close()
             for number, handler in before.items():
                 signal.signal(number, handler)
 
     def stop(self):
-        """Takes nothing more and lets run() return once what runs is done."""
+        """Takes nothing more and lets run() return once what runs is done; at once, if it was not called yet."""
+        self._ended = True
         if self._door:
             self._door.stop()
 
@@ -650,8 +666,9 @@ class Worker:
     def _on_signal(self, *_):
         self._told += 1
         if self._told > 1:
-            self._door.abort()
-        self._door.stop()
+            self._door.abort()  # and no stop(): the first one may be in the middle of it, on this same thread, with its lock
+        else:
+            self._door.stop()
 
 
 def _complain(line):
@@ -727,6 +744,7 @@ class _Frames:
         self._tasks = queue.SimpleQueue()
         self._wake = queue.SimpleQueue()
         self._dismissed = False  # by a frame
+        self._giving, self._closed = threading.Lock(), False  # closed: the threads get no further task
         self.draining = threading.Event()
 
     def run(self):
@@ -739,8 +757,10 @@ class _Frames:
         for thread in threads:
             thread.start()
         _stopped(self)
-        for _ in threads:
-            self._tasks.put(None)
+        with self._giving:
+            self._closed = True
+            for _ in threads:
+                self._tasks.put(None)
         for thread in threads:
             thread.join()
 
@@ -779,15 +799,22 @@ class _Frames:
             self._dismissed = True
             self.stop()
         elif op == "task":
-            fields = frame["task"]
-            self._running[fields["id"]] = task = Task(fields, lambda verb, what: self._tell(task, verb, what))
-            self._tasks.put(task)
+            self._take(frame["task"])
         elif op == "cancel" and id in self._running:
             self._running[id]._stop(frame.get("reason") or "cancelled")
             if id in self._saved:
                 self._saved[id].put(self._running[id]._stopped)
         elif op == "saved" and id in self._saved:
             self._saved[id].put(ValueError("the checkpoint was refused: %s" % (frame["error"],)) if frame.get("error") else True)
+
+    def _take(self, fields):
+        task = Task(fields, lambda verb, what: self._tell(task, verb, what))
+        with self._giving:
+            if not self._closed:
+                self._running[task.id] = task
+                self._tasks.put(task)
+                return
+        self._say({"op": "snooze", "id": task.id, "delay_ms": 0, "reason": "the process ends", "ends": True})
 
     def _work(self):
         while True:
@@ -797,7 +824,8 @@ class _Frames:
             op, fields = _perform(task, self._handlers)
             self._running.pop(task.id, None)
             self._saved.pop(task.id, None)
-            self._say(self._outcome(task.id, op, fields))
+            ends = {"ends": True} if self.draining.is_set() and not self._dismissed else {}  # told by a signal, of which the parent knows nothing
+            self._say({**self._outcome(task.id, op, fields), **ends})
 
     @staticmethod
     def _outcome(id, op, fields):
@@ -849,6 +877,7 @@ class _Children:
     ends with it."""
 
     END = 5  # seconds that a process has to end once nothing is left for it to do
+    STARTS = 3  # of processes until a task fails because none comes up
 
     def __init__(self, options):
         self._options, self._lock, self._idle, self._all = options, threading.Lock(), [], set()
@@ -859,20 +888,38 @@ class _Children:
         self._idle[-1].ready()
 
     def handler(self, task):
-        with self._lock:
-            child = self._idle.pop() if self._idle else None
-        if child and child.gone():  # somebody else ended it
-            child = self._all.discard(child)
-        child = child or self._child()
+        child = self._ready()
         try:
-            child.ready()
             return child.run(task, self._options["grace"])
         finally:
             with self._lock:
-                if child.alive:
+                if child.alive and not child.ends:
                     self._idle.append(child)
-                else:
-                    self._all.discard(child)
+            if child.alive and child.ends:
+                threading.Thread(target=self._retire, args=(child,), daemon=True).start()
+            elif not child.alive:
+                self._all.discard(child)
+
+    def _ready(self):
+        """A child that takes a task: one that is idle and well, or a new one."""
+        with self._lock:
+            child = self._idle.pop() if self._idle else None
+        for left in reversed(range(self.STARTS)):
+            if child is None or child.gone():  # somebody else ended it
+                self._all.discard(child)
+                child = self._child()
+            try:
+                child.ready()
+                return child
+            except _Crashed:  # it has no task yet, so none has to suffer for it
+                self._all.discard(child)
+                if not left:
+                    raise
+
+    def _retire(self, child):
+        child.leave()
+        child.end(self.END)
+        self._all.discard(child)
 
     def close(self):
         children = list(self._all)
@@ -893,6 +940,7 @@ class _Child:
 
     BOOT = 30  # seconds until it must be ready
     LONGEST = 8192  # characters of a line of output that are kept
+    MOST_CHUNKS = 16  # read at once, many times what a pipe holds: who prints faster than is read must not keep this from all else
 
     def __init__(self, log):
         frames, write = os.pipe()
@@ -900,6 +948,8 @@ class _Child:
         self._process = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, pass_fds=[write],
                                          env={**os.environ, "SCHEDULER_FD": str(write), "SCHEDULER_ORPHAN": "exit"}, start_new_session=True)
         os.close(write)
+        self.ends = False  # it said that it ends: it gets no further task
+        self._closing = threading.Lock()
         self.alive, self._ready, self._log, self._last, self._task = True, False, log, "", None
         self._selector, self._rests = selectors.DefaultSelector(), {}
         for name, fd in (("frames", frames), ("stdout", self._process.stdout.fileno()), ("stderr", self._process.stderr.fileno())):
@@ -957,15 +1007,16 @@ class _Child:
         except OSError:
             pass
         status = self._process.wait()
-        if self.alive:
-            self.alive = False
-            self._selector.close()
-            os.close(self._frames)
-            for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-                try:
-                    stream.close()
-                except OSError:
-                    pass
+        with self._closing:
+            if self.alive:
+                self.alive = False
+                self._selector.close()
+                os.close(self._frames)
+                for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+                    try:
+                        stream.close()
+                    except OSError:
+                        pass
         return status
 
     def _over(self, how=None):
@@ -996,7 +1047,7 @@ class _Child:
         fd = self._frames if name == "frames" else getattr(self._process, name).fileno()
         chunks = []
         try:
-            while True:
+            while len(chunks) < self.MOST_CHUNKS:
                 chunk = os.read(fd, 1 << 16)
                 if not chunk:
                     if name == "frames" and not chunks:
@@ -1031,6 +1082,7 @@ class _Child:
         op = frame.get("op")
         if frame.get("id") != task.id:
             return False
+        self.ends = self.ends or frame.get("ends") is True
         if op == "progress":
             try:
                 task.progress(frame.get("current", 0), frame.get("total"), frame.get("message"), frame.get("data"))
@@ -1057,10 +1109,13 @@ class _Child:
 class _Leases:
     """A worker that takes leases over HTTP. See docs/guides/http-workers.md."""
 
+    LOOK = 0.25  # seconds between two looks at each handler
     LONGEST_PAUSE = 5  # seconds between two calls for tasks while they fail
     HOPELESS = (400, 401, 403, 413, 415, 422)  # statuses of a call for tasks that will not get better
     MOST_LINES = 1000  # of one request
     MOST_PENDING = 10_000  # lines of an attempt that the server has not taken yet
+    UNTAKEN = (400, 413, 422)  # statuses that blame what was said; all others blame the server, or what is in between
+    MOST_REFUSALS = 10  # of an outcome or a checkpoint, for other reasons than these, in a row
 
     def __init__(self, handlers, options):
         self._handlers, self._options, self._log = handlers, options, options["log"]
@@ -1074,6 +1129,8 @@ class _Leases:
         self._busy = 0  # threads that run handlers, whatever became of their leases
         self._renewed = time.monotonic()  # when the last call was sent that kept the leases alive
         self._polling = None  # the connection that waits
+        self._asking = False  # a call for tasks is under way, and what it brings has not been begun
+        self._aborting = False
         self._failed = None
         self._gone = threading.Event()  # no time is left to deliver anything
         self._over = threading.Event()
@@ -1081,7 +1138,7 @@ class _Leases:
         self.draining = threading.Event()
 
     def run(self):
-        for loop in (self._take, self._beat, self._watch):
+        for loop in (self._take, self._beat, self._watch, self._report):
             threading.Thread(target=self._loop, args=(loop,), daemon=True).start()
         _stopped(self)
         self._drain()
@@ -1114,38 +1171,29 @@ class _Leases:
 
     def abort(self):
         """Ends what runs and hands it back."""
+        self._aborting = True  # also what was taken and not begun
         for attempt in list(self._held.values()):
             attempt.task._stop("shutdown")
 
     def _drain(self):
         end = time.monotonic() + self._options["drain_timeout"]
-        aborted = False
-        while self._held:
+        while self._asking or self._held:  # in this order: it brings what is held
             with self._changed:
                 self._changed.wait(0.2)
-            if time.monotonic() > end and not aborted:
-                aborted = True
+            if self._aborting or time.monotonic() > end:
                 self.abort()
             if time.monotonic() > end + self.grace + 5:
                 self._gone.set()
                 return
 
     def _take(self):
-        options = self._options
         while not self.draining.is_set():
             with self._changed:
-                while self._busy >= options["concurrency"]:
+                while self._busy >= self._options["concurrency"]:
                     self._changed.wait()
-                free = options["concurrency"] - self._busy
-            body = {"worker": {"id": self._id, "name": options["name"], "version": options["version"], "host": socket.gethostname(),
-                               "pid": os.getpid(), "language": "python " + platform.python_version(), "slots": options["concurrency"]},
-                    "queues": options["queues"], "kinds": list(self._handlers), "max": min(500, free), "ttl_ms": options["ttl_ms"],
-                    "held": list(self._held)}
-            sent = time.monotonic()
+                free = self._options["concurrency"] - self._busy
             try:
-                answer = self._http.call("POST", "/v1/leases", body, wait=options["wait"], repeatable=True, stop=self.draining,
-                                         retries=0, using=self._poll)
-                self.need(answer, "leases", "worker")
+                state = self._ask(free)
             except (ConnectionFailed, ProblemError) as error:
                 if self.draining.is_set():
                     return
@@ -1155,20 +1203,32 @@ class _Leases:
                 self._trouble(error)
                 continue
             finally:
-                self._polling = None
-            if self._said:
-                self._log("lease: the server answers again")
-            self._troubles, self._said = 0, ""
-            self._renewed = max(self._renewed, sent)
-            for leased in answer["leases"]:
-                attempt = _Attempt(self, leased["lease"], leased["task"])
-                self._held[leased["lease"]] = attempt
-                with self._changed:
-                    self._busy += 1
-                threading.Thread(target=attempt.run, daemon=True).start()
-            if answer["worker"]["state"] == "quiet":
+                self._asking, self._polling = False, None
+            if state == "quiet":
                 self.draining.wait(min(2, self._ttl / 3))
-            self._obey(answer["worker"]["state"])
+            self._obey(state)
+
+    def _ask(self, free):
+        """Calls for tasks once, begins them, and returns what the worker is to do."""
+        options = self._options
+        body = {"worker": {"id": self._id, "name": options["name"], "version": options["version"], "host": socket.gethostname(),
+                           "pid": os.getpid(), "language": "python " + platform.python_version(), "slots": options["concurrency"]},
+                "queues": options["queues"], "kinds": list(self._handlers), "max": min(500, free), "ttl_ms": options["ttl_ms"],
+                "held": list(self._held)}
+        sent = time.monotonic()
+        answer = self._http.call("POST", "/v1/leases", body, wait=options["wait"], repeatable=True, stop=self.draining, retries=0, using=self._poll)
+        self.need(answer, "leases", "worker")
+        if self._said:
+            self._log("lease: the server answers again")
+        self._troubles, self._said = 0, ""
+        self._renewed = max(self._renewed, sent, time.monotonic() - self._ttl / 3)  # the server kept the worker alive while it waited
+        for leased in answer["leases"]:
+            attempt = _Attempt(self, leased["lease"], leased["task"])
+            self._held[leased["lease"]] = attempt
+            with self._changed:
+                self._busy += 1
+            threading.Thread(target=attempt.run, daemon=True).start()
+        return answer["worker"]["state"]
 
     def _trouble(self, error):
         """Says what is wrong with the server, not again and again, and waits."""
@@ -1185,9 +1245,12 @@ class _Leases:
             raise ConnectionFailed("what answers at %s is no scheduler" % self._http.address, True)
 
     def _poll(self, connection):
+        """Before a call for tasks: from here on stop() can wake it, and _drain waits for it. Afterwards: the connection may be anybody's."""
         self._polling = connection
-        if self.draining.is_set():
-            raise ConnectionFailed("the worker ends", False)
+        if connection:
+            self._asking = True
+            if self.draining.is_set():
+                raise ConnectionFailed("the worker ends", False)
 
     def _obey(self, state):
         if state == "stop":
@@ -1201,7 +1264,8 @@ class _Leases:
                 continue
             sent = time.monotonic()
             try:
-                answer = self._http.call("POST", "/v1/workers/%s/heartbeat" % self._id, {"leases": list(held), **_memory()}, repeatable=True, retries=1)
+                answer = self._http.call("POST", "/v1/workers/%s/heartbeat" % self._id, self._all, repeatable=True, retries=1,
+                                         timeout=min(30, max(5, self._ttl / 3)))
                 self.need(answer, "state", "cancelled", "lost")
             except (ConnectionFailed, ProblemError) as error:
                 self._log("heartbeat: %s" % error)
@@ -1209,6 +1273,7 @@ class _Leases:
                     for attempt in held.values():
                         attempt.task._stop("lost")
                 continue
+            held.update(self._held)
             self._renewed = max(self._renewed, sent)
             for code in ("cancelled", "lost"):
                 for lease in answer[code]:
@@ -1216,14 +1281,35 @@ class _Leases:
                         held[lease].task._stop(code)
             self._obey(answer["state"])
 
+    def _all(self):
+        """A heartbeat as of now. A lease that it does not name is handed back when it is older than 10 s, as a repetition may find it."""
+        return {"leases": list(self._held), **_memory()}
+
     def _watch(self):
-        """Sends what handlers said, ends what takes too long, and speaks for handlers that are deaf."""
-        while not self._over.wait(0.25):
+        """Ends what takes too long, and speaks for handlers that are deaf. It waits for no answer."""
+        while not self._over.wait(self.LOOK):
             for attempt in list(self._held.values()):
                 attempt.look()
 
+    def _report(self):
+        """Sends what handlers said."""
+        while not self._over.wait(0.25):
+            for attempt in list(self._held.values()):
+                attempt.report()
+
     def send(self, lease, op, fields):
-        answer = self._http.call("POST", "/v1/leases/%s/%s" % (lease, op), fields, repeatable=True, retries=sys.maxsize, stop=self._gone)
+        refusals = 0
+        report = op == "heartbeat" and "checkpoint" not in fields
+        while True:
+            try:
+                answer = self._http.call("POST", "/v1/leases/%s/%s" % (lease, op), fields, repeatable=True, retries=sys.maxsize, stop=self._gone)
+                break
+            except ProblemError as error:
+                refusals += 1
+                if report or error.status in (409, *self.UNTAKEN) or refusals > self.MOST_REFUSALS or self._gone.is_set():
+                    raise
+                self._log("%s: %s; trying again" % (op, error))  # work that is done is not given up for a proxy that starts
+            self._gone.wait(min(self.LONGEST_PAUSE, 0.25 * 2 ** refusals) * random.uniform(0.5, 1))
         self.need(answer, "state", *(["cancelled"] if op == "heartbeat" else []))
         return answer
 
@@ -1258,18 +1344,19 @@ class _Attempt:
         self._saying = threading.RLock()  # one request at a time
         self._noting = threading.Lock()  # guards the next two
         self._lines, self._progress = [], None
-        self._ended = self._over = self._given_up = self._deaf = False  # _over, _deaf: guarded by _noting
-        self._stopped_at = None
+        self._ended = self._given_up = False
+        self._over = self._deaf = False  # the handler has returned; it had not when somebody spoke for it. Guarded by _noting
+        self._looks = 0  # since it was told to stop: a process that was held up gives its handlers the same time as any
         limit = fields.get("timeout_ms")
         self._until = time.monotonic() + limit / 1000 if limit else None
 
     def run(self):
         try:
             op, fields = _perform(self.task, self._door._handlers)
-            self._end(op, fields)
-        finally:
             with self._noting:
                 self._over = True
+            self._end(op, fields)
+        finally:
             if self._deaf:
                 self._door.outlasted(self.task, -1)
             self._door.freed(self._lease, True)
@@ -1278,22 +1365,29 @@ class _Attempt:
         now = time.monotonic()
         if self._until and now > self._until:
             self.task._stop("timeout")
-        if self.task._stopped and not self._ended:
-            self._stopped_at = self._stopped_at or now
-            if now > self._stopped_at + self._door.grace and not self._given_up:
+        if self.task._stopped and not self._ended and not self._over:
+            if self._looks * self._door.LOOK > self._door.grace and not self._given_up:
                 self._given_up = True
                 threading.Thread(target=self._give_up, daemon=True).start()
-                return
+            self._looks += 1
+
+    def report(self):
         if (self._lines or self._progress) and not self._ended and self._saying.acquire(blocking=False):
             try:
                 if not self._ended:
-                    self._report()
+                    self._send_news("heartbeat", {})
+            except (ConnectionFailed, ProblemError) as error:
+                if not self.task._stopped:
+                    self._door._log("report task %s: %s" % (self.task.id, error))
             finally:
                 self._saying.release()
 
     def _give_up(self):
         stopped = self.task._stopped
-        self._end(*_failure(stopped, stopped, ""))
+        with self._saying:
+            if self._over:  # meanwhile: it speaks for itself
+                return
+            self._end(*_failure(stopped, stopped, ""))
         with self._noting:
             self._deaf = not self._over
         if self._deaf:
@@ -1319,28 +1413,30 @@ class _Attempt:
             progress, self._progress = self._progress, None
         return {**({"logs": lines} if lines else {}), **({"progress": progress} if progress else {})}
 
-    def _report(self):
-        try:
-            self._send_news("heartbeat", {})
-        except (ConnectionFailed, ProblemError) as error:
-            if not self.task._stopped:
-                self._door._log("report task %s: %s" % (self.task.id, error))
-
     def _send_news(self, op, fields):
-        """Sends what was said along. A progress that the server does not take is left out; lines outlive a bad checkpoint."""
+        """Sends what was said along. Where the server does not take that, it is left out; but it is kept if the fields are to blame."""
         news = self._news()
-        try:
-            return self._send(op, {**fields, **news})
-        except ProblemError as error:
-            if error.status not in (400, 413, 422):
-                raise
-            if news.pop("progress", None):
-                self._door._log("report task %s: %s" % (self.task.id, error))
-                return self._send(op, {**fields, **news})
-            if "checkpoint" in fields:
-                with self._noting:
-                    self._lines[:0] = news.get("logs", [])
-            raise
+        said, untaken = dict(news), None
+        while True:
+            try:
+                answer = self._send(op, {**fields, **said})
+                break
+            except ProblemError as error:
+                if error.status not in self._door.UNTAKEN or not fields and len(said) < 2:
+                    raise
+                if not said:
+                    self._keep(news)
+                    raise
+                untaken = error
+                said.pop("progress" if "progress" in said else "logs")
+        if untaken:
+            self._door._log("report task %s: %s" % (self.task.id, untaken))
+        return answer
+
+    def _keep(self, news):
+        with self._noting:
+            self._lines[:0] = news.get("logs", [])
+            self._progress = self._progress or news.get("progress")
 
     def _send(self, op, fields):
         try:
@@ -1363,10 +1459,18 @@ class _Attempt:
                 return
             try:
                 while len(self._lines) > self._door.MOST_LINES:
-                    self._send_news("heartbeat", {})
+                    self._send_lines()
                 self._send_news(op, fields)
             except (ConnectionFailed, ProblemError) as error:
                 self._refused(error)
+
+    def _send_lines(self):
+        try:
+            self._send_news("heartbeat", {})
+        except ProblemError as error:
+            if error.code == "lease_lost":
+                raise
+            self._door._log("report task %s: %s" % (self.task.id, error))
 
     def _refused(self, error):
         """An outcome that the server does not take is a failure, unless nothing counts any more."""
@@ -1374,7 +1478,7 @@ class _Attempt:
         if not isinstance(error, ProblemError) or error.code == "lease_lost":
             return
         try:
-            self._send("fail", {"error": {"code": "bad_result", "message": _storable(error), "stack": ""}, "retryable": False})
+            self._send_news("fail", {"error": {"code": "bad_result", "message": _storable(error), "stack": ""}, "retryable": False})
         except (ConnectionFailed, ProblemError) as again:
             self._door._log("fail task %s: %s" % (self.task.id, again))
 

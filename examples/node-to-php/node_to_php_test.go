@@ -390,9 +390,7 @@ func TestProducerInTrouble(t *testing.T) {
 		return response.StatusCode, response.Header.Get("Retry-After")
 	}
 
-	if status, _ := place(producer, 1); status != 202 {
-		t.Fatalf("through the proxy: %d", status)
-	}
+	s.Await("an order goes through the proxy", func() bool { status, _ := place(producer, 1); return status == 202 }) // on a machine that is busy not the first
 	sick.Store(true)
 	asked.Store(0)
 	for i := range 10 {

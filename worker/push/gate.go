@@ -33,6 +33,7 @@ type gate struct {
 	held     int                // slots that the database has us hold
 	known    scheduler.Turn     // the last answer
 	until    time.Time          // before it, it is of no use to ask
+	changes  int                // so often that was taken back
 	told     report             // what is to be told
 }
 
@@ -71,7 +72,7 @@ func (g *gate) ask(ctx context.Context, id scheduler.WorkerID, most int) (int, t
 // take takes a turn; g.turn is held.
 func (g *gate) take(ctx context.Context, more int) (scheduler.Turn, error) {
 	g.mu.Lock()
-	told := g.told
+	told, changes := g.told, g.changes
 	g.told = report{}
 	d := scheduler.Deliveries{Endpoint: g.endpoint, Worker: g.worker, Busy: g.busy + g.promised, More: more, Unused: g.unused,
 		Generation: g.known.Generation, Succeeded: told.succeeded, Failures: told.failures, LastError: told.lastError, Undecided: told.undecided}
@@ -93,7 +94,7 @@ func (g *gate) take(ctx context.Context, more int) (scheduler.Turn, error) {
 	g.promised += turn.Granted
 	g.held = d.Busy + turn.Granted
 	g.until = time.Time{}
-	if more > 0 && turn.Granted == 0 {
+	if more > 0 && turn.Granted == 0 && changes == g.changes { // else the answer may be older than the change
 		g.until = time.Now().Add(turn.Retry())
 	}
 	return turn, nil
@@ -128,7 +129,7 @@ func (g *gate) ended() {
 	defer g.mu.Unlock()
 	g.busy--
 	if g.known.State == scheduler.BreakerClosed {
-		g.until = time.Time{}
+		g.askAgain()
 	}
 	g.stir()
 }
@@ -179,7 +180,13 @@ func (g *gate) waive(generation int64) {
 func (g *gate) reset() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.askAgain()
+}
+
+// askAgain takes back that it is of no use to ask, also when the answer that says so is under way; g.mu is held.
+func (g *gate) askAgain() {
 	g.until = time.Time{}
+	g.changes++
 }
 
 // run tells what nobody asks for until ctx ends: slots given back, and outcomes.

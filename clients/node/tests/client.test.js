@@ -112,6 +112,22 @@ test('a signal ends a call, its own reason thrown', async (t) => {
   await assert.rejects(new Client({ url }).task(id, { signal: stop.signal }), { message: 'enough' });
 });
 
+test('a signal ends a wait between two tries, its own reason thrown', async (t) => {
+  const stop = new AbortController();
+  const { url } = await fake(t, () => {
+    setTimeout(() => stop.abort(new Error('enough')), 200);
+    return { status: 503, body: {}, headers: { 'retry-after': '5' } };
+  });
+  await assert.rejects(new Client({ url }).task(id, { signal: stop.signal }), { message: 'enough' });
+  const again = new AbortController();
+  const stream = await fake(t, ({ res }) => {
+    res.writeHead(200, { 'content-type': 'text/event-stream' }).end('retry: 5000\n\n');
+    setTimeout(() => again.abort(new Error('enough')), 200);
+    return 'later';
+  });
+  await assert.rejects(new Client({ url: stream.url }).watch(id, { signal: again.signal }).next(), { message: 'enough' });
+});
+
 test('an answer that never comes is an error', async (t) => {
   const { url } = await fake(t, () => 'later');
   await assert.rejects(new Client({ url, timeoutMs: 50, retries: 0 }).task(id), { name: 'ConnectionError', sent: true });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,8 +10,21 @@ import { fake } from './fake.js';
 
 const program = `
 import { spawn } from 'node:child_process';
+import { existsSync, writeFileSync } from 'node:fs';
 import { PermanentError, RetryAfter, Snooze, Worker } from '${new URL('../index.js', import.meta.url)}';
 if (process.env.BROKEN && process.env.SCHEDULER_FD) throw new Error('can not come up');
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+if (process.env.GATE && process.env.SCHEDULER_FD) { // the second one comes up once it is open, or never
+  const nth = [1, 2, 3].find((n) => {
+    try {
+      return writeFileSync(process.env.GATE + n, '', { flag: 'wx' }) === undefined;
+    } catch {
+      return false;
+    }
+  });
+  if (nth === 2 && process.env.BRITTLE) throw new Error('can not come up this time');
+  while (nth === 2 && !existsSync(process.env.GATE)) await sleep(5);
+}
 const worker = new Worker({ isolate: true, graceMs: 50, concurrency: Number(process.env.CONCURRENCY ?? 1) });
 worker.handle('x', async (task) => {
   console.log('prints ' + task.payload);
@@ -24,22 +37,28 @@ worker.handle('x', async (task) => {
   if (task.payload === 'refuse') throw new PermanentError('no', { code: 'bad' });
   if (task.payload === 'later') throw new RetryAfter(5, 'busy');
   if (task.payload === 'snooze') throw new Snooze(7, 'not yet');
+  if (task.payload === 'pid') return process.pid;
+  if (task.payload === 'stop') worker.stop(); // this process, after this task
   task.progress(1, 2, 'half');
   await task.saveCheckpoint({ step: 1 });
   return [task.payload, task.checkpoint, 'x'.repeat(200_000)];
 });
 await worker.run();
+if (process.env.LINGER && process.env.SCHEDULER_FD) await sleep(1000);
 `;
 
-/** Runs the program until it has no more to do. */
-async function work(t, payloads, env = {}) {
-  const given = payloads.map((payload, i) => ({ lease: `l${i}`, task: { id: `t${i}`, kind: 'x', payload, attempt: 1, timeout_ms: payload === 'spin' ? 5000 : null, checkpoint: null } }));
+const limits = { spin: 5000, brief: 50 };
+
+/** Runs the program until it has no more to do. ends is called before the server takes an outcome. */
+async function work(t, payloads, env = {}, ends = () => {}) {
+  const given = payloads.map((payload, i) => ({ lease: `l${i}`, task: { id: `t${i}`, kind: 'x', payload, attempt: 1, timeout_ms: limits[payload] ?? null, checkpoint: null } }));
   const { url, requests } = await fake(t, ({ method, path, body }) => {
     if (method === 'DELETE') return { status: 204 };
     if (path === '/v1/leases') {
       const leases = given.splice(0, body.max);
       return { body: { worker: { state: leases.length > 0 ? 'run' : 'stop' }, leases } };
     }
+    if (!path.endsWith('/heartbeat')) ends(path.split('/')[3], body);
     if (path === '/v1/leases/batch') return { body: { results: body.items.map(() => ({ status: 200, state: 'x' })) } };
     return { body: { state: 'run', cancelled: false, lost: [] } };
   });
@@ -109,4 +128,31 @@ test('a program that does not come up takes no task', async (t) => {
   const { code, said, ended } = await work(t, ['a'], { BROKEN: '1' });
   assert.deepEqual([code, ended], [1, {}]);
   assert.match(said, /can not come up/);
+});
+
+const gateOf = async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'isolate-'));
+  t.after(() => rm(dir, { recursive: true }));
+  return join(dir, 'gate');
+};
+
+test('a process that ends before it has come up costs no task its attempt', async (t) => {
+  const { code, said, ended } = await work(t, ['die', 'well'], { GATE: await gateOf(t), BRITTLE: '1' });
+  assert.deepEqual([code, ended.l1.map(({ op, error }) => [op, error?.message])], [0, [['complete', undefined]]], said);
+});
+
+test('a task whose time is over before its process has come up is not begun in it', async (t) => {
+  const gate = await gateOf(t);
+  const { code, said, ended, lines } = await work(t, ['die', 'brief', 'well'], { GATE: gate }, (lease) => lease === 'l1' && writeFileSync(gate, ''));
+  assert.deepEqual([code, ended.l1.map(({ op, error }) => [op, error.code]), lines.l1, ended.l2.map(({ op }) => op)], [0, [['fail', 'timeout']], [], ['complete']], said);
+});
+
+test('a process that ends by itself after a task gets no further one', async (t) => {
+  const { code, said, ended } = await work(t, ['stop', 'well'], { LINGER: '1' });
+  assert.deepEqual([code, ended.l0.map(({ op }) => op), ended.l1.map(({ op, error }) => [op, error?.message])], [0, ['complete'], [['complete', undefined]]], said);
+});
+
+test('a process leaves it to its worker to end on a signal', async (t) => {
+  const { code, said, ended } = await work(t, ['pid', 'pid'], {}, (lease, { result }) => lease === 'l0' && process.kill(result, 'SIGTERM'));
+  assert.deepEqual([code, ended.l1], [0, ended.l0], said);
 });

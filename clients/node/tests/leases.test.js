@@ -3,40 +3,9 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import test from 'node:test';
 import { Worker } from '../index.js';
-import { deferred, fake, noting, quiet } from './fake.js';
+import { deferred, fake, make, noting, outcomes, serverOf, task } from './fake.js';
 
 delete process.env.SCHEDULER_FD;
-
-const task = (n, more = {}) => ({ lease: `l${n}`, expires_at: '2030-01-01T00:00:00Z', task: { id: `t${n}`, kind: 'x', payload: n, attempt: 1, timeout_ms: null, checkpoint: null, ...more } });
-
-/** A server with leases to give; it hands on what is said about them. */
-async function serverOf(t, given, say = () => undefined) {
-  let stopped = false;
-  const polls = [];
-  const server = await fake(t, (request, n) => {
-    const { method, path, body } = request;
-    const said = say(request, n);
-    if (said) return said;
-    if (method === 'DELETE') return { status: 204 };
-    if (path === '/v1/leases') {
-      polls.push(body);
-      const leases = given.splice(0, body.max);
-      if (leases.length === 0 && !stopped) return 'later';
-      return { body: { worker: { id: body.worker.id, state: 'run' }, leases } };
-    }
-    if (path.startsWith('/v1/workers/')) return { body: { state: 'run', expires_at: 'x', cancelled: [], lost: [] } };
-    if (path === '/v1/leases/batch') return { body: { results: body.items.map(() => ({ status: 200, state: 'completed', cancelled: false })) } };
-    return { body: { state: path.endsWith('/heartbeat') ? 'run' : 'completed', cancelled: false } };
-  });
-  return { ...server, polls, stop: () => (stopped = true) };
-}
-
-const make = (url, more) => new Worker({ url, signals: false, logger: quiet, ...more });
-const outcomes = (requests) => requests.flatMap(({ path, body }) => {
-  if (path === '/v1/leases/batch') return body.items;
-  const [, lease, op] = /^\/v1\/leases\/(l\d+)\/(\w+)$/.exec(path) ?? [];
-  return lease ? [{ lease, op, ...body }] : [];
-});
 
 test('many at once share requests, each ends once', async (t) => {
   const { url, requests, polls } = await serverOf(t, Array.from({ length: 40 }, (_, i) => task(i)));
@@ -60,82 +29,36 @@ test('many at once share requests, each ends once', async (t) => {
   assert.equal(requests.at(-1).method, 'DELETE');
 });
 
-test('what is said goes with the outcome', async (t) => {
-  const { url, requests } = await serverOf(t, [task(1)]);
-  const worker = make(url);
-  worker.handle('x', (it) => {
-    for (let i = 0; i < 2500; i++) it.log(`line ${i} \0 \ud800`);
-    it.progress(1.4, 3, 'half', { k: 1 });
-    worker.stop();
+test('a heartbeat that is sent again names what was taken meanwhile', async (t) => {
+  const waits = deferred(), second = deferred(), beaten = deferred();
+  const beats = [];
+  const { url } = await serverOf(t, [task(1)], async ({ path, body, res }) => {
+    if (path === '/v1/leases' && body.held.length === 1) {
+      waits.resolve(res);
+      return 'later';
+    }
+    if (!path.startsWith('/v1/workers/') || body === undefined) return undefined;
+    if (beats.push(body.leases) > 1) return beaten.resolve();
+    (await waits.promise).writeHead(200).end(JSON.stringify({ worker: { state: 'run' }, leases: [task(2)] }));
+    await second.promise;
+    return { status: 503, body: {} };
   });
-  await worker.run();
-  const said = outcomes(requests);
-  assert.deepEqual(said.map((it) => [it.op, it.logs?.length]), [['heartbeat', 1000], ['heartbeat', 1000], ['complete', 500]]);
-  assert.equal(said[0].logs[0].message, 'line 0 \ufffd \ufffd');
-  assert.deepEqual(said[0].progress, { current: 1, total: 3, message: 'half', data: { k: 1 } });
-  assert.equal(said[2].result, null);
-});
-
-test('a bad item does not spoil the others, and a bad result fails for good', async (t) => {
-  const { url, requests } = await serverOf(t, [task(1), task(2)], ({ path, body }) => {
-    if (path === '/v1/leases/batch') return { status: 422, body: { code: 'validation_failed' } };
-    if (path === '/v1/leases/l1/complete') return { status: 422, body: { code: 'validation_failed', detail: 'too large' } };
-    return body === undefined && undefined;
-  });
-  const worker = make(url, { concurrency: 2 });
-  let left = 2;
-  worker.handle('x', (it) => {
-    if (--left === 0) worker.stop();
-    return it.payload;
-  });
-  await worker.run();
-  const alone = outcomes(requests.filter((r) => r.path !== '/v1/leases/batch'));
-  assert.deepEqual(alone.map(({ lease, op, error, retryable }) => [lease, op, error?.code, retryable]).sort(),
-    [['l1', 'complete', undefined, undefined], ['l1', 'fail', 'bad_result', false], ['l2', 'complete', undefined, undefined]]);
-});
-
-test('what is no JSON fails for good', async (t) => {
-  const { url, requests } = await serverOf(t, [task(1), task(2), task(3)]);
-  const worker = make(url, { concurrency: 3 });
-  const circle = {};
-  circle.circle = circle;
-  const results = [1n, circle, () => {}];
-  worker.handle('x', (it) => {
-    if (it.payload === 3) worker.stop();
-    return results[it.payload - 1];
-  });
-  await worker.run();
-  assert.deepEqual(outcomes(requests).map(({ op, error, retryable }) => [op, error?.code, retryable]), Array(3).fill(['fail', 'bad_result', false]));
-});
-
-test('what the server does not take is left out', async (t) => {
-  const large = ({ body }) => JSON.stringify(body ?? '').includes('too large');
-  const { url, requests } = await serverOf(t, [task(1)], (it) => (large(it) ? { status: 422, body: { code: 'validation_failed' } } : undefined));
-  const worker = make(url);
+  const worker = make(url, { concurrency: 2, ttlMs: 5000 });
   worker.handle('x', async (it) => {
-    assert.throws(() => it.progress(1, 2, 'half', { n: 1n }), TypeError); // what is no JSON never leaves
-    await assert.rejects(it.saveCheckpoint(1n), TypeError);
-    it.log('a line');
-    await assert.rejects(it.saveCheckpoint('too large'), { code: 'validation_failed' });
-    it.progress(1, 2, 'half', 'too large');
+    if (it.payload === 2) second.resolve();
+    await beaten.promise;
     worker.stop();
-    return 'well done';
   });
   await worker.run();
-  assert.deepEqual(outcomes(requests.filter((it) => !large(it))), [{ lease: 'l1', op: 'complete', result: 'well done', logs: [{ message: 'a line' }] }]);
+  assert.deepEqual(beats.slice(0, 2), [['l1'], ['l1', 'l2']]);
 });
 
-test('what can not be sent fails for good', async (t) => {
-  const { url, requests } = await serverOf(t, [task(1)]);
-  const worker = make(url);
-  worker.handle('x', (it) => {
-    const data = {};
-    it.progress(1, 2, 'half', data);
-    data.later = 1n;
-    worker.stop();
-  });
-  await worker.run();
-  assert.deepEqual(outcomes(requests).map(({ op, error }) => [op, error?.code]), [['fail', 'bad_result']]);
+test('a poll lasts no longer than leases may go without a heartbeat', async (t) => {
+  for (const [ttlMs, wait] of [[5000, 'wait=2'], [60_000, 'wait=20']]) {
+    const { url, requests } = await fake(t, ({ method }) => (method === 'DELETE' ? { status: 204 } : { body: { worker: { state: 'stop' }, leases: [] } }));
+    await make(url, { ttlMs }).handle('x', () => {}).run();
+    assert.equal(requests[0].headers.prefer, wait);
+  }
 });
 
 test('a lost lease stops its task and nothing more is said of it', async (t) => {
@@ -253,16 +176,6 @@ test('when all handlers are deaf the worker ends, so that a new process can come
   await assert.rejects(worker.run(), { code: 'all_deaf' });
   assert.deepEqual(outcomes(requests).map(({ op, error }) => [op, error.code]), [['fail', 'timeout'], ['fail', 'timeout']]);
   assert.deepEqual([requests.at(-1).method, worker.deaf], ['DELETE', 2]);
-});
-
-test('a late outcome is refused, said once, and the slot is free', async (t) => {
-  const { url, requests } = await serverOf(t, [task(1), task(2)], ({ path }) => (path === '/v1/leases/l1/complete' ? { status: 409, body: { code: 'lease_lost', detail: 'over' } } : undefined));
-  const logger = noting();
-  const worker = make(url, { logger });
-  worker.handle('x', (it) => it.payload === 2 && worker.stop());
-  await worker.run();
-  assert.deepEqual(outcomes(requests).map(({ lease, op }) => [lease, op]), [['l1', 'complete'], ['l2', 'complete']]);
-  assert.deepEqual(logger.lines, ['end task t1: over']);
 });
 
 test('fields of a later server hide no method', async (t) => {

@@ -11,53 +11,6 @@ use PgScheduler\Exception\ApiException;
 use PgScheduler\Exception\ConnectionFailed;
 use PgScheduler\Exception\Unavailable;
 
-/** A server that answers each request with what $answer($request, $n, $port) returns, raw; '' cuts the connection. Returns its URL. */
-function server(Closure $answer): string
-{
-    static $servers = [];
-    $listen = stream_socket_server('tcp://127.0.0.1:0');
-    $count = tempnam(sys_get_temp_dir(), 'count');
-    $pid = pcntl_fork();
-    if ($pid === 0) {
-        pcntl_signal(SIGCHLD, SIG_IGN);
-        while ($c = @stream_socket_accept($listen, 60)) {
-            if (pcntl_fork() !== 0) {
-                fclose($c);
-                continue;
-            }
-            $port = (int) substr(strrchr(stream_socket_get_name($c, true), ':'), 1);
-            for (;;) {
-                $in = '';
-                while (!preg_match('/\r\n\r\n/', $in) || preg_match('/Content-Length: (\d+)/i', $in, $m) && strlen($in) < strpos($in, "\r\n\r\n") + 4 + (int) $m[1]) {
-                    $bytes = fread($c, 8192);
-                    if ($bytes === '' || $bytes === false) {
-                        posix_kill(getmypid(), SIGKILL);
-                    }
-                    $in .= $bytes;
-                }
-                file_put_contents($count, '.', FILE_APPEND);
-                clearstatcache();
-                $out = $answer($in, filesize($count), $port);
-                if ($out === '') {
-                    posix_kill(getmypid(), SIGKILL);
-                }
-                fwrite($c, $out);
-            }
-        }
-        posix_kill(getmypid(), SIGKILL);
-    }
-    $servers[] = $pid;
-    register_shutdown_function(fn () => posix_kill($pid, SIGKILL));
-    $url = 'http://' . stream_socket_get_name($listen, false);
-    fclose($listen);
-    return $url;
-}
-
-function answer(int $status, string $body, string ...$headers): string
-{
-    return "HTTP/1.1 $status X\r\n" . implode('', array_map(fn ($h) => "$h\r\n", $headers)) . 'Content-Length: ' . strlen($body) . "\r\n\r\n$body";
-}
-
 // Answers that are none.
 $url = server(fn (string $in, int $n): string => match (true) {
     str_contains($in, '/redirect') => answer(301, '', 'Location: https://ann:a-secret@jobs.example.org/v1/tasks'),

@@ -67,11 +67,10 @@ final class Program
         posix_kill($this->pid, $signal);
     }
 
-    /** Whether a signal has been sent that it has not taken yet; Linux only, elsewhere no. */
+    /** Whether a signal has been sent that it has not taken yet. */
     public function pending(int $signal): bool
     {
-        return preg_match('/^ShdPnd:\s*([0-9a-f]+)/m', (string) @file_get_contents("/proc/$this->pid/status"), $found) === 1
-            && (hexdec($found[1]) >> ($signal - 1) & 1) === 1;
+        return pending($this->pid, $signal);
     }
 
     /** Waits for the end and returns the exit code; -1: a signal. */
@@ -91,6 +90,58 @@ final class Program
     {
         return sys_get_temp_dir() . '/scheduler-php-test-' . getmypid() . '.log';
     }
+}
+
+/** Whether a signal has been sent that a process has not taken yet; Linux only, elsewhere no. */
+function pending(int $pid, int $signal): bool
+{
+    return preg_match('/^ShdPnd:\s*([0-9a-f]+)/m', (string) @file_get_contents("/proc/$pid/status"), $found) === 1
+        && (hexdec($found[1]) >> ($signal - 1) & 1) === 1;
+}
+
+/** A server that answers each request with what $answer($request, $n, $port) returns, raw; '' cuts the connection. Returns its URL. */
+function server(Closure $answer): string
+{
+    $listen = stream_socket_server('tcp://127.0.0.1:0');
+    $count = tempnam(sys_get_temp_dir(), 'count');
+    $pid = pcntl_fork();
+    if ($pid === 0) {
+        pcntl_signal(SIGCHLD, SIG_IGN);
+        while ($c = @stream_socket_accept($listen, 60)) {
+            if (pcntl_fork() !== 0) {
+                fclose($c);
+                continue;
+            }
+            $port = (int) substr(strrchr(stream_socket_get_name($c, true), ':'), 1);
+            for (;;) {
+                $in = '';
+                while (!preg_match('/\r\n\r\n/', $in) || preg_match('/Content-Length: (\d+)/i', $in, $m) && strlen($in) < strpos($in, "\r\n\r\n") + 4 + (int) $m[1]) {
+                    $bytes = fread($c, 8192);
+                    if ($bytes === '' || $bytes === false) {
+                        posix_kill(getmypid(), SIGKILL);
+                    }
+                    $in .= $bytes;
+                }
+                file_put_contents($count, '.', FILE_APPEND);
+                clearstatcache();
+                $out = $answer($in, filesize($count), $port);
+                if ($out === '') {
+                    posix_kill(getmypid(), SIGKILL);
+                }
+                fwrite($c, $out);
+            }
+        }
+        posix_kill(getmypid(), SIGKILL);
+    }
+    register_shutdown_function(fn () => posix_kill($pid, SIGKILL));
+    $url = 'http://' . stream_socket_get_name($listen, false);
+    fclose($listen);
+    return $url;
+}
+
+function answer(int $status, string $body, string ...$headers): string
+{
+    return "HTTP/1.1 $status X\r\n" . implode('', array_map(fn ($h) => "$h\r\n", $headers)) . 'Content-Length: ' . strlen($body) . "\r\n\r\n$body";
 }
 
 /** The worker of these tests on a queue. */

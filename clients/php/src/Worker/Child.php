@@ -67,8 +67,9 @@ final class Child
         try {
             $this->write(['op' => 'ready', 'v' => 1, 'kinds' => array_map(strval(...), array_keys($this->handlers)), 'slots' => 1,
                 'language' => 'php ' . PHP_MAJOR_VERSION . '.' . PHP_MINOR_VERSION]);
-            while (!$this->draining) {
-                $this->read(1.0);
+            for ($last = false; !$last;) {
+                $last = $this->draining; // it may have been told by a signal, and given a task before that
+                $this->read($last ? 0.0 : 1.0);
                 while (($task = array_shift($this->given)) !== null) {
                     $this->work($task);
                 }
@@ -135,9 +136,7 @@ final class Child
             $this->inside--;
         }
         if ($this->interrupt && $this->inside === 0) {
-            $this->interrupt = $this->handling = false;
-            $this->draining = true;
-            throw new Cancelled($this->cancel ?? 'cancelled');
+            $this->interrupted();
         }
     }
 
@@ -147,18 +146,25 @@ final class Child
         if (getmypid() !== $this->pid) { // a process that a handler forked
             exit(128 + $signal);
         }
-        if ($this->open !== null && $this->inside === 0) {
+        $this->draining = true; // after a cancel too: who knows what the handler left half done, a new process is better
+        if ($this->inside > 0) {
+            $this->interrupt = true;
+            return;
+        }
+        if ($this->open !== null) {
             $this->inside++;
             $this->read(0.0);
             $this->inside--;
         }
-        if (!$this->handling || $this->cancel === null) {
-            $this->draining = true;
-        } elseif ($this->inside > 0) {
-            $this->interrupt = true;
-        } else {
+        $this->interrupted();
+    }
+
+    /** Does what a signal wants, all that came before it being read. */
+    private function interrupted(): void
+    {
+        $this->interrupt = false;
+        if ($this->handling && $this->cancel !== null) {
             $this->handling = false; // once is enough: the next may come when this one is already being reported
-            $this->draining = true;  // who knows what the handler left half done: a new process is better
             throw new Cancelled($this->cancel);
         }
     }
@@ -244,12 +250,11 @@ final class Child
      */
     private function finish(array $answer): void
     {
-        $answer += ['id' => $this->open] + ($this->draining ? ['ends' => true] : []);
+        $more = ['id' => $this->open] + ($this->draining ? ['ends' => true] : []);
         try {
-            $this->write($answer);
+            $this->write($answer + $more);
         } catch (\JsonException | \LengthException $e) {
-            $this->write(['op' => 'error', 'id' => $this->open, 'code' => 'bad_result', 'retryable' => false,
-                'message' => 'the result can not be sent: ' . $e->getMessage()]);
+            $this->write(['op' => 'error', 'code' => 'bad_result', 'retryable' => false, 'message' => 'the result can not be sent: ' . $e->getMessage()] + $more);
         } catch (BrokenPipe) {
             $this->draining = true; // nobody is left to be told
         }

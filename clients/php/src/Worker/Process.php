@@ -79,13 +79,17 @@ final class Process
      * Sends a frame. A child that is gone is noticed by read().
      *
      * @param array<string, mixed> $frame
+     *
+     * @return bool false: it can't have read all of it
      */
-    public function send(array $frame): void
+    public function send(array $frame): bool
     {
         try {
             Frames::write($this->pipes[0], $frame);
+            return true;
         } catch (BrokenPipe) {
             $this->signal(9);
+            return false;
         }
     }
 

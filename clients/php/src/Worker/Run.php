@@ -51,7 +51,9 @@ final class Run
     ) {
         $this->id = (string) $task->id;
         $this->deadline = isset($task->timeout_ms) ? Clock::now() + $task->timeout_ms / 1000 : INF;
-        $child->send(['op' => 'task', 'task' => $task]);
+        if (!$child->send(['op' => 'task', 'task' => $task])) { // it has not begun
+            $this->outcome = ['release', ['reason' => 'the process that was to run it had ended']];
+        }
     }
 
     /** Nothing is left to be done for it. */
@@ -113,7 +115,7 @@ final class Run
     /** Tells the child to end the task: cancelled, timeout, lost or shutdown. */
     public function cancel(string $reason): void
     {
-        if ($this->cancelled !== null || $this->over) {
+        if ($this->cancelled !== null || $this->over || $this->outcome !== null && $reason !== 'lost') { // how it ended is known
             return;
         }
         $this->cancelled = $reason;

@@ -125,6 +125,8 @@ final class Slot
             ($this->note)($this->ready ? 'a child did not end in time' : 'a child was not ready in time');
             $child->signal(9);
             $this->killAt = $now + self::END;
+        } elseif ($this->draining && $this->killAt === INF) { // it said that it ends
+            $this->killAt = $now + self::END;
         }
     }
 
@@ -146,7 +148,7 @@ final class Slot
             if (!$frame instanceof \stdClass) {
                 ($this->note)('a child sent what is no frame: ' . substr($line, 0, 200));
             } elseif (($frame->op ?? '') === 'ready') {
-                [$this->ready, $this->killAt, $this->boots] = [true, INF, 0];
+                [$this->ready, $this->killAt, $this->boots] = [true, $this->draining ? $this->killAt : INF, 0];
             } else {
                 if (in_array($frame->op ?? '', ['result', 'error', 'snooze'], true)) { // what was printed without an end of line is the task's too
                     foreach ($this->child?->rest() ?? [] as [$from, $words]) {

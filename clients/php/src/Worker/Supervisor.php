@@ -161,7 +161,6 @@ final class Supervisor
         }
         $this->troubles = 0;
         $this->noted = '';
-        $this->told($answer->worker->state);
         if ($answer->leases === []) {
             $this->pollAt = $now + max(0.0, 0.25 - ($now - $this->polledAt)); // some proxies do not wait
         }
@@ -169,16 +168,17 @@ final class Supervisor
             $this->given[$lease->lease] = [$lease->task, $now];
         }
         $this->assign($now);
+        $this->told($answer->worker->state); // after that: what the same answer gives is done
         if ($this->state === 'quiet') {
             $this->pollAt = $now + min(2.0, $this->options->ttlMs / 3000);
         }
     }
 
-    /** Gives tasks to free children. One whose child ended meanwhile waits for the next, not for long. */
+    /** Gives tasks to free children, none any more while it drains. One whose child ended meanwhile waits for the next, not for long. */
     private function assign(float $now): void
     {
         foreach ($this->given as $lease => [$task, $since]) {
-            foreach ($this->slots as $slot) {
+            foreach ($this->draining ? [] : $this->slots as $slot) {
                 if ($slot->free()) {
                     $slot->take($this->leases, $lease, $task, $since);
                     unset($this->given[$lease]);

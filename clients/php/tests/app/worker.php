@@ -76,6 +76,34 @@ $worker->handle('lingers', function (): never { // looks at nothing, and its pro
         usleep(1000);
     }
 });
+$worker->handle('stays', function (): int { // its process is told to end, and does not
+    register_shutdown_function(fn () => sleep(600));
+    posix_kill(getmypid(), SIGTERM);
+    return getmypid();
+});
+$worker->handle('leaves', function (Task $task): string { // its process is told to end
+    posix_kill(getmypid(), SIGTERM);
+    return $task->payload['utf8'] ? 'x' : "\xff";
+});
+$worker->handle('returns', fn (Task $task): object => new class ($task->payload['file']) { // and goes on once there is a file
+    public function __construct(private readonly string $file)
+    {
+    }
+
+    public function __destruct()
+    {
+        while (!file_exists($this->file)) {
+            usleep(20_000);
+        }
+    }
+});
+$worker->handle('mute', function (Task $task): never { // after many words
+    $task->log(str_repeat('x', 1 << 20));
+    for (;;) {
+        usleep(1000);
+    }
+});
+$worker->handle('never', fn () => throw new Permanent('never', 'bad'));
 $worker->handle('bad.result', fn () => "\xff");
 $worker->handle('bad.text', function (Task $task): never {
     $task->log("log \xff\0");
