@@ -250,7 +250,7 @@ export interface WorkerOptions extends ServerOptions {
   drainTimeoutMs?: number;
   /** How long a handler may go on once task.signal told it to stop, until the task's end is told without it, 0 to 60,000; 5,000. */
   graceMs?: number;
-  /** Of one call for tasks, seconds up to 60; 20. */
+  /** Of one call for tasks, seconds up to 60, and no longer than a third of ttlMs; 20. */
   waitSeconds?: number;
   /** Shown to people; host:pid. */
   name?: string;

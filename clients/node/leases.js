@@ -171,8 +171,8 @@ export class Leases {
   }
 
   /** Sends what was said along. A progress that the server does not take is left out; lines outlive all that is not their own fault. */
-  async #say(lease, held, op, fields = {}) {
-    const { progress, ...lines } = news(held);
+  async #say(lease, held, op, fields = {}, mute = false) {
+    const { progress, ...lines } = news(held, mute);
     try {
       return await this.#outbox.send(lease, op, { ...fields, ...lines, ...(progress !== undefined && { progress }) });
     } catch (error) {
@@ -181,7 +181,7 @@ export class Leases {
       if (!refused && error instanceof ProblemError) held.progress ??= progress;
       if (!refused || progress === undefined) throw error;
       this.#warn(`report task ${held.task.id}`, error);
-      return this.#say(lease, held, op, fields);
+      return this.#say(lease, held, op, fields, true); // the progress that came meanwhile may be as bad
     }
   }
 
@@ -268,9 +268,9 @@ export class Leases {
   }
 }
 
-/** What was said and not sent, as fields of a request. */
-function news(held) {
-  const fields = { ...(held.progress !== undefined && { progress: held.progress }), ...(held.lines.length > 0 && { logs: held.lines.splice(0, mostLines) }) };
-  held.progress = undefined;
-  return fields;
+/** What was said and not sent, as fields of a request. mute: the lines alone. */
+function news(held, mute) {
+  const progress = mute ? undefined : held.progress;
+  if (!mute) held.progress = undefined;
+  return { ...(progress !== undefined && { progress }), ...(held.lines.length > 0 && { logs: held.lines.splice(0, mostLines) }) };
 }

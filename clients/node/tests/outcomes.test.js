@@ -183,6 +183,23 @@ test('what the server does not take is left out', async (t) => {
   assert.deepEqual(outcomes(requests.filter((it) => !large(it))), [{ lease: 'l1', op: 'complete', result: 'well done', logs: [{ message: 'a line' }] }]);
 });
 
+test('a progress that is not taken holds up nothing, whatever comes behind it', async (t) => {
+  let its;
+  const { url, requests } = await serverOf(t, [task(1)], ({ body }) => {
+    if (body?.progress === undefined) return undefined;
+    if (requests.length < 50) its.progress(1, 2, 'too large as well');
+    return { status: 422, body: { code: 'validation_failed' } };
+  });
+  const worker = make(url);
+  worker.handle('x', async (it) => {
+    (its = it).progress(1, 2, 'too large');
+    await it.saveCheckpoint('here');
+    worker.stop();
+  });
+  await worker.run();
+  assert.deepEqual(outcomes(requests).filter((it) => 'checkpoint' in it).map(({ progress }) => progress?.message), ['too large', undefined]);
+});
+
 test('what was said outlives a result that is refused, unless it is at fault', async (t) => {
   const { url, requests } = await serverOf(t, [task(1), task(2)], ({ path, body }) => (path.endsWith('/complete') || JSON.stringify(body ?? '').includes('too long') ? { status: 422, body: {} } : undefined));
   const worker = make(url);
