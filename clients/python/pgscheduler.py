@@ -636,7 +636,8 @@ class Worker:
             self._door.stop()
         before = {}
         on_signal = self._on_signal
-        if os.environ.get("SCHEDULER_ORPHAN"):  # its worker may have been sent it too, and has to hand out what it took: it ends its children itself
+        if os.environ.get("SCHEDULER_FD") and os.environ.get("SCHEDULER_ORPHAN") == "exit":
+            # Its worker may have been sent it too, and has to hand out what it took: it ends its children itself.
             on_signal = lambda *_: None  # noqa: E731; not SIG_IGN, which programs that a handler starts would inherit
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -743,7 +744,7 @@ class _Frames:
         self._saved = {}  # queues of answers to checkpoints
         self._tasks = queue.SimpleQueue()
         self._wake = queue.SimpleQueue()
-        self._dismissed = False  # by a frame
+        self._dismissed = self._aborted = False  # by a frame; by a second signal
         self._giving, self._closed = threading.Lock(), False  # closed: the threads get no further task
         self.draining = threading.Event()
 
@@ -769,7 +770,8 @@ class _Frames:
         self._wake.put(None)
 
     def abort(self):
-        """Ends what runs; the parent hands it back."""
+        """Ends what runs, to be run again at once."""
+        self._aborted = True
         for task in list(self._running.values()):
             task._stop("shutdown")
 
@@ -827,12 +829,11 @@ class _Frames:
             ends = {"ends": True} if self.draining.is_set() and not self._dismissed else {}  # told by a signal, of which the parent knows nothing
             self._say({**self._outcome(task.id, op, fields), **ends})
 
-    @staticmethod
-    def _outcome(id, op, fields):
+    def _outcome(self, id, op, fields):
         if op == "complete":
             return {"op": "result", "id": id, **fields}
-        if op == "release" and "delay_ms" in fields:
-            return {"op": "snooze", "id": id, **fields}
+        if op == "release" and ("delay_ms" in fields or self._aborted):
+            return {"op": "snooze", "id": id, "delay_ms": 0, **fields}
         if op == "fail":
             more = {name: fields[name] for name in ("retryable", "retry_after_ms") if name in fields}
             return {"op": "error", "id": id, **fields["error"], **more, "permanent": not fields["retryable"]}
@@ -888,20 +889,23 @@ class _Children:
         self._idle[-1].ready()
 
     def handler(self, task):
-        child = self._ready()
+        child = self._ready(task)
         try:
             return child.run(task, self._options["grace"])
         finally:
-            with self._lock:
-                if child.alive and not child.ends:
-                    self._idle.append(child)
-            if child.alive and child.ends:
-                threading.Thread(target=self._retire, args=(child,), daemon=True).start()
-            elif not child.alive:
-                self._all.discard(child)
+            self._back(child)
 
-    def _ready(self):
-        """A child that takes a task: one that is idle and well, or a new one."""
+    def _back(self, child):
+        with self._lock:
+            if child.alive and not child.ends:
+                self._idle.append(child)
+        if child.alive and child.ends:
+            threading.Thread(target=self._retire, args=(child,), daemon=True).start()
+        elif not child.alive:
+            self._all.discard(child)
+
+    def _ready(self, task):
+        """A child that takes the task: one that is idle and well, or a new one. Raises Stopped when the task is told to end before."""
         with self._lock:
             child = self._idle.pop() if self._idle else None
         for left in reversed(range(self.STARTS)):
@@ -909,8 +913,11 @@ class _Children:
                 self._all.discard(child)
                 child = self._child()
             try:
-                child.ready()
+                child.ready(task)
                 return child
+            except Stopped:  # the child may come up for another
+                self._back(child)
+                raise
             except _Crashed:  # it has no task yet, so none has to suffer for it
                 self._all.discard(child)
                 if not left:
@@ -958,12 +965,17 @@ class _Child:
             self._rests[name] = b""
         self._frames = frames
 
-    def ready(self):
+    def ready(self, task=None):
+        """Waits until it is ready, no longer than until the task is told to end."""
         end = time.monotonic() + self.BOOT
         while not self._ready:
+            if task:
+                task.check()
             self._listen()
             if time.monotonic() > end:
                 self._over("it was not ready in time")
+        if task:
+            task.check()
 
     def run(self, task, grace):
         self._read("stdout"), self._read("stderr")  # what was said before is no task's
@@ -1344,6 +1356,7 @@ class _Attempt:
         self._saying = threading.RLock()  # one request at a time
         self._noting = threading.Lock()  # guards the next two
         self._lines, self._progress = [], None
+        self._report_at = 0  # no report before that
         self._ended = self._given_up = False
         self._over = self._deaf = False  # the handler has returned; it had not when somebody spoke for it. Guarded by _noting
         self._looks = 0  # since it was told to stop: a process that was held up gives its handlers the same time as any
@@ -1372,11 +1385,14 @@ class _Attempt:
             self._looks += 1
 
     def report(self):
-        if (self._lines or self._progress) and not self._ended and self._saying.acquire(blocking=False):
+        if time.monotonic() < self._report_at or not (self._lines or self._progress) or self._ended:
+            return
+        if self._saying.acquire(blocking=False):
             try:
                 if not self._ended:
                     self._send_news("heartbeat", {})
             except (ConnectionFailed, ProblemError) as error:
+                self._report_at = time.monotonic() + self._door.LONGEST_PAUSE
                 if not self.task._stopped:
                     self._door._log("report task %s: %s" % (self.task.id, error))
             finally:
@@ -1414,7 +1430,7 @@ class _Attempt:
         return {**({"logs": lines} if lines else {}), **({"progress": progress} if progress else {})}
 
     def _send_news(self, op, fields):
-        """Sends what was said along. Where the server does not take that, it is left out; but it is kept if the fields are to blame."""
+        """Sends what was said along. Where the server does not take that, it is left out; but it is kept if something else is to blame."""
         news = self._news()
         said, untaken = dict(news), None
         while True:
@@ -1422,10 +1438,10 @@ class _Attempt:
                 answer = self._send(op, {**fields, **said})
                 break
             except ProblemError as error:
-                if error.status not in self._door.UNTAKEN or not fields and len(said) < 2:
+                if not fields and len(said) < 2 and error.status in self._door.UNTAKEN:
                     raise
-                if not said:
-                    self._keep(news)
+                if not said or error.status not in self._door.UNTAKEN:
+                    self._keep(said or news)
                     raise
                 untaken = error
                 said.pop("progress" if "progress" in said else "logs")
@@ -1471,14 +1487,18 @@ class _Attempt:
             if error.code == "lease_lost":
                 raise
             self._door._log("report task %s: %s" % (self.task.id, error))
+            if error.status not in self._door.UNTAKEN:  # they were kept, and there is no time left for them
+                self._news()
 
     def _refused(self, error):
         """An outcome that the server does not take is a failure, unless nothing counts any more."""
         self._door._log("end task %s: %s" % (self.task.id, error))
-        if not isinstance(error, ProblemError) or error.code == "lease_lost":
+        if not isinstance(error, ProblemError) or error.code == "lease_lost" or self._door._gone.is_set():
             return
+        never = error.status in self._door.UNTAKEN
         try:
-            self._send_news("fail", {"error": {"code": "bad_result", "message": _storable(error), "stack": ""}, "retryable": False})
+            self._send_news("fail", {"error": {"code": "bad_result" if never else "not_stored", "message": _storable(error), "stack": ""},
+                                     "retryable": not never})
         except (ConnectionFailed, ProblemError) as again:
             self._door._log("fail task %s: %s" % (self.task.id, again))
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -344,7 +345,66 @@ class LeasesTest(unittest.TestCase):
         server.told = lambda request: (500, {}) if request["path"].endswith("/complete") else None
         with mock.patch.object(pgscheduler._Leases, "LONGEST_PAUSE", 0.01):
             self.worker(server, lambda task: "done").run()
-        self.assertEqual([(op, body["error"]["code"]) for _, op, body in server.said], [("fail", "bad_result")])
+        self.assertEqual([(op, body["error"]["code"], body["retryable"]) for _, op, body in server.said], [("fail", "not_stored", True)])
+
+    def test_nothing_is_made_a_failure_of_once_the_worker_is_gone(self):
+        sent, gone = [], threading.Event()
+        door = types.SimpleNamespace(UNTAKEN=(422,), _gone=gone, _log=lambda line: None, MOST_LINES=1, send=lambda *it: sent.append(it) or {"state": "x"})
+        attempt = pgscheduler._Attempt(door, "l1", leased(1)["task"])
+        attempt._refused(pgscheduler.ProblemError(500, {}))
+        gone.set()
+        attempt._refused(pgscheduler.ProblemError(500, {}))
+        self.assertEqual([op for _, op, _ in sent], ["fail"])
+
+    def test_lines_that_could_not_be_reported_go_with_the_outcome(self):
+        refused = threading.Event()
+
+        def told(request):
+            if request["path"] == "/v1/leases/l1/heartbeat":
+                refused.set()
+                return 404, b"<html>"
+
+        def handler(task):
+            task.log("one")
+            task.progress(1, 2)
+            refused.wait(PATIENCE)
+            task.log("two")
+
+        server = Server(leased(1))
+        server.told = told
+        self.worker(server, handler).run()
+        [(_, op, body)] = server.said
+        self.assertEqual((op, [line["message"] for line in body["logs"]], body["progress"]), ("complete", ["one", "two"], {"current": 1, "total": 2}))
+
+    def test_a_worker_that_is_no_child_heeds_signals(self):
+        seen = []
+        worker = self.worker(Server(leased(1)), lambda task: seen.append(signal.getsignal(signal.SIGTERM)))
+        with mock.patch.dict(os.environ, SCHEDULER_ORPHAN="exit"):  # of a child that started it
+            worker.run()
+        self.assertEqual(seen, [worker._on_signal])
+
+    def test_a_task_that_is_told_to_end_before_its_process_has_come_up_is_not_begun(self):
+        task, begun = pgscheduler.Task({"id": "t"}, None), []
+
+        class Child(pgscheduler._Child):
+            def __init__(self):
+                self.alive, self.ends, self._ready = True, False, False
+
+            def gone(self):
+                return False
+
+            def _listen(self):
+                task._stop("timeout")
+                self._ready = True
+
+            def run(self, task, grace):
+                begun.append(task)
+
+        children, child = pgscheduler._Children({"grace": 0}), Child()
+        children._idle = [child]
+        with self.assertRaises(pgscheduler.Stopped):
+            children.handler(task)
+        self.assertEqual((begun, children._idle), ([], [child]))
 
 
 class ProcessTest(unittest.TestCase):
@@ -362,6 +422,12 @@ worker = Worker(isolate="SLOTS" not in os.environ, concurrency=int(os.environ.ge
 def handler(task):
     if task.payload == "signal":
         os.kill(os.getpid(), signal.SIGTERM)
+    if task.payload == "two signals":
+        for n in (1, 2):
+            os.kill(os.getpid(), signal.SIGTERM)
+            while worker._told < n:
+                time.sleep(0.001)
+        task.sleep(%d)
     if task.payload == "stop":
         worker.stop()
     if task.payload == "die":
@@ -377,7 +443,7 @@ worker.handle("x", handler)
 worker.run()
 if child:
     time.sleep(1)  # it takes its time to end
-""" % (str(pathlib.Path(__file__).parent.parent), PATIENCE)
+""" % (str(pathlib.Path(__file__).parent.parent), PATIENCE, PATIENCE)
 
     def work(self, *payloads, **env):
         server = Server(*(leased(i, payload=payload) for i, payload in enumerate(payloads)))
@@ -402,7 +468,8 @@ if child:
         said = self.work("die", "well", BOOTS=boots.name)
         self.assertEqual([(lease, op) for lease, op, _ in said], [("l0", "fail"), ("l1", "complete")], said)
 
-    def test_a_child_of_a_worker_that_was_sent_a_signal(self):
+    def child(self):
+        """A child of this process, a file of what it says, and what sends it a frame."""
         frames, write = os.pipe()
         env = {**os.environ, "SCHEDULER_FD": str(write), "SLOTS": "2"}
         child = subprocess.Popen([sys.executable, "-c", self.PROGRAM], stdin=subprocess.PIPE, pass_fds=[write], env=env)
@@ -412,7 +479,19 @@ if child:
             child.stdin.write(json.dumps({"op": op, **fields}).encode() + b"\n")
             child.stdin.flush()
 
-        with child, os.fdopen(frames) as heard:
+        return child, os.fdopen(frames), send
+
+    def test_what_a_child_gives_up_at_a_second_signal_is_no_failure(self):
+        child, heard, send = self.child()
+        with child, heard:
+            send("task", task=leased(1, payload="two signals")["task"])
+            ready, ended = (json.loads(heard.readline()) for _ in range(2))
+            self.assertEqual(ended, {"op": "snooze", "id": "t1", "delay_ms": 0, "reason": "shutdown", "ends": True})
+            self.assertEqual(child.wait(PATIENCE), 0)
+
+    def test_a_child_of_a_worker_that_was_sent_a_signal(self):
+        child, heard, send = self.child()
+        with child, heard:
             def hear():
                 return json.loads(heard.readline())
 
