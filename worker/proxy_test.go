@@ -5,10 +5,12 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -166,8 +168,9 @@ func (p *proxy) doom(name string, n int, f fate) (met func() int) {
 // waiting counts the connections on which a late answer is waited for.
 func (p *proxy) waiting() (n int) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	for l := range p.open {
+	links := slices.Collect(maps.Keys(p.open)) // answer locks a link, then the proxy
+	p.mu.Unlock()
+	for _, l := range links {
 		l.mu.Lock()
 		if l.fate == late {
 			n++

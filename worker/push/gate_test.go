@@ -1,8 +1,11 @@
 package push
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -34,39 +37,58 @@ func TestEndpointChangesWhileItIsAskedAbout(t *testing.T) {
 	g := newGate(client, "shop", slog.New(slog.DiscardHandler))
 	id := scheduler.NewWorkerID()
 	for _, changes := range []bool{false, true} {
-		tx, err := db.Begin(t.Context())
-		if err == nil {
-			_, err = tx.Exec(t.Context(), `select from scheduler.endpoints for update`)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		g.reset()
+		unlock := lockEndpoints(t, db)
 		asked := make(chan error, 1)
-		go func() {
+		go func() { // waited for
 			granted, _, err := g.ask(t.Context(), id, 1)
 			if err == nil && granted != 0 {
-				t.Error("it is granted")
+				err = errors.New("it is granted")
 			}
 			asked <- err
 		}()
-		for waits := false; !waits; {
-			if err := db.QueryRow(t.Context(), `select exists (select from pg_stat_activity
-				where datname = current_database() and wait_event_type = 'Lock')`).Scan(&waits); err != nil {
-				t.Fatal(err)
-			}
-		}
+		awaitLockedOut(t, db)
 		if changes {
 			g.reset()
 		}
-		if err := tx.Rollback(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		unlock()
 		if err := <-asked; err != nil {
 			t.Fatal(err)
 		}
 		if g.until.IsZero() != changes {
 			t.Errorf("it changed: %t; it is of no use to ask before %s", changes, g.until)
 		}
-		g.reset()
+	}
+}
+
+// lockEndpoints has all who ask about endpoints wait.
+func lockEndpoints(t *testing.T, db *pgxpool.Pool) (unlock func()) {
+	t.Helper()
+	tx, err := db.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock = func() { _ = tx.Rollback(context.Background()) } // a second time too
+	t.Cleanup(unlock)
+	if _, err := tx.Exec(t.Context(), `select from scheduler.endpoints for update`); err != nil {
+		t.Fatal(err)
+	}
+	return unlock
+}
+
+// awaitLockedOut returns when somebody waits for a lock.
+func awaitLockedOut(t *testing.T, db *pgxpool.Pool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	waits := false
+	for limit := time.Now().Add(time.Minute); !waits; <-tick.C {
+		if time.Now().After(limit) {
+			t.Fatal("nobody waits for the lock")
+		}
+		if err := db.QueryRow(t.Context(), `select exists (select from pg_stat_activity
+			where datname = current_database() and wait_event_type = 'Lock')`).Scan(&waits); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
