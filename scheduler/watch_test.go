@@ -328,10 +328,8 @@ func TestFollowTheLastLinesAfterARetry(t *testing.T) {
 	must(t, second(r.client.Cancel(r.ctx, id, "")))
 	r.next(r.follow(client, scheduler.WatchFrom{}, id)) // by which it is kept as it was then
 	must(t, second(r.client.Retry(r.ctx, id)))
-	leased := r.lease(worker, 1)
-	if len(leased) != 1 {
-		t.Fatalf("leased %+v", leased)
-	}
+	var leased []scheduler.LeasedTask
+	await(t, "it is leased", func() bool { leased = r.lease(worker, 1); return len(leased) == 1 }) // it may just be being marked
 	r.exec(`insert into scheduler.task_logs (task_id, queue, attempt, stream, message)
 		select $1, 'default', 1, 'log', n::text from generate_series(1, 1000) n`, id)
 	must(t, r.client.Complete(r.ctx, leased[0].Lease, nil))
