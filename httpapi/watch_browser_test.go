@@ -161,14 +161,15 @@ func TestWatchPageWhileItsServerStarts(t *testing.T) {
 	forward.ErrorHandler = func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) } // the stream that is cut
 	cut, end := context.WithCancel(t.Context())
 	defer end()
-	var streams atomic.Int32
+	var began, again atomic.Bool
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if strings.HasSuffix(q.URL.Path, "/events") {
-			switch streams.Add(1) {
-			case 1, 3: // 3: the browser's own try, after the second was cut
+			was := cut.Err() != nil
+			if !began.Swap(true) || was && !again.Swap(true) { // again: the browser's own try after the cut
 				w.WriteHeader(http.StatusServiceUnavailable)
 				return
-			case 2:
+			}
+			if !was {
 				q = q.WithContext(cut)
 			}
 		}

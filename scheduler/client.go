@@ -45,7 +45,7 @@ type Config struct {
 	// Logger gets what happens in the background. nil: slog.Default().
 	Logger *slog.Logger
 
-	bear   time.Duration // instead of hotLockTimeout, lockTimeout, statsTimeout and handInLimit; 0: those
+	bear   time.Duration // instead of hotLockTimeout, lockTimeout, statsTimeout, handInLimit and, for those who watch, readTimeout; 0: those
 	ping   time.Duration // instead of pingEvery; 0: that
 	answer time.Duration // instead of pingWithin; 0: that
 }

@@ -151,6 +151,13 @@ func (c *Client) ForgetRemotes() {
 	clear(c.dispatch.known)
 }
 
+// Remotes returns how many remote workers are known.
+func (c *Client) Remotes() int {
+	c.dispatch.mu.Lock()
+	defer c.dispatch.mu.Unlock()
+	return len(c.dispatch.known)
+}
+
 // AgeRemotes makes remote workers' last sweeps older by a part of the time after which the next is due.
 func (c *Client) AgeRemotes(part float64) {
 	c.dispatch.mu.Lock()

@@ -44,6 +44,7 @@ func (c *Client) admit(ctx context.Context, p Poll) (remoteState, error) {
 		began := time.Now()
 		state, err := c.enroll(ctx, p.Worker, p.running())
 		if err != nil {
+			d.giveUp(p.Worker.ID, r)
 			return state, err
 		}
 		d.mu.Lock()
@@ -66,6 +67,15 @@ func (c *Client) admit(ctx context.Context, p Poll) (remoteState, error) {
 		err = c.releaseStrays(ctx, strays)
 	}
 	return state, err
+}
+
+// giveUp forgets a worker that could not be entered, unless it is known by now.
+func (d *dispatcher) giveUp(id WorkerID, r *remote) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.known[id] == r && r.state.ID.IsZero() {
+		delete(d.known, id)
+	}
 }
 
 // admitted notes a worker whose state was asked for at began. d.mu is held.

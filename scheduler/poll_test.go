@@ -510,6 +510,28 @@ func TestAPollThatEndsWhileItsWorkerIsEntered(t *testing.T) {
 	must(t, <-next)
 }
 
+// Who is refused, or asks while the database is away, is not kept in mind.
+func TestWhoCanNotBeEnteredIsForgotten(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	if got, err := r.client.Poll(r.ctx, poll(r.worker(), 0)); err == nil {
+		t.Errorf("a worker that is not remote got %+v", got)
+	}
+	away, cancel := context.WithCancel(r.ctx)
+	cancel()
+	p := poll(scheduler.NewWorkerID(), 0)
+	if got, err := r.client.Poll(away, p); err == nil {
+		t.Errorf("without a database it got %+v", got)
+	}
+	if n := r.client.Remotes(); n != 0 {
+		t.Errorf("%d are known", n)
+	}
+	r.pollNow(p)
+	if n := r.client.Remotes(); n != 1 {
+		t.Errorf("then %d are known", n)
+	}
+}
+
 // A worker that waits, and was declared dead all the same, gets what was announced before it is entered anew.
 func TestAWorkerThatIsEnteredAnewIsServed(t *testing.T) {
 	t.Parallel()

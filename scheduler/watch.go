@@ -247,13 +247,13 @@ func (t *watched) since(from *WatchFrom, fresh int64, first bool) (c Change, ok 
 }
 
 // update takes in what was read of the task. A nil snapshot: the task is gone. That it is done is taken in together with its last
-// lines, since nobody asks for more then. revived: it was done, and is not any more.
+// lines, and nobody who begins to follow is told before, since nobody asks for more then. revived: it was done, and is not any more.
 func (t *watched) update(s *Snapshot, lines []LogLine, lined bool) (revived bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	awaited := t.read < t.doubted
 	done, was := s != nil && s.Task.State.Done(), t.done()
-	early := t.lined && len(lines) == watchLines && done && !was
+	early := t.lined && len(lines) == watchLines && done
 	if !early {
 		t.read = t.begun
 	}

@@ -319,6 +319,33 @@ func TestFollowTheLastLines(t *testing.T) {
 	}
 }
 
+// The same when the task had been done before, and whoever begins to follow it comes after it was retried, and done again.
+func TestFollowTheLastLinesAfterARetry(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	client := r.open(scheduler.Config{})
+	worker, id := r.worker(), r.submit(scheduler.NewTask{})
+	must(t, second(r.client.Cancel(r.ctx, id, "")))
+	r.next(r.follow(client, scheduler.WatchFrom{}, id)) // by which it is kept as it was then
+	must(t, second(r.client.Retry(r.ctx, id)))
+	var leased []scheduler.LeasedTask
+	await(t, "it is leased", func() bool { leased = r.lease(worker, 1); return len(leased) == 1 }) // it may just be being marked
+	r.exec(`insert into scheduler.task_logs (task_id, queue, attempt, stream, message)
+		select $1, 'default', 1, 'log', n::text from generate_series(1, 1000) n`, id)
+	must(t, r.client.Complete(r.ctx, leased[0].Lease, nil))
+	w, last := r.follow(client, scheduler.WatchFrom{}, id), ""
+	for end := false; !end; {
+		_, c := r.next(w)
+		for _, line := range c.Lines {
+			last = line.Message
+		}
+		end = c.Latest.Task.State.Done()
+	}
+	if last != "1000" {
+		t.Errorf("at the end the last line is %q", last)
+	}
+}
+
 // A lease that finds a task locked since it is just being marked as watched passes it by; the task is announced once more then.
 func TestMarkingATaskHidesItFromNobody(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -338,7 +339,7 @@ func (h *watches) again(t *watched, revived bool) {
 
 // send runs a batch in one transaction: what it reads is read after what it marks.
 func (h *watches) send(ctx context.Context, batch *pgx.Batch) error {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(h.client.config.bear, readTimeout))
 	defer cancel()
 	return h.client.pool.SendBatch(ctx, batch).Close()
 }

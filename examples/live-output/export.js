@@ -3,7 +3,8 @@
 const main = document.querySelector('main');
 const $ = (selector) => main.querySelector(selector);
 let last = 0; // id of the last line shown
-let live = false; // the stream has said something
+let events; // the stream
+let live = false; // it has said something
 let asking = false;
 
 function show({ status, progress, message, result }, via) {
@@ -22,7 +23,7 @@ function print(line) {
 }
 
 function stream() {
-  const events = new EventSource(main.dataset.watch + '/events'); // comes back by itself, and goes on where it was
+  events = new EventSource(main.dataset.watch + '/events'); // comes back by itself, and goes on where it was
   const silent = setTimeout(poll, 5000); // held back by a proxy, or slow
   events.addEventListener('task', ({ data }) => {
     clearTimeout(silent);
@@ -50,7 +51,10 @@ async function poll() {
       if (live) break;
       task.lines.forEach(print);
       show(task, 'polled');
-      if (task.status !== 'processing' && task.lines.length === 0) break;
+      if (task.status !== 'processing' && task.lines.length === 0) {
+        events?.close(); // which would be tried for ever
+        break;
+      }
     }
     await new Promise((resolve) => setTimeout(resolve, 1000));
   }

@@ -202,7 +202,7 @@ async function refresh() {
     tick();
     follow();
     chosen();
-    if (once) soon();
+    if (once) soon(Math.max(150, performance.now() - began)); // a slow server is not asked all the time
     else waiting = setTimeout(refresh, Math.max(next * (0.9 + 0.2 * Math.random()), 20 * (performance.now() - began))); // pages do not keep step
   }
 }
