@@ -455,6 +455,19 @@ func (r *rig) pollUntilServed(client *scheduler.Client, p scheduler.Poll) <-chan
 	return served
 }
 
+// gets holds that a poll is answered with one task.
+func (r *rig) gets(served <-chan scheduler.Polled, id scheduler.TaskID) {
+	r.t.Helper()
+	select {
+	case got := <-served:
+		if len(got.Tasks) != 1 || got.Tasks[0].Task != id {
+			r.t.Errorf("%+v, want task %s", got, id)
+		}
+	case <-time.After(patience):
+		r.t.Error("it gets nothing")
+	}
+}
+
 // Somebody takes out a worker that is idle: its poll is answered, and its next one comes while its row goes.
 func TestAWorkerThatPollsWhileItIsTakenOut(t *testing.T) {
 	t.Parallel()
@@ -476,14 +489,7 @@ func TestAWorkerThatPollsWhileItIsTakenOut(t *testing.T) {
 	must(t, tx.Rollback(r.ctx))
 	must(t, <-left)
 	id := r.submit(scheduler.NewTask{})
-	select {
-	case got := <-served:
-		if len(got.Tasks) != 1 || got.Tasks[0].Task != id {
-			t.Errorf("%+v", got)
-		}
-	case <-time.After(patience):
-		t.Error("it gets nothing any more")
-	}
+	r.gets(served, id)
 }
 
 // A poll ends while the next one of its worker, which was taken out meanwhile, asks who that is: it says what was known.
@@ -545,14 +551,7 @@ func TestAWorkerThatIsEnteredAnewIsServed(t *testing.T) {
 	must(t, err)
 	await(t, "it was passed over", func() bool { return r.client.Counts().Pools["hot"].Acquires > asked && r.client.DispatchIdle() })
 	r.exec(`select pg_notify('scheduler_control', $1::uuid::text)`, p.Worker.ID)
-	select {
-	case got := <-served:
-		if len(got.Tasks) != 1 || got.Tasks[0].Task != id.ID {
-			t.Errorf("%+v", got)
-		}
-	case <-time.After(patience):
-		t.Error("it gets nothing")
-	}
+	r.gets(served, id.ID)
 }
 
 // A worker that is never idle is rid of its old lease rows all the same, and of what it does not know of.

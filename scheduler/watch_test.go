@@ -306,6 +306,12 @@ func TestFollowTheLastLines(t *testing.T) {
 		}
 		return r.client.CompleteTx(r.ctx, tx, lease, nil)
 	}))
+	r.endsWith(w, "1000")
+}
+
+// endsWith holds that a follower is told of the end of its task not before its last line.
+func (r *rig) endsWith(w *scheduler.Watcher, want string) {
+	r.t.Helper()
 	last := ""
 	for end := false; !end; {
 		_, c := r.next(w)
@@ -314,8 +320,8 @@ func TestFollowTheLastLines(t *testing.T) {
 		}
 		end = c.Latest.Task.State.Done()
 	}
-	if last != "1000" {
-		t.Errorf("at the end the last line is %q", last)
+	if last != want {
+		r.t.Errorf("at the end the last line is %q, want %q", last, want)
 	}
 }
 
@@ -333,17 +339,7 @@ func TestFollowTheLastLinesAfterARetry(t *testing.T) {
 	r.exec(`insert into scheduler.task_logs (task_id, queue, attempt, stream, message)
 		select $1, 'default', 1, 'log', n::text from generate_series(1, 1000) n`, id)
 	must(t, r.client.Complete(r.ctx, leased[0].Lease, nil))
-	w, last := r.follow(client, scheduler.WatchFrom{}, id), ""
-	for end := false; !end; {
-		_, c := r.next(w)
-		for _, line := range c.Lines {
-			last = line.Message
-		}
-		end = c.Latest.Task.State.Done()
-	}
-	if last != "1000" {
-		t.Errorf("at the end the last line is %q", last)
-	}
+	r.endsWith(r.follow(client, scheduler.WatchFrom{}, id), "1000")
 }
 
 // A lease that finds a task locked since it is just being marked as watched passes it by; the task is announced once more then.
